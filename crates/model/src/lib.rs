@@ -1,0 +1,41 @@
+//! The nouns of doce and the rules between them.
+//!
+//! Plain types: ids, entities, the states they may be in and the moves between those.
+//! Nothing here reads a clock, a disk or a network, and nothing is async; time and identity arrive as a [`Ctx`].
+//! Storage, wire formats and status codes belong to the crates above.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod text_enum;
+
+pub mod api_key;
+pub mod audit;
+pub mod connection;
+pub mod conversation;
+pub mod ctx;
+pub mod delivery;
+pub mod failure;
+pub mod id;
+pub mod instance;
+pub mod job;
+pub mod project;
+pub mod time;
+pub mod user;
+
+pub use audit::{AuditAction, AuditEvent};
+pub use connection::{Connection, ConnectionStatus, Outcome, Verification};
+pub use conversation::{
+    Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus,
+};
+pub use ctx::{Actor, Ctx};
+pub use delivery::{Delivery, DeliveryMode, DeliveryStatus};
+pub use failure::{Failure, NextMove};
+pub use id::{
+    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId,
+    PartId, ProjectId, SessionId, SignInId, UserId,
+};
+pub use instance::{Instance, Observed};
+pub use job::{Direction, Job, JobState, JobStep, StepState};
+pub use project::{Desired, ModelRef, PreviewState, Project};
+pub use text_enum::UnknownValue;
+pub use time::{Clock, Ms};
+pub use user::{Role, SignIn, User};
