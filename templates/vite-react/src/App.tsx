@@ -1,0 +1,5 @@
+import { Start } from './Start.tsx'
+
+export default function App() {
+  return <Start />
+}
