@@ -1,0 +1,276 @@
+//! The Agents that run: how to reach each, what its Session is doing, and what happens when it ends.
+//!
+//! The rows say which Instances there should be; this registry holds what can't be in a row: the client, the process,
+//! the gate before prompts. It is empty after a start, and filled by adoption and by Jobs.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use doce_model::{Actor, InstanceId, MessageState, ProjectId, SessionId, SessionStatus, UserId};
+use doce_opencode::Client;
+use doce_runtime::{Ending, Running};
+use doce_store::{conversation, delivery, instance};
+use tokio::sync::{RwLock, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{App, beneath, follower::Live};
+
+/// How long an Agent may take to end before it is killed.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// An Agent that runs.
+pub(crate) struct Agent {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) user_id: UserId,
+    pub(crate) session_id: SessionId,
+    pub(crate) client: Client,
+    pub(crate) running: Running,
+    /// Prompts pass while nobody changes what the Agent holds.
+    pub(crate) gate: RwLock<()>,
+    pub(crate) status: watch::Sender<SessionStatus>,
+    /// The Parts that are being written.
+    pub(crate) live: Mutex<Live>,
+    /// Fires when the Agent has ended, or is not to be followed any more.
+    pub(crate) ended: CancellationToken,
+    /// Whether somebody of ours is ending it: then its end is no surprise.
+    pub(crate) stopping: AtomicBool,
+    following: AtomicBool,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Agent({})", self.instance_id)
+    }
+}
+
+impl Agent {
+    pub(crate) fn status(&self) -> SessionStatus {
+        self.status.borrow().clone()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        match &*self.status.borrow() {
+            SessionStatus::None | SessionStatus::Idle => true,
+            SessionStatus::Busy | SessionStatus::Retry { .. } => false,
+        }
+    }
+
+    /// Waits until the Session does nothing, or the Agent has ended.
+    pub(crate) async fn idle(&self) {
+        let mut status = self.status.subscribe();
+        let idle = status.wait_for(|status| match status {
+            SessionStatus::None | SessionStatus::Idle => true,
+            SessionStatus::Busy | SessionStatus::Retry { .. } => false,
+        });
+        tokio::select! {
+            // An error means that the sender is gone, and with it the Agent.
+            result = idle => drop(result),
+            () = self.ended.cancelled() => {}
+        }
+    }
+
+    /// Returns whether this call is the first: one follower per Agent.
+    pub(crate) fn begin_following(&self) -> bool {
+        !self.following.swap(true, Ordering::SeqCst)
+    }
+}
+
+/// The Agents that run, by Project.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    by_project: Mutex<HashMap<ProjectId, Arc<Agent>>>,
+}
+
+/// What is needed to register an Agent.
+pub(crate) struct Arrival {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) user_id: UserId,
+    pub(crate) session_id: SessionId,
+    pub(crate) client: Client,
+    pub(crate) running: Running,
+}
+
+impl Agents {
+    pub(crate) fn find(&self, project_id: ProjectId) -> Option<Arc<Agent>> {
+        self.by_project.lock().unwrap_or_else(PoisonError::into_inner).get(&project_id).cloned()
+    }
+
+    pub(crate) fn find_instance(&self, id: InstanceId) -> Option<Arc<Agent>> {
+        let agents = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
+        agents.values().find(|agent| agent.instance_id == id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Agent>> {
+        self.by_project.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn remove(&self, agent: &Agent) {
+        let mut agents = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
+        if agents.get(&agent.project_id).is_some_and(|found| found.instance_id == agent.instance_id) {
+            agents.remove(&agent.project_id);
+        }
+    }
+}
+
+/// Takes note of an Agent whose process runs, and watches for its end.
+pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
+    let agent = Arc::new(Agent {
+        instance_id: arrival.instance_id,
+        project_id: arrival.project_id,
+        user_id: arrival.user_id,
+        session_id: arrival.session_id,
+        client: arrival.client,
+        running: arrival.running,
+        gate: RwLock::new(()),
+        status: watch::Sender::new(SessionStatus::Idle),
+        live: Mutex::default(),
+        ended: CancellationToken::new(),
+        stopping: AtomicBool::new(false),
+        following: AtomicBool::new(false),
+    });
+    app.agents
+        .by_project
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(agent.project_id, Arc::clone(&agent));
+    let (app, watched) = (app.clone(), Arc::clone(&agent));
+    app.clone().tasks.spawn(async move {
+        let ending = tokio::select! {
+            ending = watched.running.exited() => ending,
+            // At our own end the Agent is stopped by `stop_all`, or outlives us.
+            () = app.stopping.cancelled() => return,
+        };
+        ended(&app, &watched, ending).await;
+    });
+    agent
+}
+
+/// Stops an Agent: its answer is aborted, its process tree ends, and what it held is gone.
+pub(crate) async fn stop(app: &App, agent: &Arc<Agent>) -> Result<(), crate::Error> {
+    agent.stopping.store(true, Ordering::SeqCst);
+    // OpenCode has no graceful way to end on SIGTERM: an answer that runs would stay "running" for ever in its files.
+    if !agent.is_idle() {
+        let session = {
+            let mut read = app.store.read().await?;
+            conversation::find_session(&mut read, agent.project_id).await?.and_then(|s| s.agent_session_id)
+        };
+        if let Some(session) = session {
+            let aborted = tokio::time::timeout(Duration::from_secs(2), async {
+                agent.client.abort(&session).await?;
+                agent.idle().await;
+                Ok::<(), doce_opencode::CallError>(())
+            })
+            .await;
+            if !matches!(aborted, Ok(Ok(()))) {
+                tracing::info!(instance = %agent.instance_id, "the agent did not abort its answer in time");
+            }
+        }
+    }
+    let ending = agent.running.stop(STOP_GRACE).await.map_err(crate::Error::internal)?;
+    ended(app, agent, ending).await;
+    Ok(())
+}
+
+/// Stops every Agent, at a clean end of the server.
+pub(crate) async fn stop_all(app: &App, grace: Duration) {
+    let stops = app.agents.all().into_iter().map(|agent| async move {
+        if let Err(e) = stop(app, &agent).await {
+            tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the agent could not be stopped");
+        }
+    });
+    if tokio::time::timeout(grace, futures::future::join_all(stops)).await.is_err() {
+        tracing::error!("some agents did not end in time");
+    }
+}
+
+/// Records the end of an Agent that was registered. Does nothing the second time.
+async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
+    agent.ended.cancel();
+    app.agents.remove(agent);
+    agent.status.send_replace(SessionStatus::None);
+    let words = if agent.stopping.load(Ordering::SeqCst) { "stopped".to_owned() } else { ending.to_string() };
+    if let Err(e) = record_end(app, agent.project_id, agent.instance_id, &words).await {
+        tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the end of an agent was not recorded");
+    }
+    app.previews.stop(agent.project_id).await;
+    app.publish_project(agent.project_id).await;
+}
+
+/// Records the end of an Instance: its credential file goes, its Deliveries die, its answers are interrupted.
+pub(crate) async fn record_end(
+    app: &App,
+    project_id: ProjectId,
+    instance_id: InstanceId,
+    ending: &str,
+) -> Result<(), crate::Error> {
+    forget_credentials(app, project_id).await;
+    let ctx = app.ctx(Actor::Reconciler("instances"), &instance_id.to_string());
+    let mut tx = app.store.write(&ctx).await?;
+    if !instance::end(&mut tx, instance_id, ending).await? {
+        return Ok(());
+    }
+    delivery::end_all(&mut tx, instance_id).await?;
+    let mut interrupted = Vec::new();
+    if let Some(session) = conversation::find_session(&mut tx, project_id).await? {
+        for mut message in conversation::in_states(&mut tx, session.id, &[MessageState::Streaming]).await? {
+            message.state = MessageState::Interrupted;
+            message.completed_at = Some(tx.now());
+            conversation::update_message(&mut tx, &message).await?;
+            interrupted.push(message);
+        }
+        // A Prompt that the Agent took and never answered.
+        if let Some(mut last) = conversation::last(&mut tx, session.id).await?
+            && last.state == MessageState::Sent
+        {
+            last.state = MessageState::Interrupted;
+            conversation::update_message(&mut tx, &last).await?;
+            interrupted.push(last);
+        }
+    }
+    tx.commit().await?;
+    for message in interrupted {
+        app.publish_message(project_id, message.id).await;
+    }
+    let directory = app.layout.instance(instance_id);
+    tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%directory, error = %e, "an instance's directory was not removed");
+        }
+        Ok(()) | Err(_) => {}
+    })
+    .await
+    .map_err(crate::Error::internal)?;
+    if let Ok(project) = app.find_project(project_id).await {
+        app.publish_connections(project.user_id).await?;
+    }
+    Ok(())
+}
+
+/// Removes the file in which an Agent keeps credentials. A Delivery dies with its Instance.
+pub(crate) async fn forget_credentials(app: &App, project_id: ProjectId) {
+    let home = app.layout.project(project_id).join("home");
+    let removed = tokio::task::spawn_blocking(move || {
+        if !home.exists() {
+            return Ok(());
+        }
+        // Links that the Agent may have put there are not followed: only a file of this very home is removed.
+        for name in ["auth.json", "auth.json.tmp"] {
+            beneath::remove(&home, "opencode", name)?;
+        }
+        Ok::<(), beneath::BeneathError>(())
+    })
+    .await;
+    match removed {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::error!(project = %project_id, error = crate::chain(&e), "auth.json was not removed"),
+        Err(e) => tracing::error!(project = %project_id, error = %e, "auth.json was not removed"),
+    }
+}

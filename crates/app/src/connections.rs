@@ -1,0 +1,535 @@
+//! Connections: connect, verify, replace, disconnect.
+//!
+//! A person waits for these, so they are plain requests: ask the provider, seal, write one transaction. What follows
+//! from them for running Agents is a Job, enqueued in the same transaction.
+
+use std::collections::BTreeMap;
+
+use doce_model::{
+    Actor, AuditAction, AuditEvent, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Outcome, User, UserId,
+    Verification, api_key, connection::LABEL_MAX,
+};
+use doce_opencode::endpoints::{self, Endpoint};
+use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
+use doce_vault::{ExposeSecret as _, Identity, SecretString};
+
+use crate::{
+    App, Error, catalogue,
+    events::Change,
+    jobs::apply_delivery,
+    probe::{self, Answer, Question},
+    views::{ConnectionUse, ConnectionView},
+};
+
+/// What a new Connection is made of.
+pub struct NewConnection {
+    /// The Provider, by `OpenCode`'s id.
+    pub provider_id: String,
+    /// What to call it; made up if absent.
+    pub label: Option<String>,
+    /// The key as it was pasted.
+    pub key: SecretString,
+    /// Where requests go instead of the Provider's default.
+    pub base_url: Option<String>,
+    /// The answers to the method's questions.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether to keep a key that the provider rejected.
+    pub keep_unverified: bool,
+}
+
+/// What changes about a Connection. What is `None` stays.
+#[derive(Default)]
+pub struct ConnectionChange {
+    /// Another label.
+    pub label: Option<String>,
+    /// Another key: *Replace*.
+    pub key: Option<SecretString>,
+    /// Another base URL, or the Provider's default again.
+    pub base_url: Option<Option<String>>,
+    /// Whether it is its owner's default for the Provider. Only `true` does something: another one must take over.
+    pub is_default: Option<bool>,
+    /// Whether to keep a key that the provider rejected.
+    pub keep_unverified: bool,
+}
+
+/// A Credential, opened for one call.
+pub(crate) struct Opened {
+    pub(crate) key: SecretString,
+    pub(crate) version: i64,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl App {
+    /// Lists a user's Connections, each with the Projects that use it.
+    pub async fn list_connections(&self, _ctx: &Ctx, user: &User) -> Result<Vec<ConnectionView>, Error> {
+        let mut read = self.store.read().await?;
+        let connections = connection::list(&mut read, user.id).await?;
+        let in_use = self.uses(&mut read, user.id).await?;
+        let mut views = Vec::with_capacity(connections.len());
+        for connection in connections {
+            views.push(self.connection_view_with(connection, &in_use));
+        }
+        Ok(views)
+    }
+
+    /// Returns one of a user's Connections.
+    pub async fn get_connection(&self, _ctx: &Ctx, user: &User, id: ConnectionId) -> Result<ConnectionView, Error> {
+        let connection = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
+        self.connection_view(connection).await
+    }
+
+    /// Checks a key with its Provider, seals it, and connects the Provider.
+    pub async fn connect(&self, ctx: &Ctx, user: &User, new: NewConnection) -> Result<ConnectionView, Error> {
+        let (name, endpoint) = self.connectable(&new.provider_id).await?;
+        let key = clean_key(&new.key)?;
+        probe::check_metadata(&new.metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
+        let given = new.base_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+        let base_url = base_url_of(endpoint, given, &new.metadata)?;
+        let answer = probe::ask(&Question {
+            provider_name: &name,
+            endpoint,
+            base_url: &base_url,
+            base_url_given: given.is_some(),
+            key: &key,
+            role: user.role,
+        })
+        .await;
+        refuse_invalid(&answer, new.keep_unverified)?;
+
+        let now = ctx.now();
+        let id = ConnectionId::new(now);
+        let mut record = Connection {
+            id,
+            user_id: user.id,
+            provider_id: new.provider_id.clone(),
+            label: String::new(),
+            auth_type: "api".to_owned(),
+            status: ConnectionStatus::Connected,
+            error_message: None,
+            verification: None,
+            base_url: given.map(|_| base_url.clone()),
+            is_default: false,
+            fingerprint: self.vault.fingerprint(&key),
+            last_four: doce_vault::last_four(&key),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            last_used_at: None,
+        };
+        settle(&mut record, &answer, now);
+        let metadata_sealed = self.seal_metadata(&record, &new.metadata)?;
+        let credential = self.seal_key(&record, &key, now)?;
+
+        let mut tx = self.store.write(ctx).await?;
+        let others: Vec<Connection> = connection::list(&mut tx, user.id)
+            .await?
+            .into_iter()
+            .filter(|other| other.provider_id == new.provider_id)
+            .collect();
+        record.label = match new.label.as_deref().map(str::trim).filter(|label| !label.is_empty()) {
+            Some(label) => check_label(label, &others, None)?,
+            None => free_label(&others),
+        };
+        record.is_default = !others.iter().any(|other| other.is_default);
+        connection::insert(&mut tx, &record, metadata_sealed.as_deref()).await?;
+        connection::insert_credential(&mut tx, &credential).await?;
+        tx.audit(
+            AuditEvent::ok(AuditAction::Connect, &record.id)
+                .fingerprint(&record.fingerprint)
+                .detail(format!("{} ({}), {}", record.provider_id, record.label, answer.outcome)),
+        )
+        .await?;
+        if record.is_default {
+            apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+        }
+        tx.commit().await?;
+        self.jobs.wake();
+        let view = self.connection_view(record).await?;
+        self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
+        Ok(view)
+    }
+
+    /// Changes a Connection; with a key, replaces its Credential.
+    pub async fn change_connection(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        id: ConnectionId,
+        change: ConnectionChange,
+    ) -> Result<ConnectionView, Error> {
+        let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
+        let opened = self.open_credential(&before).await?;
+        let replaces = change.key.is_some();
+        let readdresses = change.base_url.is_some();
+        let mut answer = None;
+        let mut key = None;
+        let mut base_url = before.base_url.clone();
+        if replaces || readdresses {
+            let (name, endpoint) = self.connectable(&before.provider_id).await?;
+            let given = match &change.base_url {
+                Some(given) => given.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned),
+                None => before.base_url.clone(),
+            };
+            let address = base_url_of(endpoint, given.as_deref(), &opened.metadata)?;
+            let new_key = match &change.key {
+                Some(pasted) => clean_key(pasted)?,
+                None => opened.key.clone(),
+            };
+            let asked = probe::ask(&Question {
+                provider_name: &name,
+                endpoint,
+                base_url: &address,
+                base_url_given: given.is_some(),
+                key: &new_key,
+                role: user.role,
+            })
+            .await;
+            refuse_invalid(&asked, change.keep_unverified)?;
+            base_url = given.map(|_| address);
+            answer = Some(asked);
+            key = Some(new_key);
+        }
+
+        let mut tx = self.store.write(ctx).await?;
+        let mut record = self.own_connection(&mut tx, user.id, id).await?;
+        if record.version != before.version {
+            return Err(changed_meanwhile());
+        }
+        if let Some(label) = change.label.as_deref() {
+            let others = connection::list(&mut tx, user.id).await?;
+            let others: Vec<_> = others.into_iter().filter(|other| other.provider_id == record.provider_id).collect();
+            record.label = check_label(label.trim(), &others, Some(id))?;
+        }
+        if let (Some(answer), Some(key)) = (&answer, &key) {
+            // A new address counts as a new version too: Agents must be told.
+            record.version += 1;
+            record.base_url = base_url;
+            record.fingerprint = self.vault.fingerprint(key);
+            record.last_four = doce_vault::last_four(key);
+            record.verification = None;
+            settle(&mut record, answer, tx.now());
+            let credential = self.seal_key(&record, key, tx.now())?;
+            connection::insert_credential(&mut tx, &credential).await?;
+            delivery::mark_stale(&mut tx, record.id, record.version).await?;
+        }
+        if change.is_default == Some(true) && !record.is_default {
+            connection::clear_default(&mut tx, user.id, &record.provider_id).await?;
+            record.is_default = true;
+        }
+        connection::update(&mut tx, &record).await?;
+        let action = if replaces { AuditAction::Replace } else { AuditAction::ChangeConnection };
+        tx.audit(AuditEvent::ok(action, &record.id).fingerprint(&record.fingerprint)).await?;
+        if answer.is_some() || record.is_default != before.is_default {
+            apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+        }
+        tx.commit().await?;
+        self.jobs.wake();
+        self.publish_connections(user.id).await?;
+        self.connection_view(record).await
+    }
+
+    /// Checks a Connection's key with its Provider again.
+    pub async fn verify(&self, ctx: &Ctx, user: &User, id: ConnectionId) -> Result<ConnectionView, Error> {
+        let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
+        let (name, endpoint) = self.connectable(&before.provider_id).await?;
+        let opened = self.open_credential(&before).await?;
+        let base_url = base_url_of(endpoint, before.base_url.as_deref(), &opened.metadata)?;
+        let answer = probe::ask(&Question {
+            provider_name: &name,
+            endpoint,
+            base_url: &base_url,
+            base_url_given: before.base_url.is_some(),
+            key: &opened.key,
+            role: user.role,
+        })
+        .await;
+        let mut tx = self.store.write(ctx).await?;
+        let mut record = self.own_connection(&mut tx, user.id, id).await?;
+        if record.version != before.version {
+            return Err(changed_meanwhile());
+        }
+        settle(&mut record, &answer, tx.now());
+        connection::update(&mut tx, &record).await?;
+        tx.audit(
+            AuditEvent::ok(AuditAction::Verify, &record.id)
+                .fingerprint(&record.fingerprint)
+                .detail(answer.outcome.as_str()),
+        )
+        .await?;
+        tx.commit().await?;
+        let view = self.connection_view(record).await?;
+        self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
+        Ok(view)
+    }
+
+    /// Ends a Connection: its Credential is erased at once, and running Agents give it back.
+    pub async fn disconnect(&self, ctx: &Ctx, user: &User, id: ConnectionId) -> Result<(), Error> {
+        let mut tx = self.store.write(ctx).await?;
+        let mut record = self.own_connection(&mut tx, user.id, id).await?;
+        connection::retire_credentials(&mut tx, id).await?;
+        let was_default = record.is_default;
+        record.status = ConnectionStatus::Revoked;
+        record.is_default = false;
+        connection::update(&mut tx, &record).await?;
+        if was_default
+            && let Some(mut heir) =
+                connection::list(&mut tx, user.id).await?.into_iter().find(|c| c.provider_id == record.provider_id)
+        {
+            heir.is_default = true;
+            connection::update(&mut tx, &heir).await?;
+        }
+        tx.audit(AuditEvent::ok(AuditAction::Disconnect, &record.id).fingerprint(&record.fingerprint)).await?;
+        apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+        tx.commit().await?;
+        self.jobs.wake();
+        self.bus.publish(user.id, Change::ConnectionDeleted(id));
+        self.publish_connections(user.id).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn own_connection(
+        &self,
+        read: &mut impl Read,
+        user_id: UserId,
+        id: ConnectionId,
+    ) -> Result<Connection, Error> {
+        connection::find(read, id)
+            .await?
+            .filter(|found| found.user_id == user_id)
+            .filter(|found| match found.status {
+                ConnectionStatus::Connected | ConnectionStatus::Expired | ConnectionStatus::Error => true,
+                ConnectionStatus::Revoked => false,
+            })
+            .ok_or_else(|| Error::not_found("connection", id))
+    }
+
+    /// Records that an Agent's request with a Connection was rejected by the provider.
+    pub(crate) async fn mark_rejected(&self, id: ConnectionId, version: i64, message: &str) -> Result<(), Error> {
+        let ctx = self.ctx(Actor::Reconciler("follower"), "rejected");
+        let mut tx = self.store.write(&ctx).await?;
+        let Some(mut record) = connection::find(&mut tx, id).await? else { return Ok(()) };
+        // A key replaced meanwhile was not the one rejected.
+        if record.version != version || record.status == ConnectionStatus::Revoked {
+            return Ok(());
+        }
+        record.status = ConnectionStatus::Error;
+        record.error_message = Some(message.to_owned());
+        record.verification =
+            Some(Verification { outcome: Outcome::Invalid, at: tx.now(), detail: message.to_owned() });
+        connection::update(&mut tx, &record).await?;
+        tx.audit(
+            AuditEvent::refused(AuditAction::Verify, &record.id, "rejected_in_use").fingerprint(&record.fingerprint),
+        )
+        .await?;
+        tx.commit().await?;
+        self.publish_connections(record.user_id).await
+    }
+
+    /// Opens the Credential of a Connection, for one use.
+    pub(crate) async fn open_credential(&self, record: &Connection) -> Result<Opened, Error> {
+        let mut read = self.store.read().await?;
+        let sealed = connection::find_credential(&mut read, record.id)
+            .await?
+            .ok_or_else(|| Error::not_found("connection", record.id))?;
+        let metadata_sealed = connection::find_metadata(&mut read, record.id).await?;
+        drop(read);
+        // Secret: the key is in memory from here until the caller's one call is over.
+        let (id, user) = (record.id.to_string(), record.user_id.to_string());
+        let key = self
+            .vault
+            .open(&Identity { noun: "credential", id: &id, user: &user, version: sealed.version }, &sealed.sealed)
+            .map_err(Error::internal)?;
+        let metadata = match metadata_sealed {
+            Some(sealed) => {
+                let text = self
+                    .vault
+                    .open(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &sealed)
+                    .map_err(Error::internal)?;
+                serde_json::from_str(text.expose_secret()).map_err(Error::internal)?
+            }
+            None => BTreeMap::new(),
+        };
+        Ok(Opened { key, version: sealed.version, metadata })
+    }
+
+    fn seal_key(&self, record: &Connection, key: &SecretString, now: doce_model::Ms) -> Result<SealedCredential, Error> {
+        let (id, user) = (record.id.to_string(), record.user_id.to_string());
+        let sealed = self
+            .vault
+            .seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, key)?;
+        Ok(SealedCredential {
+            id: CredentialId::new(now),
+            connection_id: record.id,
+            user_id: record.user_id,
+            version: record.version,
+            sealed: sealed.bytes,
+            key_id: sealed.key_id,
+        })
+    }
+
+    fn seal_metadata(&self, record: &Connection, metadata: &BTreeMap<String, String>) -> Result<Option<Vec<u8>>, Error> {
+        if metadata.is_empty() {
+            return Ok(None);
+        }
+        let text = SecretString::from(serde_json::to_string(metadata).map_err(Error::internal)?);
+        let (id, user) = (record.id.to_string(), record.user_id.to_string());
+        let sealed = self.vault.seal(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &text)?;
+        Ok(Some(sealed.bytes))
+    }
+
+    async fn connectable(&self, provider_id: &str) -> Result<(String, &'static Endpoint), Error> {
+        let stored = catalogue::ready(&self.catalogue).await?;
+        let provider = stored.provider(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
+        if let Some(message) = catalogue::refusal(provider, stored.methods()) {
+            return Err(Error::Refused(doce_model::Failure::new(
+                "provider_refused",
+                message,
+                doce_model::NextMove::ConnectProvider,
+            )));
+        }
+        let endpoint = endpoints::find(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
+        Ok((provider.name.clone(), endpoint))
+    }
+
+    pub(crate) async fn connection_view(&self, record: Connection) -> Result<ConnectionView, Error> {
+        let in_use = self.uses(&mut self.store.read().await?, record.user_id).await?;
+        Ok(self.connection_view_with(record, &in_use))
+    }
+
+    fn connection_view_with(&self, record: Connection, uses: &[(ConnectionId, ConnectionUse)]) -> ConnectionView {
+        let provider_name = self.provider_name(&record.provider_id);
+        ConnectionView {
+            delivery: catalogue::delivery_plan(&provider_name),
+            projects: uses.iter().filter(|(id, _)| *id == record.id).map(|(_, used)| used.clone()).collect(),
+            provider_name,
+            connection: record,
+        }
+    }
+
+    /// Lists which of a user's Projects use which Connection, with what their Instances hold.
+    async fn uses(&self, read: &mut impl Read, user_id: UserId) -> Result<Vec<(ConnectionId, ConnectionUse)>, Error> {
+        let mut uses = Vec::new();
+        for project in project::list(read, user_id, None, i64::MAX).await? {
+            let instance = doce_store::instance::find_live(read, project.id).await?;
+            let deliveries = match &instance {
+                Some(instance) => delivery::of_instance(read, instance.id).await?,
+                None => Vec::new(),
+            };
+            for used in connection::of_project(read, project.id, user_id).await? {
+                let delivery = deliveries.iter().find(|d| d.connection_id == used.id).cloned();
+                // Every Project could use every Connection; those count that do: it is their model's, or it is held.
+                if delivery.is_some() || used.provider_id == project.model.provider_id {
+                    uses.push((
+                        used.id,
+                        ConnectionUse { project_id: project.id, project_name: project.name.clone(), delivery },
+                    ));
+                }
+            }
+        }
+        Ok(uses)
+    }
+
+    pub(crate) async fn publish_connections(&self, user_id: UserId) -> Result<(), Error> {
+        let mut read = self.store.read().await?;
+        let connections = connection::list(&mut read, user_id).await?;
+        let in_use = self.uses(&mut read, user_id).await?;
+        drop(read);
+        for record in connections {
+            let view = self.connection_view_with(record, &in_use);
+            self.bus.publish(user_id, Change::Connection(Box::new(view)));
+        }
+        Ok(())
+    }
+}
+
+/// Records the outcome of a check on a Connection.
+fn settle(record: &mut Connection, answer: &Answer, now: doce_model::Ms) {
+    let (status, error_message) = match answer.outcome {
+        Outcome::Invalid => (ConnectionStatus::Error, Some(answer.detail.clone())),
+        Outcome::Valid | Outcome::Limited | Outcome::NoCredit => (ConnectionStatus::Connected, None),
+        // Not knowing is no reason to forget that a key was rejected before; a replaced key begins anew.
+        Outcome::Unreachable | Outcome::Unsupported if record.verification.is_none() => {
+            (ConnectionStatus::Connected, None)
+        }
+        Outcome::Unreachable | Outcome::Unsupported => (record.status, record.error_message.clone()),
+    };
+    record.status = status;
+    record.error_message = error_message;
+    record.verification = Some(Verification { outcome: answer.outcome, at: now, detail: answer.detail.clone() });
+}
+
+fn clean_key(pasted: &SecretString) -> Result<SecretString, Error> {
+    api_key::clean(pasted.expose_secret())
+        .map(SecretString::from)
+        .map_err(|e| Error::Invalid { field: "key", message: sentence(&e.to_string()) })
+}
+
+fn sentence(fragment: &str) -> String {
+    let mut characters = fragment.chars();
+    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}
+
+fn base_url_of(
+    endpoint: &Endpoint,
+    given: Option<&str>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<String, Error> {
+    endpoint.base_url(given, metadata).map_err(|e| match e {
+        endpoints::BaseUrlError::Needed { .. } => Error::Invalid {
+            field: "base_url",
+            message: format!("{} has a different address for each account: enter yours as the base URL.", endpoint.name),
+        },
+        endpoints::BaseUrlError::Answer { key, .. } => {
+            Error::Invalid { field: "metadata", message: format!("{} also needs `{key}`.", endpoint.name) }
+        }
+        endpoints::BaseUrlError::Invalid { reason } => {
+            Error::Invalid { field: "base_url", message: format!("That is not a base URL: {reason}.") }
+        }
+    })
+}
+
+fn refuse_invalid(answer: &Answer, keep_unverified: bool) -> Result<(), Error> {
+    if answer.outcome == Outcome::Invalid && !keep_unverified {
+        return Err(Error::Refused(doce_model::Failure::new(
+            "key_rejected",
+            answer.detail.clone(),
+            doce_model::NextMove::ReplaceKey,
+        )));
+    }
+    Ok(())
+}
+
+fn check_label(label: &str, others: &[Connection], own: Option<ConnectionId>) -> Result<String, Error> {
+    if label.is_empty() || label.chars().count() > LABEL_MAX || label.chars().any(char::is_control) {
+        return Err(Error::Invalid { field: "label", message: format!("A label has 1 to {LABEL_MAX} characters.") });
+    }
+    if others.iter().any(|other| other.label == label && Some(other.id) != own) {
+        return Err(Error::Conflict(doce_model::Failure::new(
+            "label_taken",
+            format!("You have a connection called `{label}` to this provider already. Choose another label."),
+            doce_model::NextMove::None,
+        )));
+    }
+    Ok(label.to_owned())
+}
+
+fn free_label(others: &[Connection]) -> String {
+    let taken = |label: &str| others.iter().any(|other| other.label == label);
+    if !taken("default") {
+        return "default".to_owned();
+    }
+    // One more candidate than there are labels: one of them is free.
+    (2..=others.len() + 2)
+        .map(|n| format!("default {n}"))
+        .find(|label| !taken(label))
+        .expect("fewer labels are taken than there are candidates")
+}
+
+fn changed_meanwhile() -> Error {
+    Error::Conflict(doce_model::Failure::new(
+        "changed_meanwhile",
+        "This connection was changed from somewhere else at the same moment. Look again, then repeat.",
+        doce_model::NextMove::None,
+    ))
+}

@@ -1,0 +1,81 @@
+//! Changes what a running Agent holds, after its owner changed a Connection.
+//!
+//! A replaced key never cuts an answer: while the Agent is busy nothing is enqueued, the Delivery is shown as *stale*,
+//! and the follower enqueues this Job when the Agent is idle. A disconnected one is taken back at once.
+
+use std::time::Duration;
+
+use doce_jobs::{Definition, New, Policy, Step};
+use doce_model::{Actor, DeliveryStatus, UserId};
+use doce_store::{Tx, delivery, project};
+use serde::{Deserialize, Serialize};
+
+use crate::{App, Error, agents::Agent, chain, jobs::instance_subject, steps};
+
+pub(crate) const KIND: &str = "apply_delivery";
+
+/// What the Job is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Payload {
+    /// The Instance.
+    pub(crate) instance_id: String,
+}
+
+pub(crate) fn definition(app: &App) -> Definition {
+    let a = app.clone();
+    let apply = Step::new("apply_delivery", "Hand over the changed keys", move |step| {
+        let app = a.clone();
+        async move { steps::delivery::apply(&app, &step).await }
+    })
+    .timeout(Duration::from_mins(3));
+    Definition::new(KIND, vec![apply])
+}
+
+/// Enqueues, in the caller's transaction, a Job for each Agent of a user that may hold this Provider's Credential.
+pub(crate) async fn enqueue_for_user(
+    app: &App,
+    tx: &mut Tx,
+    user_id: UserId,
+    _provider_id: &str,
+) -> Result<(), Error> {
+    for agent in app.agents.all() {
+        if agent.user_id == user_id {
+            enqueue(app, tx, &agent).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn enqueue(app: &App, tx: &mut Tx, agent: &Agent) -> Result<(), Error> {
+    if project::find(tx, agent.project_id).await?.is_none() {
+        return Ok(());
+    }
+    let new = New::new(KIND, instance_subject(agent.instance_id), agent.user_id)
+        .project(agent.project_id)
+        .payload(&Payload { instance_id: agent.instance_id.to_string() })
+        .policy(Policy::Coalesce);
+    app.jobs.enqueue(tx, new).await.map_err(crate::projects::enqueue_error)?;
+    Ok(())
+}
+
+/// Enqueues a Job if the Agent holds an older version than there is. Called when it becomes idle.
+pub(crate) async fn enqueue_if_stale(app: &App, agent: &Agent) {
+    let enqueued = async {
+        let deliveries = delivery::of_instance(&mut app.store.read().await?, agent.instance_id).await?;
+        let stale = deliveries.iter().any(|delivery| match delivery.status {
+            DeliveryStatus::Stale | DeliveryStatus::Pending => true,
+            DeliveryStatus::Delivered | DeliveryStatus::Revoked | DeliveryStatus::Failed => false,
+        });
+        if stale {
+            let ctx = app.ctx(Actor::Reconciler("deliveries"), &agent.instance_id.to_string());
+            let mut tx = app.store.write(&ctx).await?;
+            enqueue(app, &mut tx, agent).await?;
+            tx.commit().await?;
+            app.jobs.wake();
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(e) = enqueued.await {
+        tracing::error!(instance = %agent.instance_id, error = chain(&e), "a stale delivery was not taken up");
+    }
+}

@@ -1,0 +1,56 @@
+//! Brings a new Project to life and gives its Agent the first Prompt.
+
+use std::time::Duration;
+
+use doce_jobs::{Definition, Step};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App,
+    steps::{delivery, instance, prompt, session, workspace},
+};
+
+pub(crate) const KIND: &str = "launch_project";
+
+/// What the Job is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Payload {
+    /// The first Prompt's Message.
+    pub(crate) message_id: String,
+}
+
+pub(crate) fn definition(app: &App) -> Definition {
+    let with = |app: &App| app.clone();
+    let (a, b) = (with(app), with(app));
+    let prepare = Step::new("prepare_workspace", "Prepare the workspace", move |step| {
+        let app = a.clone();
+        async move { workspace::prepare(&app, &step).await }
+    })
+    .undo(move |step| {
+        let app = b.clone();
+        async move { workspace::remove_made(&app, &step).await }
+    })
+    .timeout(Duration::from_mins(1));
+    let a = with(app);
+    let send = Step::new("send_prompt", "Send the first prompt", move |step| {
+        let app = a.clone();
+        async move { prompt::send_and_show(&app, &step).await }
+    })
+    .timeout(Duration::from_mins(1));
+    let a = with(app);
+    let send = send.undo(move |step| {
+        let app = a.clone();
+        async move { prompt::abort(&app, &step).await }
+    });
+    Definition::new(
+        KIND,
+        vec![
+            prepare,
+            instance::start_step(app),
+            instance::healthy_step(app),
+            delivery::deliver_step(app),
+            session::create_step(app),
+            send,
+        ],
+    )
+}

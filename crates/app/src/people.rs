@@ -1,0 +1,352 @@
+//! People: setting up, signing in and out, accounts and passwords.
+//!
+//! Hashing a password costs 19 MiB and tens of milliseconds by design, so only a few run at once, and failed
+//! attempts are throttled by address and by name before any hashing happens.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use doce_model::{
+    AuditAction, AuditEvent, Ctx, Ms, Role, SignIn, SignInId, User, UserId,
+    user::{PASSWORD_MAX, PASSWORD_MIN, is_username},
+};
+use doce_store::user;
+use doce_vault::{ExposeSecret as _, SecretString, password};
+use tokio::sync::Semaphore;
+
+use crate::{App, Error};
+
+/// Passwords hashed at the same time.
+const HASHING: usize = 4;
+/// Failed attempts on one name before it must wait.
+pub const FAILURES_PER_NAME: u32 = 10;
+/// Failed attempts from one address before it must wait.
+pub const FAILURES_PER_ADDRESS: u32 = 30;
+/// How long failed attempts count.
+pub const FAILURE_WINDOW: Duration = Duration::from_mins(10);
+/// Names and addresses remembered at most; beyond that, those whose window is over are dropped.
+const THROTTLE_ENTRIES: usize = 10_000;
+/// How long a sign-in lasts after its last use.
+pub const SIGN_IN_IDLE: Duration = Duration::from_hours(720);
+/// How long a sign-in lasts at most.
+pub const SIGN_IN_MAX: Duration = Duration::from_hours(4320);
+/// How exactly the last use is recorded.
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
+/// A hash that no password matches: an attempt on an unknown name takes as long as one on a known.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// A sign-in that just began. The token goes into the cookie and is kept nowhere else.
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// The sign-in.
+    pub sign_in: SignIn,
+    /// What proves it.
+    pub token: SecretString,
+}
+
+/// Counts failed attempts.
+#[derive(Debug)]
+pub(crate) struct Gatekeeper {
+    hashing: Semaphore,
+    failures: Mutex<HashMap<String, (u32, Ms)>>,
+}
+
+impl Default for Gatekeeper {
+    fn default() -> Self {
+        Self { hashing: Semaphore::new(HASHING), failures: Mutex::default() }
+    }
+}
+
+impl Gatekeeper {
+    /// Refuses an attempt while too many failed.
+    fn check(&self, keys: &[(String, u32)], now: Ms) -> Result<(), Error> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, limit) in keys {
+            if let Some((count, since)) = failures.get(key)
+                && count >= limit
+                && now.since(*since) < FAILURE_WINDOW
+            {
+                let retry_after = FAILURE_WINDOW.saturating_sub(now.since(*since));
+                let minutes = retry_after.as_secs().div_ceil(60);
+                return Err(Error::Unavailable {
+                    code: "throttled",
+                    message: format!("Too many failed attempts. Try again in {minutes} min."),
+                    retry_after,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, keys: &[(String, u32)], now: Ms) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= THROTTLE_ENTRIES {
+            failures.retain(|_, (_, since)| now.since(*since) < FAILURE_WINDOW);
+        }
+        for (key, _) in keys {
+            let entry = failures.entry(key.clone()).or_insert((0, now));
+            if now.since(entry.1) >= FAILURE_WINDOW {
+                *entry = (0, now);
+            }
+            entry.0 += 1;
+        }
+    }
+
+    fn succeeded(&self, keys: &[(String, u32)]) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, _) in keys {
+            failures.remove(key);
+        }
+    }
+
+    async fn matches(&self, given: SecretString, hash: String) -> Result<bool, Error> {
+        let _permit = self.hashing.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || password::matches(&given, &hash)).await.map_err(Error::internal)
+    }
+
+    async fn hash(&self, given: SecretString) -> Result<String, Error> {
+        let _permit = self.hashing.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || password::hash(&given))
+            .await
+            .map_err(Error::internal)?
+            .map_err(Error::internal)
+    }
+}
+
+fn check_password(password: &SecretString, field: &'static str) -> Result<(), Error> {
+    let text = password.expose_secret();
+    if text.chars().count() < PASSWORD_MIN {
+        return Err(Error::Invalid { field, message: format!("A password has at least {PASSWORD_MIN} characters.") });
+    }
+    if text.len() > PASSWORD_MAX {
+        return Err(Error::Invalid { field, message: format!("A password has at most {PASSWORD_MAX} bytes.") });
+    }
+    Ok(())
+}
+
+fn check_username(username: &str) -> Result<(), Error> {
+    if is_username(username) {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        field: "username",
+        message: "A username has 1 to 40 letters, digits, dots, hyphens or underscores.".to_owned(),
+    })
+}
+
+fn new_sign_in(ctx: &Ctx, user_id: UserId, user_agent: Option<&str>) -> SignIn {
+    let now = ctx.now();
+    SignIn {
+        id: SignInId::new(now),
+        user_id,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(SIGN_IN_IDLE),
+        address: ctx.address.clone(),
+        user_agent: user_agent.map(|text| text.chars().take(200).collect()),
+    }
+}
+
+impl App {
+    /// Tells whether the first account is still to be made.
+    pub async fn setup_required(&self) -> Result<bool, Error> {
+        Ok(user::count(&mut self.store.read().await?).await? == 0)
+    }
+
+    /// Makes the first account, an admin's, and signs it in.
+    pub async fn setup(
+        &self,
+        ctx: &Ctx,
+        username: &str,
+        password: SecretString,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        check_username(username)?;
+        check_password(&password, "password")?;
+        if !self.setup_required().await? {
+            return Err(setup_done());
+        }
+        let hash = self.gatekeeper.hash(password).await?;
+        let user =
+            User { id: UserId::new(ctx.now()), username: username.to_owned(), role: Role::Admin, created_at: ctx.now() };
+        let sign_in = new_sign_in(ctx, user.id, user_agent);
+        let token = doce_vault::token()?;
+        let mut tx = self.store.write(&ctx.acting_as(doce_model::Actor::User(user.id))).await?;
+        // Two people may set up at once: who comes second finds an account here.
+        if user::count(&mut tx).await? > 0 {
+            return Err(setup_done());
+        }
+        user::insert(&mut tx, &user, &hash).await?;
+        user::insert_sign_in(&mut tx, &sign_in, &doce_vault::token_hash(token.expose_secret())).await?;
+        tx.audit(AuditEvent::ok(AuditAction::SetUp, &user.id)).await?;
+        tx.commit().await?;
+        Ok(SignedIn { user, sign_in, token })
+    }
+
+    /// Signs a person in.
+    pub async fn sign_in(
+        &self,
+        ctx: &Ctx,
+        username: &str,
+        password: SecretString,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        let name: String = username.chars().take(80).collect::<String>().to_ascii_lowercase();
+        let mut keys = vec![(format!("name {name}"), FAILURES_PER_NAME)];
+        if let Some(address) = &ctx.address {
+            keys.push((format!("address {address}"), FAILURES_PER_ADDRESS));
+        }
+        self.gatekeeper.check(&keys, ctx.now())?;
+        if password.expose_secret().len() > PASSWORD_MAX {
+            return Err(Error::NotSignedIn);
+        }
+        let found = user::find_by_name(&mut self.store.read().await?, username).await?;
+        let hash = found.as_ref().map_or_else(|| NOBODY.to_owned(), |(_, hash)| hash.clone());
+        let matches = self.gatekeeper.matches(password, hash).await?;
+        let Some((user, _)) = found.filter(|_| matches) else {
+            self.gatekeeper.failed(&keys, ctx.now());
+            let mut tx = self.store.write(ctx).await?;
+            tx.audit(AuditEvent::refused(AuditAction::SignInRefused, &name, "sign_in_failed")).await?;
+            tx.commit().await?;
+            return Err(Error::NotSignedIn);
+        };
+        self.gatekeeper.succeeded(&keys);
+        let sign_in = new_sign_in(ctx, user.id, user_agent);
+        let token = doce_vault::token()?;
+        let mut tx = self.store.write(&ctx.acting_as(doce_model::Actor::User(user.id))).await?;
+        user::delete_expired_sign_ins(&mut tx).await?;
+        user::insert_sign_in(&mut tx, &sign_in, &doce_vault::token_hash(token.expose_secret())).await?;
+        tx.audit(AuditEvent::ok(AuditAction::SignIn, &sign_in.id)).await?;
+        tx.commit().await?;
+        Ok(SignedIn { user, sign_in, token })
+    }
+
+    /// Finds who holds a sign-in's token, and puts off its end.
+    pub async fn authenticate(&self, token: &str) -> Result<Option<(SignIn, User)>, Error> {
+        let now = self.clock.now();
+        let hash = doce_vault::token_hash(token);
+        let Some((sign_in, user)) = user::find_sign_in(&mut self.store.read().await?, &hash, now).await? else {
+            return Ok(None);
+        };
+        if now.since(sign_in.created_at) > SIGN_IN_MAX {
+            return Ok(None);
+        }
+        if now.since(sign_in.last_seen_at) >= TOUCH_EVERY {
+            let ctx = self.ctx(doce_model::Actor::User(user.id), "authenticate");
+            let mut tx = self.store.write(&ctx).await?;
+            user::touch_sign_in(&mut tx, sign_in.id, now.plus(SIGN_IN_IDLE)).await?;
+            tx.commit().await?;
+        }
+        Ok(Some((sign_in, user)))
+    }
+
+    /// Ends the caller's own sign-in.
+    pub async fn sign_out(&self, ctx: &Ctx, user_id: UserId, id: SignInId) -> Result<(), Error> {
+        self.end_sign_in(ctx, user_id, id).await
+    }
+
+    /// Lists a user's sign-ins.
+    pub async fn list_sign_ins(&self, ctx: &Ctx, user_id: UserId) -> Result<Vec<SignIn>, Error> {
+        Ok(user::list_sign_ins(&mut self.store.read().await?, user_id, ctx.now()).await?)
+    }
+
+    /// Ends one of a user's sign-ins.
+    pub async fn end_sign_in(&self, ctx: &Ctx, user_id: UserId, id: SignInId) -> Result<(), Error> {
+        let mut tx = self.store.write(ctx).await?;
+        if !user::delete_sign_in(&mut tx, user_id, id).await? {
+            return Err(Error::not_found("sign-in", id));
+        }
+        tx.audit(AuditEvent::ok(AuditAction::SignOut, &id)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Changes the caller's password and ends all their sign-ins but this one.
+    pub async fn change_password(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        current: SecretString,
+        new: SecretString,
+        keep: SignInId,
+    ) -> Result<User, Error> {
+        check_password(&new, "new_password")?;
+        let keys = [(format!("name {}", user.username.to_ascii_lowercase()), FAILURES_PER_NAME)];
+        self.gatekeeper.check(&keys, ctx.now())?;
+        let (_, hash) = user::find_by_name(&mut self.store.read().await?, &user.username)
+            .await?
+            .ok_or_else(|| Error::not_found("user", user.id))?;
+        if !self.gatekeeper.matches(current, hash).await? {
+            self.gatekeeper.failed(&keys, ctx.now());
+            return Err(Error::Invalid { field: "current_password", message: "That is not your password.".to_owned() });
+        }
+        let hash = self.gatekeeper.hash(new).await?;
+        let mut tx = self.store.write(ctx).await?;
+        user::set_password(&mut tx, user.id, &hash).await?;
+        user::delete_other_sign_ins(&mut tx, user.id, Some(keep)).await?;
+        tx.audit(AuditEvent::ok(AuditAction::ChangePassword, &user.id)).await?;
+        tx.commit().await?;
+        Ok(user.clone())
+    }
+
+    /// Lists the accounts. Admins only.
+    pub async fn list_users(&self, _ctx: &Ctx, by: &User) -> Result<Vec<User>, Error> {
+        admins_only(by)?;
+        Ok(user::list(&mut self.store.read().await?).await?)
+    }
+
+    /// Makes an account. Admins only.
+    pub async fn create_user(
+        &self,
+        ctx: &Ctx,
+        by: &User,
+        username: &str,
+        password: SecretString,
+        role: Role,
+    ) -> Result<User, Error> {
+        admins_only(by)?;
+        check_username(username)?;
+        check_password(&password, "password")?;
+        if self.config.unsandboxed {
+            return Err(Error::Conflict(doce_model::Failure::new(
+                "unsandboxed_single_user",
+                "This server runs agents without a sandbox, so it serves one person. Set the sandbox up first.",
+                doce_model::NextMove::None,
+            )));
+        }
+        let hash = self.gatekeeper.hash(password).await?;
+        let user = User { id: UserId::new(ctx.now()), username: username.to_owned(), role, created_at: ctx.now() };
+        let mut tx = self.store.write(ctx).await?;
+        match user::insert(&mut tx, &user, &hash).await {
+            Ok(()) => {}
+            Err(e) if e.is_taken() => {
+                return Err(Error::Invalid { field: "username", message: format!("`{username}` is taken.") });
+            }
+            Err(e) => return Err(e.into()),
+        }
+        tx.audit(AuditEvent::ok(AuditAction::CreateUser, &user.id)).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+}
+
+pub(crate) fn admins_only(by: &User) -> Result<(), Error> {
+    match by.role {
+        Role::Admin => Ok(()),
+        Role::Member => {
+            Err(Error::Forbidden { code: "admins_only", message: "Only an admin may do this.".to_owned() })
+        }
+    }
+}
+
+fn setup_done() -> Error {
+    Error::Conflict(doce_model::Failure::new(
+        "setup_done",
+        "The first account exists already: sign in instead.",
+        doce_model::NextMove::None,
+    ))
+}

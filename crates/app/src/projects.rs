@@ -1,0 +1,443 @@
+//! Projects: create, list, change, start, stop, delete.
+//!
+//! A request writes what is wanted and enqueues the Job that brings it about, in one transaction; the answer does not
+//! wait for it. What a Project is doing is derived from its Jobs and its Instance each time, and stored nowhere.
+
+use doce_jobs::{EnqueueError, New, Policy};
+use doce_model::{
+    AuditAction, AuditEvent, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobState, Message, MessageId,
+    MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId, Session, SessionId,
+    SessionStatus, Speaker, User,
+    project::{NAME_MAX, PROMPT_MAX, ProjectState, name_from_prompt, slug_from},
+};
+use doce_store::{Read, Tx, connection, conversation, delivery, instance, job, project};
+
+use crate::{
+    App, Error, catalogue,
+    events::Change,
+    jobs::{self, delete_project, launch_project, start_project, stop_project},
+    views::{NewProject, ProjectView},
+};
+
+/// Projects on a page, unless the caller wants another number.
+const PAGE: i64 = 50;
+/// Most Projects on a page.
+const PAGE_MAX: i64 = 200;
+
+impl App {
+    /// Lists a page of a user's Projects, last active first, and where the next one begins.
+    pub async fn list_projects(
+        &self,
+        _ctx: &Ctx,
+        user: &User,
+        cursor: Option<&str>,
+        limit: Option<i64>,
+    ) -> Result<(Vec<ProjectView>, Option<String>), Error> {
+        let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        let after = cursor.map(read_cursor::<ProjectId>).transpose()?;
+        let mut read = self.store.read().await?;
+        let projects = project::list(&mut read, user.id, after, limit).await?;
+        let full = i64::try_from(projects.len()).unwrap_or(i64::MAX) == limit;
+        let next = projects
+            .last()
+            .filter(|_| full)
+            .map(|last| format!("{}.{}", last.last_active_at.0, last.id));
+        let mut views = Vec::with_capacity(projects.len());
+        for project in projects {
+            views.push(self.project_view(&mut read, project).await?);
+        }
+        Ok((views, next))
+    }
+
+    /// Returns one of a user's Projects.
+    pub async fn get_project(&self, _ctx: &Ctx, user: &User, id: ProjectId) -> Result<ProjectView, Error> {
+        let mut read = self.store.read().await?;
+        let project = own_project(&mut read, user, id).await?;
+        self.project_view(&mut read, project).await
+    }
+
+    /// Makes a Project with its first Prompt and enqueues its launch.
+    pub async fn create_project(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        new: NewProject,
+    ) -> Result<(ProjectView, Job), Error> {
+        let prompt = check_prompt(&new.prompt, "prompt")?;
+        let name = match new.name.as_deref() {
+            Some(name) => check_name(name)?,
+            None => name_from_prompt(&prompt),
+        };
+        self.require_sandbox().map_err(Error::Conflict)?;
+        self.check_model(user, &new.model).await?;
+
+        let now = ctx.now();
+        let id = ProjectId::new(now);
+        let directory = self.layout.project(id);
+        let project = Project {
+            id,
+            user_id: user.id,
+            slug: slug_from(&name, id),
+            name,
+            desired: Desired::Running,
+            model: new.model.clone(),
+            workspace: directory.join("workspace").to_string(),
+            home: directory.join("home").to_string(),
+            created_at: now,
+            updated_at: now,
+            last_active_at: now,
+        };
+        let session =
+            Session { id: SessionId::new(now), project_id: id, agent_session_id: None, created_at: now };
+
+        let mut tx = self.store.write(ctx).await?;
+        let chosen = self.check_choice(&mut tx, user, &new).await?;
+        project::insert(&mut tx, &project).await?;
+        for (provider_id, connection_id) in &chosen {
+            connection::choose(&mut tx, id, user.id, provider_id, *connection_id).await?;
+        }
+        conversation::insert_session(&mut tx, &session, user.id).await?;
+        let message = insert_prompt(&mut tx, user, session.id, &prompt, &project.model).await?;
+        let enqueued = self
+            .jobs
+            .enqueue(
+                &mut tx,
+                New::new(launch_project::KIND, jobs::project_subject(id), user.id)
+                    .project(id)
+                    .payload(&launch_project::Payload { message_id: message.id.to_string() }),
+            )
+            .await
+            .map_err(enqueue_error)?;
+        tx.audit(AuditEvent::ok(AuditAction::CreateProject, &id)).await?;
+        let job = job::find(&mut tx, enqueued.id).await?.ok_or_else(|| Error::not_found("job", enqueued.id))?;
+        tx.commit().await?;
+        self.jobs.changed(enqueued.changed());
+        let view = self.project_view(&mut self.store.read().await?, project).await?;
+        self.bus.publish(user.id, Change::Project(Box::new(view.clone())));
+        Ok((view, job))
+    }
+
+    /// Renames a Project, or chooses the model of its next prompts.
+    pub async fn change_project(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        id: ProjectId,
+        name: Option<String>,
+        model: Option<ModelRef>,
+    ) -> Result<ProjectView, Error> {
+        if let Some(model) = &model {
+            self.check_model(user, model).await?;
+        }
+        let name = name.as_deref().map(check_name).transpose()?;
+        let mut tx = self.store.write(ctx).await?;
+        let mut project = own_project(&mut tx, user, id).await?;
+        if let Some(name) = name {
+            project.name = name;
+        }
+        if let Some(model) = model {
+            project.model = model;
+        }
+        project::update(&mut tx, &project).await?;
+        tx.audit(AuditEvent::ok(AuditAction::ChangeProject, &id)).await?;
+        tx.commit().await?;
+        let view = self.project_view(&mut self.store.read().await?, project).await?;
+        self.bus.publish(user.id, Change::Project(Box::new(view.clone())));
+        Ok(view)
+    }
+
+    /// Starts a Project. One that runs gets its preview back.
+    pub async fn start_project(&self, ctx: &Ctx, user: &User, id: ProjectId) -> Result<Job, Error> {
+        self.require_sandbox().map_err(Error::Conflict)?;
+        crate::program::retry(self);
+        let mut tx = self.store.write(ctx).await?;
+        let mut project = own_project(&mut tx, user, id).await?;
+        project.desired = Desired::Running;
+        project::update(&mut tx, &project).await?;
+        let enqueued = self.enqueue_start(&mut tx, &project).await?;
+        tx.audit(AuditEvent::ok(AuditAction::StartProject, &id)).await?;
+        self.commit_job(tx, enqueued).await
+    }
+
+    /// Writes a Job that starts a Project into the caller's transaction.
+    pub(crate) async fn enqueue_start(&self, tx: &mut Tx, project: &Project) -> Result<doce_jobs::Enqueued, Error> {
+        self.jobs
+            .enqueue(
+                tx,
+                New::new(start_project::KIND, jobs::project_subject(project.id), project.user_id)
+                    .project(project.id)
+                    .policy(Policy::Coalesce),
+            )
+            .await
+            .map_err(enqueue_error)
+    }
+
+    /// Stops a Project; a launch that is under way is cancelled first.
+    pub async fn stop_project(&self, ctx: &Ctx, user: &User, id: ProjectId) -> Result<Job, Error> {
+        let mut tx = self.store.write(ctx).await?;
+        let mut project = own_project(&mut tx, user, id).await?;
+        project.desired = Desired::Stopped;
+        project::update(&mut tx, &project).await?;
+        let enqueued = self
+            .jobs
+            .enqueue(
+                &mut tx,
+                New::new(stop_project::KIND, jobs::project_subject(id), user.id).project(id).policy(Policy::Supersede),
+            )
+            .await
+            .map_err(enqueue_error)?;
+        tx.audit(AuditEvent::ok(AuditAction::StopProject, &id)).await?;
+        self.commit_job(tx, enqueued).await
+    }
+
+    /// Deletes a Project with its Workspace, its Agent's home and its conversation.
+    pub async fn delete_project(&self, ctx: &Ctx, user: &User, id: ProjectId) -> Result<Job, Error> {
+        let mut tx = self.store.write(ctx).await?;
+        let mut project = own_project(&mut tx, user, id).await?;
+        project.desired = Desired::Deleted;
+        project::update(&mut tx, &project).await?;
+        let enqueued = self
+            .jobs
+            .enqueue(
+                &mut tx,
+                New::new(delete_project::KIND, jobs::project_subject(id), user.id)
+                    .project(id)
+                    .policy(Policy::Supersede),
+            )
+            .await
+            .map_err(enqueue_error)?;
+        tx.audit(AuditEvent::ok(AuditAction::DeleteProject, &id)).await?;
+        self.commit_job(tx, enqueued).await
+    }
+
+    /// Lists what the Project's Instance was handed.
+    pub async fn project_deliveries(&self, _ctx: &Ctx, user: &User, id: ProjectId) -> Result<Vec<Delivery>, Error> {
+        let mut read = self.store.read().await?;
+        own_project(&mut read, user, id).await?;
+        match instance::find_live(&mut read, id).await? {
+            Some(instance) => Ok(delivery::of_instance(&mut read, instance.id).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Commits, wakes the workers and returns the Job as it stands.
+    pub(crate) async fn commit_job(&self, mut tx: Tx, enqueued: doce_jobs::Enqueued) -> Result<Job, Error> {
+        let job = job::find(&mut tx, enqueued.id).await?.ok_or_else(|| Error::not_found("job", enqueued.id))?;
+        tx.commit().await?;
+        self.jobs.changed(enqueued.changed());
+        Ok(job)
+    }
+
+    pub(crate) async fn find_project(&self, id: ProjectId) -> Result<Project, Error> {
+        project::find(&mut self.store.read().await?, id).await?.ok_or_else(|| Error::not_found("project", id))
+    }
+
+    /// Tells the owner's browsers how a Project stands.
+    pub(crate) async fn publish_project(&self, id: ProjectId) {
+        let view = async {
+            let mut read = self.store.read().await?;
+            match project::find(&mut read, id).await? {
+                Some(project) => Ok(Some(self.project_view(&mut read, project).await?)),
+                None => Ok::<_, Error>(None),
+            }
+        };
+        match view.await {
+            Ok(Some(view)) => self.bus.publish(view.project.user_id, Change::Project(Box::new(view))),
+            Ok(None) => {}
+            Err(e) => tracing::error!(project = %id, error = crate::chain(&e), "a project was not published"),
+        }
+    }
+
+    /// Derives what a Project is doing.
+    pub(crate) async fn project_view(&self, read: &mut impl Read, project: Project) -> Result<ProjectView, Error> {
+        let live_jobs = job::live_for_subject(read, &jobs::project_subject(project.id)).await?;
+        let instance = instance::find_live(read, project.id).await?;
+        let agent = self.agents.find(project.id);
+        let live = live_jobs.into_iter().next();
+        let last = if live.is_some() { None } else {
+            let filter =
+                job::Filter { subject: Some(jobs::project_subject(project.id)), ..job::Filter::default() };
+            job::list(read, &filter, None, 1).await?.pop()
+        };
+        let failed = last.filter(|job| match job.state {
+            JobState::Failed | JobState::Stuck => true,
+            JobState::Queued | JobState::Running | JobState::Succeeded | JobState::Cancelled => false,
+        });
+        let healthy = instance.as_ref().is_some_and(|instance| match instance.observed {
+            Observed::Healthy | Observed::Unhealthy => true,
+            Observed::Starting | Observed::Exited => false,
+        });
+        let state = match (&live, &failed) {
+            _ if project.desired == Desired::Deleted && live.is_some() => ProjectState::Deleting,
+            (Some(job), _) if job.kind == stop_project::KIND => ProjectState::Stopping,
+            (Some(job), _) if job.kind == delete_project::KIND => ProjectState::Deleting,
+            // Starting what runs already (for its preview) is no launch.
+            (Some(job), _) if job.kind == start_project::KIND && healthy => ProjectState::Running,
+            (Some(_), _) => ProjectState::Launching,
+            (None, _) if healthy => ProjectState::Running,
+            (None, Some(_)) => ProjectState::Failed,
+            (None, None) => ProjectState::Stopped,
+        };
+        let session = agent.as_ref().map_or(SessionStatus::None, |agent| agent.status());
+        let preview = self.previews.view(project.id);
+        Ok(ProjectView { project, state, job: live.or(failed), instance, session, preview })
+    }
+
+    /// Refuses a model that no Connection of the user reaches.
+    pub(crate) async fn check_model(&self, user: &User, model: &ModelRef) -> Result<(), Error> {
+        let connections = connection::list(&mut self.store.read().await?, user.id).await?;
+        let Some(paying) = connections.iter().find(|connection| connection.provider_id == model.provider_id) else {
+            return Err(Error::Refused(Failure::new(
+                "provider_not_connected",
+                format!("{} is not connected. Connect it first, or choose another model.", self.provider_name(&model.provider_id)),
+                NextMove::ConnectProvider,
+            )));
+        };
+        let stored = catalogue::ready(&self.catalogue).await?;
+        let known = stored
+            .provider(&model.provider_id)
+            .is_some_and(|provider| catalogue::model_views(provider).iter().any(|known| known.id == model.model_id));
+        // Behind an address of one's own there may be models that no catalogue knows.
+        let typed = paying.base_url.is_some() && is_model_id(&model.model_id);
+        if known || typed {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            field: "model",
+            message: format!(
+                "{} has no model `{}`. Choose one from its list.",
+                self.provider_name(&model.provider_id),
+                model.model_id.chars().take(80).collect::<String>()
+            ),
+        })
+    }
+
+    async fn check_choice(
+        &self,
+        read: &mut impl Read,
+        user: &User,
+        new: &NewProject,
+    ) -> Result<Vec<(String, ConnectionId)>, Error> {
+        for (provider_id, id) in &new.connections {
+            let chosen = self.own_connection(read, user.id, *id).await?;
+            if chosen.provider_id != *provider_id {
+                return Err(Error::Invalid {
+                    field: "connections",
+                    message: format!("The connection `{}` is not one to `{provider_id}`.", chosen.label),
+                });
+            }
+        }
+        Ok(new.connections.clone())
+    }
+
+    /// Returns a Provider's name for sentences; its id if the catalogue isn't there or doesn't know it.
+    pub(crate) fn provider_name(&self, provider_id: &str) -> String {
+        if let catalogue::CatalogueState::Ready(stored) = &*self.catalogue.borrow()
+            && let Some(provider) = stored.provider(provider_id)
+        {
+            return provider.name.clone();
+        }
+        if let Some(endpoint) = doce_opencode::endpoints::find(provider_id) {
+            return endpoint.name.clone();
+        }
+        if provider_id.is_empty() { "The provider".to_owned() } else { provider_id.to_owned() }
+    }
+}
+
+/// The rule a typed model id keeps.
+pub(crate) fn is_model_id(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\' && c != '{')
+}
+
+/// Writes a user's Message that waits to be sent.
+pub(crate) async fn insert_prompt(
+    tx: &mut Tx,
+    user: &User,
+    session_id: SessionId,
+    text: &str,
+    model: &ModelRef,
+) -> Result<Message, Error> {
+    let now = tx.now();
+    let id = MessageId::new(now);
+    let part_id = PartId::new(now);
+    let part = Part {
+        id: part_id,
+        agent_part_id: part_id.to_string(),
+        message_id: id,
+        position: 0,
+        kind: PartKind::Text,
+        text: Some(text.to_owned()),
+        tool: None,
+    };
+    let message = Message {
+        id,
+        session_id,
+        agent_message_id: doce_opencode::message_id(now.0),
+        speaker: Speaker::User,
+        state: MessageState::Waiting,
+        model: Some(model.clone()),
+        connection_id: None,
+        failure: None,
+        created_at: now,
+        completed_at: None,
+        parts: vec![part.clone()],
+    };
+    conversation::insert_message(tx, &message, user.id).await?;
+    conversation::upsert_part(tx, &part, user.id).await?;
+    Ok(message)
+}
+
+pub(crate) async fn own_project(read: &mut impl Read, user: &User, id: ProjectId) -> Result<Project, Error> {
+    project::find(read, id)
+        .await?
+        .filter(|project| project.user_id == user.id)
+        .ok_or_else(|| Error::not_found("project", id))
+}
+
+pub(crate) fn check_prompt(text: &str, field: &'static str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::Invalid { field, message: "Say what to build.".to_owned() });
+    }
+    if text.len() > PROMPT_MAX {
+        return Err(Error::Invalid {
+            field,
+            message: format!("A prompt has at most {PROMPT_MAX} bytes; this one has {}.", text.len()),
+        });
+    }
+    Ok(text.to_owned())
+}
+
+fn check_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Error::Invalid { field: "name", message: format!("A name has 1 to {NAME_MAX} characters.") });
+    }
+    Ok(name.to_owned())
+}
+
+/// Reads where a page begins: a time and an id.
+pub(crate) fn read_cursor<I: std::str::FromStr>(cursor: &str) -> Result<(Ms, I), Error> {
+    cursor
+        .split_once('.')
+        .and_then(|(at, id)| Some((Ms(at.parse().ok()?), id.parse().ok()?)))
+        .ok_or_else(|| Error::Invalid { field: "cursor", message: "Use the `next` of the page before.".to_owned() })
+}
+
+pub(crate) fn enqueue_error(error: EnqueueError) -> Error {
+    match error {
+        EnqueueError::Busy(_) => Error::Conflict(Failure::new(
+            "busy",
+            "Something else is being done with this right now. Wait until it has ended.",
+            NextMove::None,
+        )),
+        EnqueueError::TooMany => Error::Conflict(Failure::new(
+            "too_many_jobs",
+            "You have too many jobs under way. Wait until some have ended.",
+            NextMove::None,
+        )),
+        EnqueueError::UnknownKind(_) | EnqueueError::PayloadTooLong(_) | EnqueueError::Store(_) => {
+            Error::internal(error)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Jobs as people see them: list, look, cancel, retry. And what happens outside the queue when a Job changes.
+
+use doce_model::{
+    AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId, User,
+};
+use doce_jobs::RetryError;
+use doce_store::{Read, conversation, job};
+use tokio::sync::mpsc;
+
+use crate::{
+    App, Error, chain,
+    events::Change,
+    jobs::{delete_project, launch_project, send_prompt},
+    projects::{enqueue_error, read_cursor},
+};
+
+/// Jobs on a page, unless the caller wants another number.
+const PAGE: i64 = 50;
+/// Most Jobs on a page.
+const PAGE_MAX: i64 = 200;
+
+impl App {
+    /// Lists a page of a user's Jobs, newest first, and where the next one begins.
+    pub async fn list_jobs(
+        &self,
+        _ctx: &Ctx,
+        user: &User,
+        project_id: Option<ProjectId>,
+        state: Option<JobState>,
+        cursor: Option<&str>,
+        limit: Option<i64>,
+    ) -> Result<(Vec<Job>, Option<String>), Error> {
+        let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        let before = cursor.map(read_cursor::<JobId>).transpose()?;
+        let filter = job::Filter { user_id: Some(user.id), project_id, state, ..job::Filter::default() };
+        let jobs = job::list(&mut self.store.read().await?, &filter, before, limit).await?;
+        let full = i64::try_from(jobs.len()).unwrap_or(i64::MAX) == limit;
+        let next = jobs.last().filter(|_| full).map(|last| format!("{}.{}", last.created_at.0, last.id));
+        Ok((jobs, next))
+    }
+
+    /// Returns one of a user's Jobs.
+    pub async fn get_job(&self, _ctx: &Ctx, user: &User, id: JobId) -> Result<Job, Error> {
+        own_job(&mut self.store.read().await?, user, id).await
+    }
+
+    /// Asks a Job to end; what it did is undone.
+    pub async fn cancel_job(&self, ctx: &Ctx, user: &User, id: JobId) -> Result<Job, Error> {
+        let mut tx = self.store.write(ctx).await?;
+        let found = own_job(&mut tx, user, id).await?;
+        if !found.state.is_live() {
+            return Err(Error::Conflict(Failure::new(
+                "job_ended",
+                format!("This job has ended already: {}.", found.state),
+                NextMove::None,
+            )));
+        }
+        self.jobs.cancel(&mut tx, id).await?;
+        tx.audit(AuditEvent::ok(AuditAction::CancelJob, &id)).await?;
+        tx.commit().await?;
+        self.jobs.changed([id]);
+        own_job(&mut self.store.read().await?, user, id).await
+    }
+
+    /// Does a Job again that failed or was cancelled.
+    pub async fn retry_job(&self, ctx: &Ctx, user: &User, id: JobId) -> Result<Job, Error> {
+        crate::program::retry(self);
+        let mut tx = self.store.write(ctx).await?;
+        let found = own_job(&mut tx, user, id).await?;
+        let again = self.jobs.retry(&mut tx, id).await.map_err(|e| match e {
+            RetryError::NotFound(id) => Error::not_found("job", id),
+            RetryError::NotFailed(state) => Error::Conflict(Failure::new(
+                "job_not_failed",
+                format!("Only a job that failed or was cancelled can be run again; this one is {state}."),
+                NextMove::None,
+            )),
+            RetryError::Enqueue(e) => enqueue_error(e),
+            RetryError::Store(e) => e.into(),
+        })?;
+        if (found.kind == send_prompt::KIND || found.kind == launch_project::KIND)
+            && let Some(mut message) = message_of(&mut tx, &found).await?
+                && message.state == MessageState::Failed
+            {
+                message.state = MessageState::Waiting;
+                message.failure = None;
+                conversation::update_message(&mut tx, &message).await?;
+            }
+        tx.audit(AuditEvent::ok(AuditAction::RetryJob, &id)).await?;
+        let job = job::find(&mut tx, again).await?.ok_or_else(|| Error::not_found("job", again))?;
+        tx.commit().await?;
+        self.jobs.changed([again]);
+        Ok(job)
+    }
+}
+
+async fn own_job(read: &mut impl Read, user: &User, id: JobId) -> Result<Job, Error> {
+    job::find(read, id)
+        .await?
+        .filter(|job| job.user_id == user.id)
+        .ok_or_else(|| Error::not_found("job", id))
+}
+
+/// Finds the Message that a Job sends.
+async fn message_of(read: &mut impl Read, job: &Job) -> Result<Option<doce_model::Message>, Error> {
+    let Ok(payload) = serde_json::from_str::<send_prompt::Payload>(&job.payload) else { return Ok(None) };
+    let Ok(id) = payload.message_id.parse::<MessageId>() else { return Ok(None) };
+    Ok(conversation::find_message(read, id).await?)
+}
+
+/// Tells browsers about each Job that changed, and lets a Prompt that could not be sent say so.
+pub(crate) async fn tell_changes(app: &App, mut changes: mpsc::UnboundedReceiver<JobId>) {
+    loop {
+        let id = tokio::select! {
+            id = changes.recv() => id,
+            () = app.stopping.cancelled() => return,
+        };
+        let Some(id) = id else { return };
+        if let Err(e) = tell(app, id).await {
+            tracing::error!(job = %id, error = chain(&e), "a change of a job was not told");
+        }
+    }
+}
+
+async fn tell(app: &App, id: JobId) -> Result<(), Error> {
+    let Some(job) = job::find(&mut app.store.read().await?, id).await? else { return Ok(()) };
+    if job.kind == send_prompt::KIND {
+        settle_prompt(app, &job).await?;
+    }
+    let (user_id, project_id) = (job.user_id, job.project_id);
+    let deleted = job.kind == delete_project::KIND && job.state == JobState::Succeeded;
+    app.bus.publish(user_id, Change::Job(Box::new(job)));
+    match project_id {
+        Some(project_id) if deleted => app.bus.publish(user_id, Change::ProjectDeleted(project_id)),
+        Some(project_id) => app.publish_project(project_id).await,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Gives a Prompt whose Job ended without sending it a state that says so.
+async fn settle_prompt(app: &App, job: &Job) -> Result<(), Error> {
+    let (state, failure) = match job.state {
+        JobState::Failed | JobState::Stuck => {
+            let failure = job.failure.clone().map(|failure| Failure { next: next_of(&failure), ..failure });
+            (MessageState::Failed, failure)
+        }
+        JobState::Cancelled => (MessageState::Aborted, None),
+        JobState::Queued | JobState::Running | JobState::Succeeded => return Ok(()),
+    };
+    let ctx = app.ctx(doce_model::Actor::Job(job.id, job.user_id), &job.id.to_string());
+    let mut tx = app.store.write(&ctx).await?;
+    let Some(mut message) = message_of(&mut tx, job).await? else { return Ok(()) };
+    match message.state {
+        MessageState::Waiting | MessageState::Sending => {}
+        MessageState::Sent
+        | MessageState::Streaming
+        | MessageState::Complete
+        | MessageState::Interrupted
+        | MessageState::Failed
+        | MessageState::Aborted => return Ok(()),
+    }
+    message.state = state;
+    message.failure = failure;
+    conversation::update_message(&mut tx, &message).await?;
+    tx.commit().await?;
+    if let Some(project_id) = job.project_id {
+        app.publish_message(project_id, message.id).await;
+    }
+    Ok(())
+}
+
+/// The next move about a Prompt that was not sent: *Continue* sends it.
+fn next_of(failure: &Failure) -> NextMove {
+    match failure.next {
+        NextMove::Retry | NextMove::Start | NextMove::None => NextMove::Continue,
+        other @ (NextMove::ConnectProvider
+        | NextMove::ReplaceKey
+        | NextMove::Continue
+        | NextMove::SwitchModel
+        | NextMove::OpenLogs) => other,
+    }
+}

@@ -1,0 +1,3 @@
+//! Reconcilers: functions without input that bring what is observed back to what the rows say.
+
+pub(crate) mod instances;

@@ -1,0 +1,383 @@
+//! Deliveries: Credentials are handed to an Agent, read back, changed and taken back.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use doce_jobs::{Step, StepCtx, StepError};
+use doce_model::{
+    AuditAction, AuditEvent, Connection, ConnectionStatus, Ctx, Delivery, DeliveryId, DeliveryMode, DeliveryStatus,
+    Failure, NextMove, Project,
+};
+use doce_opencode::{
+    ReadBack,
+    config::{AGENT_FILE, AgentConfig, CustomModel, CustomProvider, DeliveredProvider},
+    endpoints,
+};
+use doce_store::{connection, delivery};
+
+use crate::{
+    App, Error, agents::Agent, catalogue,
+    jobs::{apply_delivery, project_id, step_error},
+    program::{self, CONFIG_DIRECTORY, write_beside},
+    projects::is_model_id,
+    steps::instance,
+};
+
+/// How long a reload that takes a Credential back waits for the answer that is being written.
+const REVOKE_WAIT: Duration = Duration::from_mins(1);
+
+pub(crate) fn deliver_step(app: &App) -> Step {
+    let (a, b) = (app.clone(), app.clone());
+    Step::new("deliver_credentials", "Hand over the keys", move |step| {
+        let app = a.clone();
+        async move { deliver(&app, &step).await }
+    })
+    .undo(move |step| {
+        let app = b.clone();
+        async move { revoke_all(&app, &step).await }
+    })
+}
+
+/// A Connection and how its Provider is reached.
+struct Wanted {
+    connection: Connection,
+    provider: DeliveredProvider,
+}
+
+/// Lists what a Project's Agent is to hold: its Connections that can be used, each with a pinned address.
+async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
+    let connections =
+        connection::of_project(&mut app.store.read().await?, project.id, project.user_id).await?;
+    let mut wanted = Vec::new();
+    for connection in connections {
+        match connection.status {
+            ConnectionStatus::Connected | ConnectionStatus::Error => {}
+            ConnectionStatus::Expired | ConnectionStatus::Revoked => continue,
+        }
+        // Deny by default: a Provider that was not measured, or that is refused, is not delivered.
+        let Some(endpoint) = endpoints::find(&connection.provider_id) else { continue };
+        if endpoint.refusal().is_some() {
+            continue;
+        }
+        let opened = app.open_credential(&connection).await?;
+        let Ok(base_url) = endpoint.base_url(connection.base_url.as_deref(), &opened.metadata) else { continue };
+        let provider = DeliveredProvider {
+            id: connection.provider_id.clone(),
+            npm: endpoint.npm.first().cloned().unwrap_or_default(),
+            options: endpoint.pin(&base_url),
+            custom: typed_model(app, project, &connection).await,
+        };
+        wanted.push(Wanted { connection, provider });
+    }
+    Ok(wanted)
+}
+
+/// Declares a model that the catalogue doesn't know, behind an address of the user's own.
+async fn typed_model(app: &App, project: &Project, connection: &Connection) -> Option<CustomProvider> {
+    let model = &project.model;
+    if connection.base_url.is_none() || model.provider_id != connection.provider_id || !is_model_id(&model.model_id) {
+        return None;
+    }
+    let stored = catalogue::ready(&app.catalogue).await.ok()?;
+    let provider = stored.provider(&connection.provider_id)?;
+    if provider.models.iter().any(|known| known.id == model.model_id) {
+        return None;
+    }
+    let typed = CustomModel { id: model.model_id.clone(), name: model.model_id.clone(), context: None, output: None };
+    Some(CustomProvider { name: provider.name.clone(), models: vec![typed] })
+}
+
+/// Returns what a Project's Agent is configured with.
+pub(crate) async fn agent_config(app: &App, project: &Project) -> Result<AgentConfig, Error> {
+    Ok(config_of(app, project, wanted(app, project).await?.into_iter().map(|w| w.provider).collect()))
+}
+
+fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) -> AgentConfig {
+    let mut config = program::agent_config(instance::instructions(app, project));
+    // Behind an address of the user's own, only the chosen model is known to be there; titles use it too.
+    let own_address = providers.iter().any(|provider| {
+        provider.id == project.model.provider_id
+            && endpoints::find(&provider.id).and_then(endpoints::Endpoint::default_base_url).as_deref()
+                != provider.options.get("baseURL").and_then(|url| url.as_str())
+    });
+    if own_address {
+        config.small_model = Some(format!("{}/{}", project.model.provider_id, project.model.model_id));
+    }
+    config.providers = providers;
+    config
+}
+
+async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<(), StepError> {
+    let path = app.layout.instance(agent.instance_id).join(CONFIG_DIRECTORY).join(AGENT_FILE);
+    write_beside(&path, config.to_json().as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))
+}
+
+/// Effect: the Agent holds the Credentials its Project uses, and a Delivery says so for each. A repeat writes the same
+/// again, which changes nothing. Undo: [`revoke_all`].
+async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let id = project_id(step)?;
+    let agent = app.agents.find(id).ok_or_else(instance::gone)?;
+    let project = app.find_project(id).await.map_err(step_error)?;
+    let _gate = agent.gate.write().await;
+    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+        .await
+        .map_err(StepError::internal)?;
+    let wanted = wanted(app, &project).await.map_err(step_error)?;
+    // An Agent that runs and holds all this already is left alone: a reload would cut its answer.
+    let same = !held.is_empty()
+        && held.len() == wanted.len()
+        && wanted.iter().all(|w| {
+            held.iter().any(|d| {
+                d.connection_id == w.connection.id
+                    && d.version == w.connection.version
+                    && d.status == DeliveryStatus::Delivered
+            })
+        });
+    if same {
+        return Ok(());
+    }
+    if !wanted.iter().any(|w| w.connection.provider_id == project.model.provider_id) {
+        return Err(StepError::fail(Failure::new(
+            "provider_not_connected",
+            format!(
+                "{} is not connected, and this project's model is one of its. Connect it, or choose another model.",
+                app.provider_name(&project.model.provider_id)
+            ),
+            NextMove::ConnectProvider,
+        )));
+    }
+    hand_over(app, &step.ctx, &agent, &project, wanted, held, false, |text| step.detail(text)).await
+}
+
+/// Writes the configuration, hands over one by one, reloads if needed, reads back and records.
+///
+/// The caller holds the gate. `loaded` says whether the Agent has read its credentials before.
+#[expect(clippy::too_many_arguments, reason = "one operation, called from the launch and from a change")]
+async fn hand_over(
+    app: &App,
+    ctx: &Ctx,
+    agent: &Arc<Agent>,
+    project: &Project,
+    wanted: Vec<Wanted>,
+    held: Vec<Delivery>,
+    loaded: bool,
+    detail: impl Fn(String),
+) -> Result<(), StepError> {
+    let config = config_of(app, project, wanted.iter().map(|w| w.provider.clone()).collect());
+    write_config(app, agent, &config).await?;
+
+    let keep: BTreeSet<&str> = wanted.iter().map(|w| w.connection.provider_id.as_str()).collect();
+    for old in held.iter().filter(|d| !keep.contains(d.provider_id.as_str())) {
+        take_back(app, ctx, agent, old, "disconnected").await?;
+    }
+    for w in &wanted {
+        let provider = app.provider_name(&w.connection.provider_id);
+        detail(format!("handing over {provider}"));
+        let opened = app.open_credential(&w.connection).await.map_err(step_error)?;
+        // Secret: the key is in memory from `open_credential` to the end of this PUT and its read-back below.
+        agent
+            .client
+            .put_auth(&w.connection.provider_id, &opened.key, &opened.metadata)
+            .await
+            .map_err(|e| not_delivered(&provider, &e))?;
+    }
+    if loaded {
+        agent.client.dispose().await.map_err(|e| not_delivered("the keys", &e))?;
+    }
+    for w in &wanted {
+        let provider = app.provider_name(&w.connection.provider_id);
+        let opened = match app.open_credential(&w.connection).await {
+            Ok(opened) => opened,
+            // Disconnected in this very moment: what was handed over is taken back again.
+            Err(Error::NotFound { .. }) => {
+                agent
+                    .client
+                    .delete_auth(&w.connection.provider_id)
+                    .await
+                    .map_err(|e| not_delivered(&provider, &e))?;
+                continue;
+            }
+            Err(e) => return Err(step_error(e)),
+        };
+        let mut read = read_back(agent, w, &opened.key).await.map_err(|e| not_delivered(&provider, &e))?;
+        if read != ReadBack::Same && !loaded {
+            // A repeat after a crash finds an Agent that had loaded already.
+            agent.client.dispose().await.map_err(|e| not_delivered(&provider, &e))?;
+            read = read_back(agent, w, &opened.key).await.map_err(|e| not_delivered(&provider, &e))?;
+        }
+        let (status, reason) = match read {
+            ReadBack::Same => (DeliveryStatus::Delivered, None),
+            ReadBack::Different => {
+                (DeliveryStatus::Failed, Some("the agent still shows another key after a reload".to_owned()))
+            }
+            ReadBack::Unknown => {
+                (DeliveryStatus::Delivered, Some("handed over; the agent does not show it, so it was not read back".to_owned()))
+            }
+        };
+        let failed = status == DeliveryStatus::Failed;
+        let record = Delivery {
+            id: DeliveryId::new(ctx.now()),
+            instance_id: agent.instance_id,
+            connection_id: w.connection.id,
+            provider_id: w.connection.provider_id.clone(),
+            version: opened.version,
+            mode: DeliveryMode::Direct,
+            status,
+            reason,
+            updated_at: ctx.now(),
+        };
+        let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
+        delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
+        let mut event = AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
+            .fingerprint(&w.connection.fingerprint)
+            .detail(format!("to {}", agent.project_id));
+        if failed {
+            "not_read_back".clone_into(&mut event.outcome);
+        }
+        tx.audit(event).await.map_err(StepError::internal)?;
+        tx.commit().await.map_err(StepError::internal)?;
+        if failed && w.connection.provider_id == project.model.provider_id {
+            return Err(StepError::retry(Failure::new(
+                "not_delivered",
+                format!("{provider}'s key could not be handed to the agent: it still shows another one."),
+                NextMove::Retry,
+            )));
+        }
+    }
+    app.publish_connections(agent.user_id).await.map_err(step_error)
+}
+
+async fn read_back(
+    agent: &Agent,
+    wanted: &Wanted,
+    key: &doce_vault::SecretString,
+) -> Result<ReadBack, doce_opencode::CallError> {
+    agent.client.read_back(&wanted.connection.provider_id, key).await
+}
+
+fn not_delivered(what: &str, error: &doce_opencode::CallError) -> StepError {
+    let failure = Failure::new(
+        "not_delivered",
+        format!("{what} could not be handed to the agent: {}.", crate::chain(error)),
+        NextMove::Retry,
+    );
+    if error.is_transient() { StepError::retry(failure) } else { StepError::fail(failure) }
+}
+
+async fn take_back(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why: &str) -> Result<(), StepError> {
+    if old.status == DeliveryStatus::Revoked {
+        return Ok(());
+    }
+    let provider = app.provider_name(&old.provider_id);
+    agent.client.delete_auth(&old.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
+    let record =
+        Delivery { status: DeliveryStatus::Revoked, reason: Some(why.to_owned()), updated_at: ctx.now(), ..old.clone() };
+    let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
+    delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
+    tx.audit(AuditEvent::ok(AuditAction::Revoke, &old.connection_id).detail(format!("from {}", agent.project_id)))
+        .await
+        .map_err(StepError::internal)?;
+    tx.commit().await.map_err(StepError::internal)
+}
+
+/// Undo of [`deliver`]: the Agent holds nothing. A repeat finds nothing; an Agent that is gone holds nothing either.
+async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let Some(agent) = app.agents.find(project_id(step)?) else { return Ok(()) };
+    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+        .await
+        .map_err(StepError::internal)?;
+    for old in &held {
+        take_back(app, &step.ctx, &agent, old, "the launch was undone").await?;
+    }
+    Ok(())
+}
+
+/// Effect: the Agent holds what its Project's Connections say now. A repeat finds nothing to change. No undo: the
+/// wanted state has changed, and the next Job brings the newest about.
+///
+/// A key that was disconnected is taken back at once; the reload that makes it so waits at most [`REVOKE_WAIT`] for
+/// an answer. A key that was replaced waits until the Agent is idle, however long that is, and without holding a
+/// worker: the follower enqueues this Job again then.
+pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let payload: apply_delivery::Payload = step.payload()?;
+    let Some(agent) =
+        payload.instance_id.parse().ok().and_then(|id| app.agents.find_instance(id))
+    else {
+        return Ok(());
+    };
+    let project = app.find_project(agent.project_id).await.map_err(step_error)?;
+    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+        .await
+        .map_err(StepError::internal)?;
+    // Nothing was ever handed over: the launch is still on its way there, and takes the newest state itself.
+    if held.is_empty() {
+        return Ok(());
+    }
+    let wanted = wanted(app, &project).await.map_err(step_error)?;
+    let mut revokes = false;
+    for old in held.iter().filter(|d| d.status != DeliveryStatus::Revoked) {
+        if !wanted.iter().any(|w| w.connection.provider_id == old.provider_id) {
+            take_back(app, &step.ctx, &agent, old, "disconnected").await?;
+            revokes = true;
+        }
+    }
+    let current: BTreeSet<_> =
+        held.iter().filter(|d| d.status == DeliveryStatus::Delivered).map(|d| (d.connection_id, d.version)).collect();
+    let changed = wanted.iter().any(|w| !current.contains(&(w.connection.id, w.connection.version)));
+    if !revokes && !changed {
+        return Ok(());
+    }
+    if revokes {
+        step.detail("waiting for the agent's answer, 60 s at most");
+        if tokio::time::timeout(REVOKE_WAIT, agent.idle()).await.is_err() {
+            tracing::info!(instance = %agent.instance_id, "an answer is cut: its provider was disconnected");
+        }
+    } else if !agent.is_idle() {
+        mark_waiting(app, step, &agent, &held, &wanted).await?;
+        return Ok(());
+    }
+    let _gate = agent.gate.write().await;
+    // A Prompt may have passed before the gate was closed; a key that was replaced doesn't cut its answer.
+    if !revokes && !agent.is_idle() {
+        return mark_waiting(app, step, &agent, &held, &wanted).await;
+    }
+    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+        .await
+        .map_err(StepError::internal)?;
+    hand_over(app, &step.ctx, &agent, &project, wanted, held, true, |text| step.detail(text)).await
+}
+
+/// Records that the newest Credentials wait until the Agent is idle.
+async fn mark_waiting(
+    app: &App,
+    step: &StepCtx,
+    agent: &Agent,
+    held: &[Delivery],
+    wanted: &[Wanted],
+) -> Result<(), StepError> {
+    let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
+    for w in wanted {
+        let record = match held.iter().find(|d| d.provider_id == w.connection.provider_id) {
+            Some(old) if old.connection_id == w.connection.id && old.version == w.connection.version => continue,
+            Some(old) => Delivery {
+                status: DeliveryStatus::Stale,
+                reason: Some("a newer key waits until the agent is idle".to_owned()),
+                updated_at: step.ctx.now(),
+                ..old.clone()
+            },
+            None => Delivery {
+                id: DeliveryId::new(step.ctx.now()),
+                instance_id: agent.instance_id,
+                connection_id: w.connection.id,
+                provider_id: w.connection.provider_id.clone(),
+                version: w.connection.version,
+                mode: DeliveryMode::Direct,
+                status: DeliveryStatus::Pending,
+                reason: Some("waits until the agent is idle".to_owned()),
+                updated_at: step.ctx.now(),
+            },
+        };
+        delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
+    }
+    tx.commit().await.map_err(StepError::internal)?;
+    app.publish_connections(agent.user_id).await.map_err(step_error)
+}

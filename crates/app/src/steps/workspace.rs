@@ -1,0 +1,190 @@
+//! The Workspace: made from the template, and removed.
+
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use doce_jobs::{StepCtx, StepError};
+use doce_model::{Failure, NextMove, Project};
+use doce_opencode::config::Mask;
+use doce_runtime::{Bind, Spec};
+use doce_store::project;
+use rust_embed::RustEmbed;
+
+use crate::{
+    App, beneath, chain,
+    jobs::{project_id, step_error},
+    make_private_directory,
+    program::{WORKSPACE, program_path, tool_environment},
+};
+
+/// What a new Project starts from.
+#[derive(RustEmbed)]
+#[folder = "../../templates/vite-react/"]
+#[exclude = "node_modules/*"]
+#[exclude = "dist/*"]
+struct Template;
+
+/// How long a git command may take on a template.
+const GIT_BOUND: Duration = Duration::from_secs(30);
+
+/// Effect: the Workspace's directory holds the template, and a git repository with a first commit. A repeat finds it
+/// and does nothing: it is made beside and renamed, so it is whole once it is there. Undo: [`remove_made`].
+pub(crate) async fn prepare(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let project = app.find_project(project_id(step)?).await.map_err(step_error)?;
+    let workspace = Utf8PathBuf::from(&project.workspace);
+    if workspace.exists() {
+        return Ok(());
+    }
+    step.detail("copying the template");
+    let beside = workspace.with_extension("new");
+    let home = Utf8PathBuf::from(&project.home);
+    let made = beside.clone();
+    tokio::task::spawn_blocking(move || {
+        make_private_directory(&home).map_err(io::Error::other)?;
+        copy_template(&made)
+    })
+    .await
+    .map_err(StepError::internal)?
+    .map_err(|e| disk_error(&beside, e))?;
+    step.detail("making the first commit");
+    first_commit(app, &project, &beside).await?;
+    tokio::fs::rename(&beside, &workspace).await.map_err(|e| disk_error(&workspace, e))
+}
+
+/// Undo of [`prepare`]: the directory goes, if this Job made it and the Agent never had a Prompt.
+pub(crate) async fn remove_made(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let id = project_id(step)?;
+    let Ok(project) = app.find_project(id).await else { return Ok(()) };
+    let session = crate::conversations::session_of(&mut app.store.read().await.map_err(StepError::internal)?, id)
+        .await
+        .map_err(step_error)?;
+    // Where an Agent has worked there may be something to lose.
+    if session.agent_session_id.is_some() {
+        return Ok(());
+    }
+    let workspace = Utf8PathBuf::from(&project.workspace);
+    remove_directory(&workspace.with_extension("new")).await?;
+    remove_directory(&workspace).await
+}
+
+/// Effect: the Project's directory is gone. A repeat finds nothing. No undo: its owner confirmed the deletion.
+pub(crate) async fn remove_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    remove_directory(&app.layout.project(project_id(step)?)).await
+}
+
+/// Effect: the Project's rows are gone. A repeat finds none. No undo, as above.
+pub(crate) async fn remove_rows(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
+    project::delete(&mut tx, project_id(step)?).await.map_err(StepError::internal)?;
+    tx.commit().await.map_err(StepError::internal)
+}
+
+fn copy_template(to: &Utf8Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(to)?;
+    for name in Template::iter() {
+        let Some(file) = Template::get(&name) else { continue };
+        let path = to.join(&*name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&path, &file.data)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+async fn first_commit(app: &App, project: &Project, directory: &Utf8Path) -> Result<(), StepError> {
+    let git = doce_runtime::find_tool("git", &app.config.outside.search_path).ok_or_else(|| {
+        StepError::fail(Failure::new(
+            "git_missing",
+            "`git` was not found on this server. Install it, then try again.",
+            NextMove::Retry,
+        ))
+    })?;
+    let work = Bind::read_write(directory, WORKSPACE);
+    // What is laid over the Agent's view of these places leaves empty mount points behind, which are nobody's work.
+    let exclude = doce_opencode::config::workspace_masks()
+        .map(|mask| {
+            let (Mask::EmptyDirectory(name) | Mask::File(name, _)) = mask;
+            format!("/{name}")
+        })
+        .join("\n");
+    for args in [
+        &["init", "--quiet", "--initial-branch=main"][..],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message", "Start from the template"],
+    ] {
+        let mut binds = vec![work.clone()];
+        binds.extend(git.binds.clone());
+        let mut env = tool_environment(app, &mut binds, "/tmp".into());
+        env.push(("HOME".to_owned(), "/tmp".to_owned()));
+        for (name, value) in [
+            ("GIT_AUTHOR_NAME", "doce"),
+            ("GIT_AUTHOR_EMAIL", "doce@localhost"),
+            ("GIT_COMMITTER_NAME", "doce"),
+            ("GIT_COMMITTER_EMAIL", "doce@localhost"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+        ] {
+            env.push((name.to_owned(), value.to_owned()));
+        }
+        let mut spec = Spec::new(
+            format!("git in {}", project.id),
+            format!("{}-{}.git", app.installation, project.id),
+            git.program.clone(),
+        );
+        spec.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        spec.env = env;
+        spec.cwd = program_path(app, &work);
+        spec.binds = binds;
+        let output = app.runtime.run(&spec, GIT_BOUND, None).await.map_err(|e| {
+            StepError::retry(Failure::new("git_failed", format!("git could not be run: {}.", chain(&e)), NextMove::Retry))
+                .source(e)
+        })?;
+        if args[0] == "init" {
+            let path = directory.join(".git/info/exclude");
+            tokio::fs::create_dir_all(directory.join(".git/info")).await.map_err(|e| disk_error(&path, e))?;
+            tokio::fs::write(&path, &exclude).await.map_err(|e| disk_error(&path, e))?;
+        }
+        if !output.ending.success() {
+            return Err(StepError::fail(Failure::new(
+                "git_failed",
+                format!("`git {}` failed: {}", args[0], output.errors().chars().take(300).collect::<String>()),
+                NextMove::Retry,
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn remove_directory(path: &Utf8Path) -> Result<(), StepError> {
+    let owned = path.to_owned();
+    let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await.map_err(StepError::internal)?;
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(disk_error(path, e)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Says what a disk's error means for a person.
+pub(crate) fn disk_error(path: &Utf8Path, error: io::Error) -> StepError {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let message = if full {
+        "The disk is full. Free some space on the server, then try again.".to_owned()
+    } else {
+        format!("`{path}` could not be written: {error}.")
+    };
+    StepError::retry(Failure::new("disk", message, NextMove::Retry)).source(error)
+}
+
+/// Tells whether the Workspace has instructions for the Agent.
+pub(crate) fn has_instructions(workspace: &Utf8Path) -> bool {
+    beneath::is_file(workspace, "AGENTS.md")
+}

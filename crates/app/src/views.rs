@@ -1,0 +1,196 @@
+//! What the use cases show: nouns together with what a person wants to see beside them.
+
+use doce_model::{
+    Connection, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, PreviewState, Project, ProjectId,
+    SessionStatus, project::ProjectState,
+};
+
+/// A Project with all that its page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectView {
+    /// The Project.
+    pub project: Project,
+    /// What it is doing, in one word.
+    pub state: ProjectState,
+    /// The live Job, or the last one if it failed.
+    pub job: Option<Job>,
+    /// The Instance that has not ended.
+    pub instance: Option<Instance>,
+    /// What the Agent's Session is doing.
+    pub session: SessionStatus,
+    /// How far the preview is.
+    pub preview: PreviewView,
+}
+
+/// How far a preview is, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewView {
+    /// How far.
+    pub state: PreviewState,
+    /// Why it does not work, if it doesn't.
+    pub reason: Option<String>,
+}
+
+/// A Connection with the Projects that use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// The Connection.
+    pub connection: Connection,
+    /// The Provider's name.
+    pub provider_name: String,
+    /// How it is handed to Agents.
+    pub delivery: DeliveryPlan,
+    /// The Projects that use it, each with what its Instance holds.
+    pub projects: Vec<ConnectionUse>,
+}
+
+/// A Project that uses a Connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionUse {
+    /// Which Project.
+    pub project_id: ProjectId,
+    /// Its name.
+    pub project_name: String,
+    /// What its Instance holds, if it has one.
+    pub delivery: Option<Delivery>,
+}
+
+/// How a Connection would be handed to an Agent, and what that means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryPlan {
+    /// Real or not.
+    pub mode: DeliveryMode,
+    /// What a person should know about it.
+    pub reason: String,
+}
+
+/// A Provider of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderView {
+    /// `OpenCode`'s id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is among the most used.
+    pub popular: bool,
+    /// The ways to connect it.
+    pub methods: Vec<MethodView>,
+    /// Why it can't be connected, if it can't.
+    pub refusal: Option<String>,
+    /// How it would be handed over.
+    pub delivery: DeliveryPlan,
+    /// Where requests go unless the user says otherwise.
+    pub default_base_url: Option<String>,
+    /// Whether the user must say where requests go.
+    pub base_url_required: bool,
+    /// Where one gets a key.
+    pub key_url: Option<&'static str>,
+    /// How many models it has.
+    pub model_count: usize,
+    /// Whether the asking user has connected it.
+    pub connected: bool,
+}
+
+/// A way to connect a Provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodView {
+    /// `api` or `oauth`.
+    pub kind: &'static str,
+    /// What a person reads.
+    pub label: String,
+    /// What it asks.
+    pub prompts: Vec<PromptView>,
+}
+
+/// A question of a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptView {
+    /// `text` or `select`.
+    pub kind: &'static str,
+    /// The answer's name.
+    pub key: String,
+    /// The question.
+    pub message: String,
+    /// An example.
+    pub placeholder: Option<String>,
+    /// The answers to choose from: value, label, hint.
+    pub options: Vec<(String, String, Option<String>)>,
+    /// When to ask: another answer's name, whether it must be equal, and the value.
+    pub when: Option<(String, bool, String)>,
+}
+
+/// A model of a Provider.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent capabilities, each shown by itself")]
+pub struct ModelView {
+    /// The Provider's id for it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Tokens of context.
+    pub context: Option<u64>,
+    /// Most tokens of an answer.
+    pub output: Option<u64>,
+    /// US dollars per million tokens read.
+    pub cost_input: Option<f64>,
+    /// US dollars per million tokens written.
+    pub cost_output: Option<f64>,
+    /// Whether it takes pictures.
+    pub image_input: bool,
+    /// Whether it can use tools; an Agent needs one that can.
+    pub tool_call: bool,
+    /// Whether it thinks aloud.
+    pub reasoning: bool,
+    /// Whether it is a good first choice.
+    pub recommended: bool,
+}
+
+/// A page of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationView {
+    /// The Messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Where the page of older ones begins, if there are any.
+    pub before: Option<i64>,
+    /// The newest event that this snapshot includes.
+    pub event_id: String,
+}
+
+/// An entry of a Workspace's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileView {
+    /// Its name.
+    pub name: String,
+    /// Its path from the Workspace, with `/`.
+    pub path: String,
+    /// `file`, `directory`, `link` or `other`.
+    pub kind: &'static str,
+    /// Bytes of a file.
+    pub size: Option<u64>,
+}
+
+/// A request for a new Project.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// The first Prompt.
+    pub prompt: String,
+    /// What to call it; made from the prompt if absent.
+    pub name: Option<String>,
+    /// The model that answers.
+    pub model: ModelRef,
+    /// Connections to use instead of the defaults: Provider id and Connection id.
+    pub connections: Vec<(String, doce_model::ConnectionId)>,
+}
+
+/// An attempt to open a preview that may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewTarget {
+    /// The Project.
+    pub project_id: ProjectId,
+    /// The name in its address.
+    pub slug: String,
+    /// The dev server's port on 127.0.0.1, once it answers.
+    pub port: Option<u16>,
+    /// How far it is.
+    pub view: PreviewView,
+}

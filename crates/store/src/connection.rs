@@ -1,0 +1,292 @@
+//! Connections and the sealed versions of their Credentials.
+
+use doce_model::{Connection, ConnectionId, CredentialId, Ms, ProjectId, UserId, Verification};
+use sqlx::any::AnyRow;
+
+use crate::{Read, StoreError, Tx, get, parse, parse_opt};
+
+const COLUMNS: &str = "id, user_id, provider_id, label, auth_type, status, error_message, verification_outcome,
+    verification_detail, verified_at, base_url, is_default, fingerprint, last_four, version, created_at, updated_at,
+    last_used_at";
+
+fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
+    let outcome = parse_opt("connection", "verification_outcome", get(row, "verification_outcome")?)?;
+    let at: Option<i64> = get(row, "verified_at")?;
+    let detail: Option<String> = get(row, "verification_detail")?;
+    Ok(Connection {
+        id: parse("connection", "id", get(row, "id")?)?,
+        user_id: parse("connection", "user_id", get(row, "user_id")?)?,
+        provider_id: get(row, "provider_id")?,
+        label: get(row, "label")?,
+        auth_type: get(row, "auth_type")?,
+        status: parse("connection", "status", get(row, "status")?)?,
+        error_message: get(row, "error_message")?,
+        verification: outcome.zip(at).map(|(outcome, at)| Verification {
+            outcome,
+            at: Ms(at),
+            detail: detail.unwrap_or_default(),
+        }),
+        base_url: get(row, "base_url")?,
+        is_default: get::<i64>(row, "is_default")? == 1,
+        fingerprint: get(row, "fingerprint")?,
+        last_four: get(row, "last_four")?,
+        version: get(row, "version")?,
+        created_at: Ms(get(row, "created_at")?),
+        updated_at: Ms(get(row, "updated_at")?),
+        last_used_at: get::<Option<i64>>(row, "last_used_at")?.map(Ms),
+    })
+}
+
+/// Lists a user's Connections that are not revoked, by Provider, the default first.
+pub async fn list(read: &mut impl Read, user_id: UserId) -> Result<Vec<Connection>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM connection
+         WHERE user_id = $1 AND status <> 'revoked'
+         ORDER BY provider_id, is_default DESC, created_at, id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string()).fetch_all(read.connection()).await?;
+    rows.iter().map(connection).collect()
+}
+
+/// Finds a Connection by id, revoked ones too.
+pub async fn find(read: &mut impl Read, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM connection WHERE id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(read.connection()).await?;
+    row.as_ref().map(connection).transpose()
+}
+
+/// Adds a Connection. A taken label is [`StoreError::is_taken`].
+pub async fn insert(
+    tx: &mut Tx,
+    connection: &Connection,
+    metadata_sealed: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let verification = connection.verification.as_ref();
+    sqlx::query(
+        "INSERT INTO connection (id, user_id, provider_id, label, auth_type, status, error_message,
+             verification_outcome, verification_detail, verified_at, base_url, metadata_sealed, is_default,
+             fingerprint, last_four, version, created_at, updated_at, last_used_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
+    .bind(connection.id.to_string())
+    .bind(connection.user_id.to_string())
+    .bind(connection.provider_id.as_str())
+    .bind(connection.label.as_str())
+    .bind(connection.auth_type.as_str())
+    .bind(connection.status.as_str())
+    .bind(connection.error_message.as_deref())
+    .bind(verification.map(|v| v.outcome.as_str()))
+    .bind(verification.map(|v| v.detail.as_str()))
+    .bind(verification.map(|v| v.at.0))
+    .bind(connection.base_url.as_deref())
+    .bind(metadata_sealed.map(<[u8]>::to_vec))
+    .bind(i64::from(connection.is_default))
+    .bind(connection.fingerprint.as_str())
+    .bind(connection.last_four.as_str())
+    .bind(connection.version)
+    .bind(connection.created_at.0)
+    .bind(connection.updated_at.0)
+    .bind(connection.last_used_at.map(|at| at.0))
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Writes everything of a Connection that may change. A taken label is [`StoreError::is_taken`].
+pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreError> {
+    let now = tx.now();
+    let verification = connection.verification.as_ref();
+    sqlx::query(
+        "UPDATE connection
+         SET label = $2, status = $3, error_message = $4, verification_outcome = $5, verification_detail = $6,
+             verified_at = $7, base_url = $8, is_default = $9, fingerprint = $10, last_four = $11, version = $12,
+             updated_at = $13, last_used_at = $14
+         WHERE id = $1",
+    )
+    .bind(connection.id.to_string())
+    .bind(connection.label.as_str())
+    .bind(connection.status.as_str())
+    .bind(connection.error_message.as_deref())
+    .bind(verification.map(|v| v.outcome.as_str()))
+    .bind(verification.map(|v| v.detail.as_str()))
+    .bind(verification.map(|v| v.at.0))
+    .bind(connection.base_url.as_deref())
+    .bind(i64::from(connection.is_default))
+    .bind(connection.fingerprint.as_str())
+    .bind(connection.last_four.as_str())
+    .bind(connection.version)
+    .bind(now.0)
+    .bind(connection.last_used_at.map(|at| at.0))
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Makes no Connection of this user and Provider the default.
+pub async fn clear_default(tx: &mut Tx, user_id: UserId, provider_id: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connection SET is_default = 0 WHERE user_id = $1 AND provider_id = $2 AND is_default = 1")
+        .bind(user_id.to_string())
+        .bind(provider_id)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Notes that an Agent got an answer with a Connection.
+pub async fn touch(tx: &mut Tx, id: ConnectionId) -> Result<(), StoreError> {
+    let now = tx.now();
+    sqlx::query("UPDATE connection SET last_used_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.0)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Finds the sealed metadata of a Connection.
+pub async fn find_metadata(read: &mut impl Read, id: ConnectionId) -> Result<Option<Vec<u8>>, StoreError> {
+    let sealed: Option<Option<Vec<u8>>> = sqlx::query_scalar("SELECT metadata_sealed FROM connection WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(read.connection())
+        .await?;
+    Ok(sealed.flatten())
+}
+
+/// A sealed Credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedCredential {
+    /// Which.
+    pub id: CredentialId,
+    /// Of which Connection.
+    pub connection_id: ConnectionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Which version.
+    pub version: i64,
+    /// The vault's envelope.
+    pub sealed: Vec<u8>,
+    /// The master key that wraps it.
+    pub key_id: String,
+}
+
+/// Adds a version of a Connection's Credential and retires the ones before; those are erased.
+pub async fn insert_credential(tx: &mut Tx, credential: &SealedCredential) -> Result<(), StoreError> {
+    let now = tx.now();
+    // A retired key is of no use to anybody but a thief: its sealed bytes go, the row stays for the count.
+    retire_credentials(tx, credential.connection_id).await?;
+    sqlx::query(
+        "INSERT INTO credential (id, connection_id, user_id, version, sealed, key_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(credential.id.to_string())
+    .bind(credential.connection_id.to_string())
+    .bind(credential.user_id.to_string())
+    .bind(credential.version)
+    .bind(credential.sealed.clone())
+    .bind(credential.key_id.as_str())
+    .bind(now.0)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Retires every version of a Connection's Credential and erases its sealed bytes.
+pub async fn retire_credentials(tx: &mut Tx, connection_id: ConnectionId) -> Result<(), StoreError> {
+    let now = tx.now();
+    sqlx::query(
+        "UPDATE credential SET retired_at = $2, sealed = $3 WHERE connection_id = $1 AND retired_at IS NULL",
+    )
+    .bind(connection_id.to_string())
+    .bind(now.0)
+    .bind(Vec::<u8>::new())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Finds the Credential of a Connection that is in force.
+pub async fn find_credential(
+    read: &mut impl Read,
+    connection_id: ConnectionId,
+) -> Result<Option<SealedCredential>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, connection_id, user_id, version, sealed, key_id
+         FROM credential
+         WHERE connection_id = $1 AND retired_at IS NULL",
+    )
+    .bind(connection_id.to_string())
+    .fetch_optional(read.connection())
+    .await?;
+    row.as_ref()
+        .map(|row| {
+            Ok(SealedCredential {
+                id: parse("credential", "id", get(row, "id")?)?,
+                connection_id: parse("credential", "connection_id", get(row, "connection_id")?)?,
+                user_id: parse("credential", "user_id", get(row, "user_id")?)?,
+                version: get(row, "version")?,
+                sealed: get(row, "sealed")?,
+                key_id: get(row, "key_id")?,
+            })
+        })
+        .transpose()
+}
+
+/// Counts the Credentials in force.
+pub async fn count_credentials(read: &mut impl Read) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM credential WHERE retired_at IS NULL")
+        .fetch_one(read.connection())
+        .await?)
+}
+
+/// Chooses the Connection that a Project uses for a Provider.
+pub async fn choose(
+    tx: &mut Tx,
+    project_id: ProjectId,
+    user_id: UserId,
+    provider_id: &str,
+    connection_id: ConnectionId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO project_connection (project_id, provider_id, connection_id, user_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (project_id, provider_id) DO UPDATE SET connection_id = excluded.connection_id",
+    )
+    .bind(project_id.to_string())
+    .bind(provider_id)
+    .bind(connection_id.to_string())
+    .bind(user_id.to_string())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Lists the Connections that a Project uses: one per Provider, the chosen one or else the owner's default.
+pub async fn of_project(
+    read: &mut impl Read,
+    project_id: ProjectId,
+    user_id: UserId,
+) -> Result<Vec<Connection>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT provider_id, connection_id FROM project_connection WHERE project_id = $1",
+    )
+    .bind(project_id.to_string())
+    .fetch_all(read.connection())
+    .await?;
+    let mut chosen = std::collections::HashMap::new();
+    for row in &rows {
+        let id: ConnectionId = parse("project_connection", "connection_id", get(row, "connection_id")?)?;
+        chosen.insert(get::<String>(row, "provider_id")?, id);
+    }
+    let mut used: Vec<Connection> = Vec::new();
+    let all = list(read, user_id).await?;
+    for connection in &all {
+        let wanted = match chosen.get(&connection.provider_id) {
+            // A chosen Connection that was disconnected no longer counts: the default takes its place.
+            Some(id) if all.iter().any(|c| c.id == *id) => connection.id == *id,
+            Some(_) | None => connection.is_default,
+        };
+        if wanted && !used.iter().any(|c| c.provider_id == connection.provider_id) {
+            used.push(connection.clone());
+        }
+    }
+    Ok(used)
+}

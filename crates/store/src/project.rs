@@ -1,0 +1,113 @@
+//! Projects.
+
+use doce_model::{ModelRef, Ms, Project, ProjectId, UserId};
+use sqlx::any::AnyRow;
+
+use crate::{Read, StoreError, Tx, get, parse};
+
+const COLUMNS: &str = "id, user_id, name, slug, desired, model_provider_id, model_id, workspace, home, created_at,
+    updated_at, last_active_at";
+
+fn project(row: &AnyRow) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: parse("project", "id", get(row, "id")?)?,
+        user_id: parse("project", "user_id", get(row, "user_id")?)?,
+        name: get(row, "name")?,
+        slug: get(row, "slug")?,
+        desired: parse("project", "desired", get(row, "desired")?)?,
+        model: ModelRef { provider_id: get(row, "model_provider_id")?, model_id: get(row, "model_id")? },
+        workspace: get(row, "workspace")?,
+        home: get(row, "home")?,
+        created_at: Ms(get(row, "created_at")?),
+        updated_at: Ms(get(row, "updated_at")?),
+        last_active_at: Ms(get(row, "last_active_at")?),
+    })
+}
+
+/// Adds a Project.
+pub async fn insert(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO project (id, user_id, name, slug, desired, model_provider_id, model_id, workspace, home,
+             created_at, updated_at, last_active_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(project.id.to_string())
+    .bind(project.user_id.to_string())
+    .bind(project.name.as_str())
+    .bind(project.slug.as_str())
+    .bind(project.desired.as_str())
+    .bind(project.model.provider_id.as_str())
+    .bind(project.model.model_id.as_str())
+    .bind(project.workspace.as_str())
+    .bind(project.home.as_str())
+    .bind(project.created_at.0)
+    .bind(project.updated_at.0)
+    .bind(project.last_active_at.0)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Writes a Project's name, wanted state, model and last activity.
+pub async fn update(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
+    let now = tx.now();
+    sqlx::query(
+        "UPDATE project
+         SET name = $2, desired = $3, model_provider_id = $4, model_id = $5, updated_at = $6, last_active_at = $7
+         WHERE id = $1",
+    )
+    .bind(project.id.to_string())
+    .bind(project.name.as_str())
+    .bind(project.desired.as_str())
+    .bind(project.model.provider_id.as_str())
+    .bind(project.model.model_id.as_str())
+    .bind(now.0)
+    .bind(project.last_active_at.0)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Removes a Project and all rows that are its own.
+pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM project WHERE id = $1").bind(id.to_string()).execute(tx.connection()).await?;
+    Ok(())
+}
+
+/// Finds a Project by id.
+pub async fn find(read: &mut impl Read, id: ProjectId) -> Result<Option<Project>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM project WHERE id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(read.connection()).await?;
+    row.as_ref().map(project).transpose()
+}
+
+/// Finds a Project by the name in its address.
+pub async fn find_by_slug(read: &mut impl Read, slug: &str) -> Result<Option<Project>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM project WHERE slug = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(slug).fetch_optional(read.connection()).await?;
+    row.as_ref().map(project).transpose()
+}
+
+/// Lists a page of a user's Projects, last active first, those after `(last_active_at, id)`.
+pub async fn list(
+    read: &mut impl Read,
+    user_id: UserId,
+    after: Option<(Ms, ProjectId)>,
+    limit: i64,
+) -> Result<Vec<Project>, StoreError> {
+    let (at, id) = after.map_or((i64::MAX, String::new()), |(at, id)| (at.0, id.to_string()));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM project
+         WHERE user_id = $1 AND (last_active_at < $2 OR (last_active_at = $2 AND id < $3))
+         ORDER BY last_active_at DESC, id DESC
+         LIMIT $4"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(user_id.to_string())
+        .bind(at)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(read.connection())
+        .await?;
+    rows.iter().map(project).collect()
+}
