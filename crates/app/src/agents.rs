@@ -136,11 +136,7 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         stopping: AtomicBool::new(false),
         following: AtomicBool::new(false),
     });
-    app.agents
-        .by_project
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(agent.project_id, Arc::clone(&agent));
+    app.agents.by_project.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.project_id, Arc::clone(&agent));
     let (app, watched) = (app.clone(), Arc::clone(&agent));
     app.clone().tasks.spawn(async move {
         let ending = tokio::select! {
@@ -270,7 +266,9 @@ pub(crate) async fn forget_credentials(app: &App, project_id: ProjectId) {
     .await;
     match removed {
         Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::error!(project = %project_id, error = crate::chain(&e), "auth.json was not removed"),
+        Ok(Err(e)) => {
+            tracing::error!(project = %project_id, error = crate::chain(&e), "auth.json was not removed");
+        }
         Err(e) => tracing::error!(project = %project_id, error = %e, "auth.json was not removed"),
     }
 }

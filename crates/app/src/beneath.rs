@@ -13,8 +13,7 @@ use camino::Utf8Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, openat2};
 
 /// How paths are resolved: beneath, through no link, on no other file system's magic.
-const RESOLVE: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// Why something beneath a directory can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -90,11 +89,9 @@ fn kind_of(stat: &Stat) -> &'static str {
         FileType::RegularFile => "file",
         FileType::Directory => "directory",
         FileType::Symlink => "link",
-        FileType::Fifo
-        | FileType::Socket
-        | FileType::CharacterDevice
-        | FileType::BlockDevice
-        | FileType::Unknown => "other",
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
+            "other"
+        }
     }
 }
 
@@ -110,11 +107,15 @@ pub(crate) fn list(directory: &Utf8Path, path: &str, limit: usize) -> Result<Vec
     let mut entries = Vec::new();
     for entry in rustix::fs::Dir::read_from(&opened)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else { continue };
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
+        };
         if name == "." || name == ".." {
             continue;
         }
-        let Ok(stat) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(stat) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
         let kind = kind_of(&stat);
         let size = (kind == "file").then(|| u64::try_from(stat.st_size).unwrap_or(0));
         entries.push(Entry { name: name.to_owned(), kind, size });
@@ -138,7 +139,9 @@ pub(crate) fn read(directory: &Utf8Path, path: &str, limit: u64) -> Result<Vec<u
     let stat = rustix::fs::fstat(&opened)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
-        FileType::Directory => return Err(BeneathError::OtherKind { what: "a directory" }),
+        FileType::Directory => {
+            return Err(BeneathError::OtherKind { what: "a directory" });
+        }
         FileType::Fifo => return Err(BeneathError::OtherKind { what: "a pipe" }),
         FileType::Socket => return Err(BeneathError::OtherKind { what: "a socket" }),
         FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
@@ -188,9 +191,8 @@ pub(crate) fn remove_link(directory: &Utf8Path, name: &str) -> Result<(), Beneat
 
 /// Tells whether a regular file is at a path beneath `directory`.
 pub(crate) fn is_file(directory: &Utf8Path, path: &str) -> bool {
-    let opened = root(directory).and_then(|root| {
-        Ok(openat2(root, relative(path)?, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?)
-    });
+    let opened = root(directory)
+        .and_then(|root| Ok(openat2(root, relative(path)?, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?));
     opened.is_ok_and(|file| {
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     })

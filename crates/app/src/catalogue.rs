@@ -104,7 +104,9 @@ pub(crate) async fn ready(state: &watch::Sender<CatalogueState>) -> Result<Arc<S
     match waited {
         Ok(Ok(state)) => match &*state {
             CatalogueState::Ready(stored) => Ok(Arc::clone(stored)),
-            CatalogueState::Failed(reason) => Err(unavailable(format!("The catalogue of providers could not be read: {reason}"))),
+            CatalogueState::Failed(reason) => {
+                Err(unavailable(format!("The catalogue of providers could not be read: {reason}")))
+            }
             CatalogueState::Loading => Err(unavailable("The catalogue is being read.".to_owned())),
         },
         Ok(Err(_)) | Err(_) => {
@@ -118,7 +120,10 @@ pub(crate) fn refusal(provider: &Provider, methods: &AuthMethods) -> Option<Stri
     if let Some(methods) = methods.get(&provider.id)
         && !methods.iter().any(|method| method.kind == AuthKind::Api)
     {
-        return Some(format!("{} is connected by signing in, not by a key. This version connects keys only.", provider.name));
+        return Some(format!(
+            "{} is connected by signing in, not by a key. This version connects keys only.",
+            provider.name
+        ));
     }
     match endpoints::find(&provider.id) {
         Some(endpoint) => endpoint.refusal().map(str::to_owned),
@@ -213,7 +218,10 @@ fn usable_models(provider: &Provider) -> impl Iterator<Item = &Model> {
 pub(crate) fn model_views(provider: &Provider) -> Vec<ModelView> {
     let mut models: Vec<_> = usable_models(provider).collect();
     models.sort_by(|a, b| {
-        b.tool_call.cmp(&a.tool_call).then_with(|| b.release_date.cmp(&a.release_date)).then_with(|| a.name.cmp(&b.name))
+        b.tool_call
+            .cmp(&a.tool_call)
+            .then_with(|| b.release_date.cmp(&a.release_date))
+            .then_with(|| a.name.cmp(&b.name))
     });
     let recommended = models
         .iter()

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Outcome, User, UserId,
-    Verification, api_key, connection::LABEL_MAX,
+    Actor, AuditAction, AuditEvent, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Outcome, User,
+    UserId, Verification, api_key, connection::LABEL_MAX,
 };
 use doce_opencode::endpoints::{self, Endpoint};
 use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
@@ -307,7 +307,9 @@ impl App {
     pub(crate) async fn mark_rejected(&self, id: ConnectionId, version: i64, message: &str) -> Result<(), Error> {
         let ctx = self.ctx(Actor::Reconciler("follower"), "rejected");
         let mut tx = self.store.write(&ctx).await?;
-        let Some(mut record) = connection::find(&mut tx, id).await? else { return Ok(()) };
+        let Some(mut record) = connection::find(&mut tx, id).await? else {
+            return Ok(());
+        };
         // A key replaced meanwhile was not the one rejected.
         if record.version != version || record.status == ConnectionStatus::Revoked {
             return Ok(());
@@ -352,11 +354,15 @@ impl App {
         Ok(Opened { key, version: sealed.version, metadata })
     }
 
-    fn seal_key(&self, record: &Connection, key: &SecretString, now: doce_model::Ms) -> Result<SealedCredential, Error> {
+    fn seal_key(
+        &self,
+        record: &Connection,
+        key: &SecretString,
+        now: doce_model::Ms,
+    ) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let sealed = self
-            .vault
-            .seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, key)?;
+        let sealed =
+            self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, key)?;
         Ok(SealedCredential {
             id: CredentialId::new(now),
             connection_id: record.id,
@@ -367,7 +373,11 @@ impl App {
         })
     }
 
-    fn seal_metadata(&self, record: &Connection, metadata: &BTreeMap<String, String>) -> Result<Option<Vec<u8>>, Error> {
+    fn seal_metadata(
+        &self,
+        record: &Connection,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Option<Vec<u8>>, Error> {
         if metadata.is_empty() {
             return Ok(None);
         }
@@ -470,15 +480,14 @@ fn sentence(fragment: &str) -> String {
     format!("{first}{}.", characters.as_str())
 }
 
-fn base_url_of(
-    endpoint: &Endpoint,
-    given: Option<&str>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<String, Error> {
+fn base_url_of(endpoint: &Endpoint, given: Option<&str>, metadata: &BTreeMap<String, String>) -> Result<String, Error> {
     endpoint.base_url(given, metadata).map_err(|e| match e {
         endpoints::BaseUrlError::Needed { .. } => Error::Invalid {
             field: "base_url",
-            message: format!("{} has a different address for each account: enter yours as the base URL.", endpoint.name),
+            message: format!(
+                "{} has a different address for each account: enter yours as the base URL.",
+                endpoint.name
+            ),
         },
         endpoints::BaseUrlError::Answer { key, .. } => {
             Error::Invalid { field: "metadata", message: format!("{} also needs `{key}`.", endpoint.name) }

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use doce_jobs::{New, Policy};
 use doce_model::{
-    AuditAction, AuditEvent, Ctx, Desired, Failure, Job, Message, MessageId, MessageState, ModelRef, NextMove, ProjectId,
-    Session, Speaker, User,
+    AuditAction, AuditEvent, Ctx, Desired, Failure, Job, Message, MessageId, MessageState, ModelRef, NextMove,
+    ProjectId, Session, Speaker, User,
 };
 use doce_store::{Tx, conversation, instance, job, project};
 
@@ -107,9 +107,8 @@ impl App {
             drop(tx);
             return self.prompt(ctx, user, id, CONTINUE.to_owned(), Some(project.model)).await;
         };
-        let mut message = conversation::find_message(&mut tx, unsent)
-            .await?
-            .ok_or_else(|| Error::not_found("message", unsent))?;
+        let mut message =
+            conversation::find_message(&mut tx, unsent).await?.ok_or_else(|| Error::not_found("message", unsent))?;
         message.state = MessageState::Waiting;
         message.failure = None;
         conversation::update_message(&mut tx, &message).await?;
@@ -173,8 +172,7 @@ impl App {
     }
 
     async fn require_not_busy(&self, tx: &mut Tx, session: &Session, id: ProjectId) -> Result<(), Error> {
-        let waiting =
-            conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
+        let waiting = conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
         let answering = self.agents.find(id).is_some_and(|agent| !agent.is_idle());
         if waiting.is_empty() && !answering {
             return Ok(());
@@ -190,8 +188,12 @@ impl App {
     pub(crate) async fn publish_message(&self, project_id: ProjectId, id: MessageId) {
         let told = async {
             let mut read = self.store.read().await?;
-            let Some(message) = conversation::find_message(&mut read, id).await? else { return Ok(()) };
-            let Some(project) = project::find(&mut read, project_id).await? else { return Ok(()) };
+            let Some(message) = conversation::find_message(&mut read, id).await? else {
+                return Ok(());
+            };
+            let Some(project) = project::find(&mut read, project_id).await? else {
+                return Ok(());
+            };
             let bare = Message { parts: Vec::new(), ..message.clone() };
             self.bus.publish(project.user_id, Change::Message(project_id, Box::new(bare)));
             Ok::<(), Error>(())

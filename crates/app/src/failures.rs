@@ -34,14 +34,14 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
         ),
         AgentError::Api { status: Some(429), .. } => Failure::new(
             "rate_limited",
-            format!("{provider} is limiting requests (429), and still did after several tries. Wait a little, then continue."),
+            format!(
+                "{provider} is limiting requests (429), and still did after several tries. Wait a little, then continue."
+            ),
             NextMove::Continue,
         ),
-        AgentError::Api { status: Some(status), message, .. } => Failure::new(
-            "provider_failed",
-            format!("{provider} failed ({status}): {message}"),
-            NextMove::Continue,
-        ),
+        AgentError::Api { status: Some(status), message, .. } => {
+            Failure::new("provider_failed", format!("{provider} failed ({status}): {message}"), NextMove::Continue)
+        }
         AgentError::Api { status: None, message, .. } => Failure::new(
             "provider_unreachable",
             format!("{provider} could not be reached, or broke off, after several tries: {message}"),
@@ -57,14 +57,14 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
             "The answer reached the model's longest output.".to_owned(),
             NextMove::Continue,
         ),
-        AgentError::ContentFilter { message } => Failure::new(
-            "content_filter",
-            format!("{provider} withheld the answer: {message}"),
+        AgentError::ContentFilter { message } => {
+            Failure::new("content_filter", format!("{provider} withheld the answer: {message}"), NextMove::SwitchModel)
+        }
+        AgentError::ModelNotFound { message } => Failure::new(
+            "model_not_found",
+            format!("The agent doesn't know this model: {message}"),
             NextMove::SwitchModel,
         ),
-        AgentError::ModelNotFound { message } => {
-            Failure::new("model_not_found", format!("The agent doesn't know this model: {message}"), NextMove::SwitchModel)
-        }
         AgentError::Unknown { message, .. } => {
             Failure::new("agent_failed", format!("The agent failed: {message}"), NextMove::Continue)
         }

@@ -56,9 +56,7 @@ impl App {
             Ok((prefix, beneath::list(&workspace, &at, ENTRIES_MAX)?))
         })
         .await?;
-        entries.sort_by(|a, b| {
-            (b.kind == "directory").cmp(&(a.kind == "directory")).then_with(|| a.name.cmp(&b.name))
-        });
+        entries.sort_by(|a, b| (b.kind == "directory").cmp(&(a.kind == "directory")).then_with(|| a.name.cmp(&b.name)));
         Ok(entries
             .into_iter()
             .map(|entry| FileView {
@@ -76,8 +74,9 @@ impl App {
         let workspace = Utf8PathBuf::from(project.workspace);
         let at = path.to_owned();
         let bytes = blocking(path, move || beneath::read(&workspace, &at, FILE_MAX)).await?;
-        let is_text = std::str::from_utf8(&bytes)
-            .is_ok_and(|text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}' | '\u{1b}')));
+        let is_text = std::str::from_utf8(&bytes).is_ok_and(|text| {
+            !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}' | '\u{1b}'))
+        });
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(FileBytes { bytes, is_text, name })
     }
@@ -106,9 +105,7 @@ async fn blocking<T: Send + 'static>(
             code: "path_refused",
             message: format!("`{shown}` leads through a link or out of the workspace, so it isn't opened."),
         },
-        BeneathError::OtherKind { what } => {
-            Error::Invalid { field: "path", message: format!("`{shown}` is {what}.") }
-        }
+        BeneathError::OtherKind { what } => Error::Invalid { field: "path", message: format!("`{shown}` is {what}.") },
         BeneathError::TooLarge { size, limit } => Error::Invalid {
             field: "path",
             message: format!("`{shown}` has {} MB; up to {} MB are shown.", size / 1_000_000, limit / 1_000_000),

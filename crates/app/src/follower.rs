@@ -9,22 +9,15 @@
 use std::{collections::HashMap, sync::Arc, sync::PoisonError, time::Duration};
 
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Connection, Failure, Message, MessageId, MessageState, ModelRef, Ms, NextMove, Part,
-    PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
+    Actor, AuditAction, AuditEvent, Connection, Failure, Message, MessageId, MessageState, ModelRef, Ms, NextMove,
+    Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
 };
 use doce_opencode::{AgentError, Event, Reply, Role, Status};
 use doce_store::{connection, conversation, delivery, project};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{
-    App, Error,
-    agents::Agent,
-    chain,
-    events::Change,
-    failures,
-    jobs::apply_delivery,
-};
+use crate::{App, Error, agents::Agent, chain, events::Change, failures, jobs::apply_delivery};
 
 /// How long words stay in memory alone.
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -216,6 +209,9 @@ impl Follower {
     async fn take(&mut self, event: Event) -> Result<(), Error> {
         match event {
             Event::SessionStatus { session, status } if session == self.agent_session => {
+                if let Status::Retry { .. } = status {
+                    self.reread_open_answers().await?;
+                }
                 self.set_status(&status).await;
             }
             Event::SessionIdle { session } if session == self.agent_session => self.set_status(&Status::Idle).await,
@@ -322,8 +318,7 @@ impl Follower {
             })
             .collect();
         let next_position = message.parts.iter().map(|part| part.position + 1).max().unwrap_or(0);
-        self.messages
-            .insert(agent_id.to_owned(), Followed { message, stored: true, parts, next_position });
+        self.messages.insert(agent_id.to_owned(), Followed { message, stored: true, parts, next_position });
         Ok(true)
     }
 
@@ -354,10 +349,8 @@ impl Follower {
                 completed_at: None,
                 parts: Vec::new(),
             };
-            self.messages.insert(
-                info.id.clone(),
-                Followed { message, stored: false, parts: HashMap::new(), next_position: 0 },
-            );
+            self.messages
+                .insert(info.id.clone(), Followed { message, stored: false, parts: HashMap::new(), next_position: 0 });
         }
         let model = info
             .provider_id
@@ -368,7 +361,9 @@ impl Follower {
             Some(provider_id) => self.paying_connection(provider_id).await?,
             None => None,
         };
-        let Some(followed) = self.messages.get_mut(&info.id) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(&info.id) else {
+            return Ok(());
+        };
         let before = followed.message.clone();
         match before.state {
             MessageState::Streaming => {}
@@ -400,17 +395,18 @@ impl Follower {
                 if followed.message.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
             followed.message.completed_at = Some(self.app.clock.now());
             self.error = None;
-        } else if info.completed_at.is_some()
-            && followed.message.state == MessageState::Streaming {
-                followed.message.state = MessageState::Complete;
-                followed.message.completed_at = Some(self.app.clock.now());
-                ended_empty = followed.parts.is_empty();
-                if ended_empty {
-                    self.empty += 1;
-                } else {
-                    self.empty = 0;
-                }
+        } else if info.completed_at.is_some() && followed.message.state == MessageState::Streaming {
+            // Stopped while it waited to try again, an answer ends without an error and without a reason to
+            // finish (OpenCode 1.18.33, observed). That is no success.
+            followed.message.state = if info.finish.is_some() { MessageState::Complete } else { MessageState::Aborted };
+            followed.message.completed_at = Some(self.app.clock.now());
+            ended_empty = followed.parts.is_empty();
+            if ended_empty {
+                self.empty += 1;
+            } else {
+                self.empty = 0;
             }
+        }
         let followed = self.messages.get(&info.id).expect("it was there a moment ago");
         let worth_a_row = followed.stored || !followed.parts.is_empty() || followed.message.failure.is_some();
         if worth_a_row && (followed.message != before || !followed.stored) {
@@ -431,12 +427,18 @@ impl Follower {
         info: &doce_opencode::Message,
         paid_by: Option<(Connection, i64)>,
     ) -> Result<(), Error> {
-        let Some((paid, version)) = paid_by else { return Ok(()) };
+        let Some((paid, version)) = paid_by else {
+            return Ok(());
+        };
         match &info.error {
             Some(error) if failures::rejects_key(error) => {
                 let provider = self.app.provider_name(&paid.provider_id);
                 self.app
-                    .mark_rejected(paid.id, version, &format!("{provider} rejected this key (401) when an agent used it."))
+                    .mark_rejected(
+                        paid.id,
+                        version,
+                        &format!("{provider} rejected this key (401) when an agent used it."),
+                    )
                     .await?;
             }
             None if info.completed_at.is_some() => {
@@ -466,7 +468,9 @@ impl Follower {
 
     /// Records that the Agent has a Prompt.
     async fn mark_arrived(&mut self, agent_id: &str) -> Result<(), Error> {
-        let Some(followed) = self.messages.get_mut(agent_id) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(agent_id) else {
+            return Ok(());
+        };
         if followed.message.speaker != Speaker::User {
             return Ok(());
         }
@@ -484,8 +488,41 @@ impl Follower {
         Ok(())
     }
 
+    /// Takes back the words of an answer that broke off and is tried again: the Agent forgets them and streams the
+    /// next try into a new Part of the same Message (OpenCode 1.18.33, observed).
+    async fn reread_open_answers(&mut self) -> Result<(), Error> {
+        let open: Vec<String> = self
+            .messages
+            .iter()
+            .filter(|(_, followed)| {
+                followed.message.speaker == Speaker::Assistant && followed.message.state == MessageState::Streaming
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in open {
+            let found = self.agent.client.find_message(&self.agent_session, &id).await.map_err(Error::internal)?;
+            let Some(found) = found else { continue };
+            for part in found.parts {
+                let Some((_, Some(text), _)) = content(part.kind) else {
+                    continue;
+                };
+                let forgotten = self
+                    .messages
+                    .get(&id)
+                    .and_then(|followed| followed.parts.get(&part.id))
+                    .is_some_and(|entry| text.is_empty() && entry.utf16 > 0);
+                if forgotten {
+                    self.remove_part(&id, &part.id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn store_message(&mut self, agent_id: &str) -> Result<(), Error> {
-        let Some(followed) = self.messages.get_mut(agent_id) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(agent_id) else {
+            return Ok(());
+        };
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         if followed.stored {
@@ -509,8 +546,12 @@ impl Follower {
         if !self.known(&part.message).await? {
             return Ok(());
         }
-        let Some((kind, text, tool)) = content(part.kind) else { return Ok(()) };
-        let Some(followed) = self.messages.get_mut(&part.message) else { return Ok(()) };
+        let Some((kind, text, tool)) = content(part.kind) else {
+            return Ok(());
+        };
+        let Some(followed) = self.messages.get_mut(&part.message) else {
+            return Ok(());
+        };
         if followed.message.speaker == Speaker::User {
             return Ok(());
         }
@@ -521,9 +562,12 @@ impl Follower {
                 return Ok(());
             }
             // Words only grow: a snapshot from before the words that already came must not take them back.
-            let older = entry.part.text.as_deref().zip(text.as_deref()).is_some_and(|(had, got)| {
-                got.len() < had.len() && had.starts_with(got)
-            });
+            let older = entry
+                .part
+                .text
+                .as_deref()
+                .zip(text.as_deref())
+                .is_some_and(|(had, got)| got.len() < had.len() && had.starts_with(got));
             if older {
                 return Ok(());
             }
@@ -641,12 +685,16 @@ impl Follower {
         if !self.known(agent_id).await? {
             return Ok(());
         }
-        let Some(followed) = self.messages.get(agent_id) else { return Ok(()) };
+        let Some(followed) = self.messages.get(agent_id) else {
+            return Ok(());
+        };
         // A user's own words are not the Agent's to remove.
         if followed.message.speaker == Speaker::User {
             return Ok(());
         }
-        let Some(followed) = self.messages.remove(agent_id) else { return Ok(()) };
+        let Some(followed) = self.messages.remove(agent_id) else {
+            return Ok(());
+        };
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         conversation::delete_message(&mut tx, followed.message.id).await?;
@@ -659,14 +707,29 @@ impl Follower {
         if !self.known(message).await? {
             return Ok(());
         }
-        let Some(followed) = self.messages.get_mut(message) else { return Ok(()) };
-        let Some(entry) = followed.parts.remove(part) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(message) else {
+            return Ok(());
+        };
+        let Some(entry) = followed.parts.remove(part) else {
+            return Ok(());
+        };
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         conversation::delete_part(&mut tx, &entry.part).await?;
         tx.commit().await?;
-        self.agent.live.lock().unwrap_or_else(PoisonError::into_inner).parts.remove(&entry.part.id);
-        self.app.publish_message(self.agent.project_id, entry.part.message_id).await;
+        // A Part that is gone has no event of its own: the Message is told anew, without it.
+        let Some(followed) = self.messages.get(message) else {
+            return Ok(());
+        };
+        let mut live = self.agent.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.parts.remove(&entry.part.id);
+        self.publish(Change::MessageDeleted(self.agent.project_id, entry.part.message_id));
+        self.publish_message(&followed.message);
+        let mut left: Vec<&Part> = followed.parts.values().map(|entry| &entry.part).collect();
+        left.sort_by_key(|part| part.position);
+        for part in left {
+            self.publish(Change::Part(self.agent.project_id, Box::new(part.clone())));
+        }
         Ok(())
     }
 
@@ -689,11 +752,15 @@ impl Follower {
         let mut read = self.app.store.read().await?;
         let last = conversation::last(&mut read, self.agent.session_id).await?;
         drop(read);
-        let Some(last) = last.filter(|last| last.speaker == Speaker::Assistant) else { return Ok(()) };
+        let Some(last) = last.filter(|last| last.speaker == Speaker::Assistant) else {
+            return Ok(());
+        };
         if !self.known(&last.agent_message_id).await? {
             return Ok(());
         }
-        let Some(followed) = self.messages.get_mut(&last.agent_message_id) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(&last.agent_message_id) else {
+            return Ok(());
+        };
         let id = PartId::new(self.app.clock.now());
         let part = Part {
             id,
@@ -705,9 +772,7 @@ impl Follower {
             tool: None,
         };
         followed.next_position += 1;
-        followed
-            .parts
-            .insert(part.agent_part_id.clone(), FollowedPart { part: part.clone(), utf16: 0, dirty: true });
+        followed.parts.insert(part.agent_part_id.clone(), FollowedPart { part: part.clone(), utf16: 0, dirty: true });
         self.flush().await;
         self.publish(Change::Part(self.agent.project_id, Box::new(part)));
         Ok(())
@@ -718,7 +783,9 @@ impl Follower {
         self.agent.client.abort(&self.agent_session).await.map_err(Error::internal)?;
         let provider_id = self.messages.get(agent_id).and_then(|f| f.message.model.clone()).map(|m| m.provider_id);
         let provider = self.app.provider_name(provider_id.as_deref().unwrap_or_default());
-        let Some(followed) = self.messages.get_mut(agent_id) else { return Ok(()) };
+        let Some(followed) = self.messages.get_mut(agent_id) else {
+            return Ok(());
+        };
         followed.message.state = MessageState::Failed;
         followed.message.failure = Some(Failure::new(
             "empty_answers",
@@ -764,9 +831,7 @@ impl Follower {
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         let mut changed = Vec::new();
-        for mut message in
-            conversation::in_states(&mut tx, self.agent.session_id, &[MessageState::Streaming]).await?
-        {
+        for mut message in conversation::in_states(&mut tx, self.agent.session_id, &[MessageState::Streaming]).await? {
             if !self.messages.contains_key(&message.agent_message_id) {
                 message.state = MessageState::Interrupted;
                 message.completed_at = Some(now);
@@ -782,8 +847,7 @@ impl Follower {
                     let provider_id = last.model.clone().map(|m| m.provider_id).unwrap_or_default();
                     let provider = self.app.provider_name(&provider_id);
                     last.failure = failures::of_answer(&error, &provider, last.connection_id);
-                    last.state =
-                        if last.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
+                    last.state = if last.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
                 }
                 None => last.state = MessageState::Interrupted,
             }
@@ -825,10 +889,10 @@ fn cut(text: String, limit: usize) -> String {
 /// Returns what is shown of an Agent's Part; `None` for those that are not for people.
 fn content(kind: doce_opencode::PartKind) -> Option<(PartKind, Option<String>, Option<ToolCall>)> {
     match kind {
-        doce_opencode::PartKind::Text { text, synthetic: false, .. } => Some((PartKind::Text, Some(cut(text, TEXT_MAX)), None)),
-        doce_opencode::PartKind::Reasoning { text, .. } => {
-            Some((PartKind::Reasoning, Some(cut(text, TEXT_MAX)), None))
+        doce_opencode::PartKind::Text { text, synthetic: false, .. } => {
+            Some((PartKind::Text, Some(cut(text, TEXT_MAX)), None))
         }
+        doce_opencode::PartKind::Reasoning { text, .. } => Some((PartKind::Reasoning, Some(cut(text, TEXT_MAX)), None)),
         doce_opencode::PartKind::Tool(call) => {
             let input = call.input.to_string();
             let input = if input.len() > INPUT_MAX {

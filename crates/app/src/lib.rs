@@ -209,7 +209,9 @@ impl App {
 
         let ctx = Ctx::new(Actor::Cli, "start", None, Arc::clone(&clock));
         let mut tx = store.write(&ctx).await?;
-        let installation = if let Some(installation) = setting::find(&mut tx, "installation").await? { installation } else {
+        let installation = if let Some(installation) = setting::find(&mut tx, "installation").await? {
+            installation
+        } else {
             let made = doce_vault::token_hash(doce_vault::ExposeSecret::expose_secret(&doce_vault::token()?))
                 .chars()
                 .take(12)
@@ -317,12 +319,7 @@ impl App {
     }
 
     /// Lists the newest audit events. Admins only.
-    pub async fn list_audit(
-        &self,
-        _ctx: &Ctx,
-        by: &doce_model::User,
-        limit: i64,
-    ) -> Result<Vec<AuditEntry>, Error> {
+    pub async fn list_audit(&self, _ctx: &Ctx, by: &doce_model::User, limit: i64) -> Result<Vec<AuditEntry>, Error> {
         people::admins_only(by)?;
         Ok(doce_store::audit::list(&mut self.store.read().await?, limit).await?)
     }

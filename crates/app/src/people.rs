@@ -36,7 +36,8 @@ pub const SIGN_IN_MAX: Duration = Duration::from_hours(4320);
 /// How exactly the last use is recorded.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
 /// A hash that no password matches: an attempt on an unknown name takes as long as one on a known.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A sign-in that just began. The token goes into the cookie and is kept nowhere else.
 pub struct SignedIn {
@@ -171,8 +172,12 @@ impl App {
             return Err(setup_done());
         }
         let hash = self.gatekeeper.hash(password).await?;
-        let user =
-            User { id: UserId::new(ctx.now()), username: username.to_owned(), role: Role::Admin, created_at: ctx.now() };
+        let user = User {
+            id: UserId::new(ctx.now()),
+            username: username.to_owned(),
+            role: Role::Admin,
+            created_at: ctx.now(),
+        };
         let sign_in = new_sign_in(ctx, user.id, user_agent);
         let token = doce_vault::token()?;
         let mut tx = self.store.write(&ctx.acting_as(doce_model::Actor::User(user.id))).await?;
@@ -337,9 +342,7 @@ impl App {
 pub(crate) fn admins_only(by: &User) -> Result<(), Error> {
     match by.role {
         Role::Admin => Ok(()),
-        Role::Member => {
-            Err(Error::Forbidden { code: "admins_only", message: "Only an admin may do this.".to_owned() })
-        }
+        Role::Member => Err(Error::Forbidden { code: "admins_only", message: "Only an admin may do this.".to_owned() }),
     }
 }
 

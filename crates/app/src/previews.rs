@@ -11,9 +11,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_model::{
-    AuditAction, AuditEvent, Ctx, Failure, NextMove, PreviewState, Project, ProjectId, User,
-};
+use doce_model::{AuditAction, AuditEvent, Ctx, Failure, NextMove, PreviewState, Project, ProjectId, User};
 use doce_runtime::{Bind, Limits, Log, Running, Spec, Stream};
 use doce_store::project;
 use tokio_util::sync::CancellationToken;
@@ -100,25 +98,28 @@ impl Previews {
         let mut previews = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(preview) = previews.get(&id) {
             match preview.state {
-                PreviewState::Installing | PreviewState::Starting | PreviewState::Ready => return None,
+                PreviewState::Installing | PreviewState::Starting | PreviewState::Ready => {
+                    return None;
+                }
                 PreviewState::Off | PreviewState::Failed => {}
             }
         }
         let (end, gone) = (CancellationToken::new(), CancellationToken::new());
         previews.insert(
             id,
-            Preview {
-                state: PreviewState::Installing,
-                reason: None,
-                port: None,
-                end: end.clone(),
-                gone: gone.clone(),
-            },
+            Preview { state: PreviewState::Installing, reason: None, port: None, end: end.clone(), gone: gone.clone() },
         );
         Some((end, gone))
     }
 
-    fn set(&self, id: ProjectId, gone: &CancellationToken, state: PreviewState, reason: Option<String>, port: Option<u16>) {
+    fn set(
+        &self,
+        id: ProjectId,
+        gone: &CancellationToken,
+        state: PreviewState,
+        reason: Option<String>,
+        port: Option<u16>,
+    ) {
         let mut previews = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
         // A newer preview of the same Project has its own token; what an older one still says no longer counts.
         if let Some(preview) = previews.get_mut(&id)
@@ -136,7 +137,9 @@ pub(crate) fn ensure(app: &App, project: &Project) {
     if app.stopping.is_cancelled() {
         return;
     }
-    let Some((end, gone)) = app.previews.begin(project.id) else { return };
+    let Some((end, gone)) = app.previews.begin(project.id) else {
+        return;
+    };
     let (app, project) = (app.clone(), project.clone());
     app.clone().tasks.spawn(async move {
         let run = Run { app: app.clone(), project: project.clone(), gone: gone.clone() };
@@ -229,9 +232,10 @@ impl Run {
         let mut spec;
         if is_file(workspace, vite).await {
             spec = self.spec("preview", workspace, tool(&self.app, "node")?, PREVIEW_MEMORY)?;
-            spec.args = [vite, "--host", "127.0.0.1", "--port", &port.to_string(), "--strictPort", "--clearScreen", "false"]
-                .map(str::to_owned)
-                .into();
+            spec.args =
+                [vite, "--host", "127.0.0.1", "--port", &port.to_string(), "--strictPort", "--clearScreen", "false"]
+                    .map(str::to_owned)
+                    .into();
         } else {
             // Another framework: its own `dev` script, told where to listen the way most of them understand.
             spec = self.spec("preview", workspace, tool(&self.app, "npm")?, PREVIEW_MEMORY)?;

@@ -78,8 +78,15 @@ fn way(endpoint: &Endpoint) -> Option<Way> {
                 needs_key: false,
             },
             Some(
-                "@ai-sdk/openai-compatible" | "@ai-sdk/openai" | "@ai-sdk/groq" | "@ai-sdk/cerebras" | "@ai-sdk/mistral"
-                | "@ai-sdk/togetherai" | "@ai-sdk/xai" | "@ai-sdk/vercel" | "venice-ai-sdk-provider"
+                "@ai-sdk/openai-compatible"
+                | "@ai-sdk/openai"
+                | "@ai-sdk/groq"
+                | "@ai-sdk/cerebras"
+                | "@ai-sdk/mistral"
+                | "@ai-sdk/togetherai"
+                | "@ai-sdk/xai"
+                | "@ai-sdk/vercel"
+                | "venice-ai-sdk-provider"
                 | "@openrouter/ai-sdk-provider",
             ) => models(false),
             _ => return None,
@@ -120,7 +127,9 @@ async fn judge(question: &Question<'_>, way: &Way, reply: Reply) -> Answer {
             {
                 return answer(
                     Outcome::Unsupported,
-                    format!("{name} answers, and would answer without a key too: the key is tried with your first prompt."),
+                    format!(
+                        "{name} answers, and would answer without a key too: the key is tried with your first prompt."
+                    ),
                 );
             }
             answer(Outcome::Valid, works(name, &reply.body))
@@ -139,14 +148,20 @@ async fn judge(question: &Question<'_>, way: &Way, reply: Reply) -> Answer {
             Outcome::Limited,
             format!("{name} knows this key, but doesn't let it list models (403). It may still work."),
         ),
-        429 => answer(Outcome::Limited, format!("{name} is limiting requests right now (429). The key was not rejected.")),
+        429 => {
+            answer(Outcome::Limited, format!("{name} is limiting requests right now (429). The key was not rejected."))
+        }
         404 | 405 | 501 => answer(
             Outcome::Unsupported,
-            format!("{name} has nothing at this address to check a key with ({status}). It is tried with your first prompt."),
+            format!(
+                "{name} has nothing at this address to check a key with ({status}). It is tried with your first prompt."
+            ),
         ),
         300..=399 => answer(
             Outcome::Unreachable,
-            format!("{name} answered with a redirect ({status}), which is not followed with a key. Check the base URL."),
+            format!(
+                "{name} answered with a redirect ({status}), which is not followed with a key. Check the base URL."
+            ),
         ),
         _ => answer(Outcome::Unreachable, format!("{name} could not check the key right now ({status}).")),
     }
@@ -257,21 +272,33 @@ fn refusal(ip: IpAddr, role: Role) -> Option<&'static str> {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
         IpAddr::V4(_) => ip,
     };
-    let metadata = [IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
+    let metadata =
+        [IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
     if metadata.contains(&ip) {
         return Some("The base URL leads to a cloud's metadata service, which is never called.");
     }
     let local = match ip {
         IpAddr::V4(v4) => {
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast()
-                || v4.is_broadcast() || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]))
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]))
         }
         IpAddr::V6(v6) => {
-            v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unique_local() || v6.is_unicast_link_local()
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
         }
     };
     match role {
-        Role::Member if local => Some("The base URL leads into this server's own network. Only an admin may connect that."),
+        Role::Member if local => {
+            Some("The base URL leads into this server's own network. Only an admin may connect that.")
+        }
         Role::Member | Role::Admin => None,
     }
 }
@@ -283,7 +310,10 @@ pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), 
     }
     for (name, value) in metadata {
         if name.len() > 64 || value.len() > 2048 || value.chars().any(char::is_control) {
-            return Err(format!("The answer to `{}` is too long or has a line break in it.", name.chars().take(64).collect::<String>()));
+            return Err(format!(
+                "The answer to `{}` is too long or has a line break in it.",
+                name.chars().take(64).collect::<String>()
+            ));
         }
     }
     Ok(())
@@ -295,7 +325,18 @@ mod tests {
 
     #[test]
     fn a_member_can_not_make_the_server_call_its_own_network() {
-        for ip in ["127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1", "0.0.0.0"] {
+        for ip in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.1.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "0.0.0.0",
+        ] {
             let ip: IpAddr = ip.parse().unwrap();
             assert!(refusal(ip, Role::Member).is_some(), "{ip}");
             assert!(refusal(ip, Role::Admin).is_none(), "{ip}");

@@ -84,7 +84,9 @@ pub(crate) async fn set_up(app: &App) {
 async fn find_or_install(app: &App) -> Result<Utf8PathBuf, String> {
     let path = match &app.config.opencode {
         Some(path) if path.is_file() => path.clone(),
-        Some(path) => return Err(format!("There is no OpenCode at `{path}`, where DOCE_OPENCODE points.")),
+        Some(path) => {
+            return Err(format!("There is no OpenCode at `{path}`, where DOCE_OPENCODE points."));
+        }
         None => install(app).await?,
     };
     // A path through links would not be there inside the sandbox.
@@ -210,17 +212,20 @@ async fn ask_for_catalogue(app: &App, path: &Utf8Path, directory: &Utf8Path) -> 
     let port = doce_runtime::free_port().map_err(|e| e.to_string())?;
     // Every provider is listed only while none is enabled by name, so this one server gets no `enabled_providers`.
     let config = serde_json::json!({ "permission": "deny" }).to_string();
-    let spec = agent_spec(app, &AgentPlace {
-        name: "the catalogue's OpenCode".to_owned(),
-        marker: format!("{}-catalogue", app.installation),
-        program: path,
-        instance: directory,
-        home: &directory.join("home"),
-        workspace: &directory.join("workspace"),
-        port,
-        password: &password,
-        agent_json: &config,
-    })
+    let spec = agent_spec(
+        app,
+        &AgentPlace {
+            name: "the catalogue's OpenCode".to_owned(),
+            marker: format!("{}-catalogue", app.installation),
+            program: path,
+            instance: directory,
+            home: &directory.join("home"),
+            workspace: &directory.join("workspace"),
+            port,
+            password: &password,
+            agent_json: &config,
+        },
+    )
     .await?;
     let running = app.runtime.start(&spec, directory.join("agent.log")).await.map_err(|e| chain(&e))?;
     let client = Client::new(port, &password);

@@ -38,10 +38,7 @@ impl App {
         let mut read = self.store.read().await?;
         let projects = project::list(&mut read, user.id, after, limit).await?;
         let full = i64::try_from(projects.len()).unwrap_or(i64::MAX) == limit;
-        let next = projects
-            .last()
-            .filter(|_| full)
-            .map(|last| format!("{}.{}", last.last_active_at.0, last.id));
+        let next = projects.last().filter(|_| full).map(|last| format!("{}.{}", last.last_active_at.0, last.id));
         let mut views = Vec::with_capacity(projects.len());
         for project in projects {
             views.push(self.project_view(&mut read, project).await?);
@@ -57,12 +54,7 @@ impl App {
     }
 
     /// Makes a Project with its first Prompt and enqueues its launch.
-    pub async fn create_project(
-        &self,
-        ctx: &Ctx,
-        user: &User,
-        new: NewProject,
-    ) -> Result<(ProjectView, Job), Error> {
+    pub async fn create_project(&self, ctx: &Ctx, user: &User, new: NewProject) -> Result<(ProjectView, Job), Error> {
         let prompt = check_prompt(&new.prompt, "prompt")?;
         let name = match new.name.as_deref() {
             Some(name) => check_name(name)?,
@@ -87,8 +79,7 @@ impl App {
             updated_at: now,
             last_active_at: now,
         };
-        let session =
-            Session { id: SessionId::new(now), project_id: id, agent_session_id: None, created_at: now };
+        let session = Session { id: SessionId::new(now), project_id: id, agent_session_id: None, created_at: now };
 
         let mut tx = self.store.write(ctx).await?;
         let chosen = self.check_choice(&mut tx, user, &new).await?;
@@ -244,7 +235,9 @@ impl App {
         match view.await {
             Ok(Some(view)) => self.bus.publish(view.project.user_id, Change::Project(Box::new(view))),
             Ok(None) => {}
-            Err(e) => tracing::error!(project = %id, error = crate::chain(&e), "a project was not published"),
+            Err(e) => {
+                tracing::error!(project = %id, error = crate::chain(&e), "a project was not published");
+            }
         }
     }
 
@@ -254,9 +247,10 @@ impl App {
         let instance = instance::find_live(read, project.id).await?;
         let agent = self.agents.find(project.id);
         let live = live_jobs.into_iter().next();
-        let last = if live.is_some() { None } else {
-            let filter =
-                job::Filter { subject: Some(jobs::project_subject(project.id)), ..job::Filter::default() };
+        let last = if live.is_some() {
+            None
+        } else {
+            let filter = job::Filter { subject: Some(jobs::project_subject(project.id)), ..job::Filter::default() };
             job::list(read, &filter, None, 1).await?.pop()
         };
         let failed = last.filter(|job| match job.state {
@@ -289,7 +283,10 @@ impl App {
         let Some(paying) = connections.iter().find(|connection| connection.provider_id == model.provider_id) else {
             return Err(Error::Refused(Failure::new(
                 "provider_not_connected",
-                format!("{} is not connected. Connect it first, or choose another model.", self.provider_name(&model.provider_id)),
+                format!(
+                    "{} is not connected. Connect it first, or choose another model.",
+                    self.provider_name(&model.provider_id)
+                ),
                 NextMove::ConnectProvider,
             )));
         };

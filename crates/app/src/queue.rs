@@ -1,9 +1,9 @@
 //! Jobs as people see them: list, look, cancel, retry. And what happens outside the queue when a Job changes.
 
+use doce_jobs::RetryError;
 use doce_model::{
     AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId, User,
 };
-use doce_jobs::RetryError;
 use doce_store::{Read, conversation, job};
 use tokio::sync::mpsc;
 
@@ -79,12 +79,12 @@ impl App {
         })?;
         if (found.kind == send_prompt::KIND || found.kind == launch_project::KIND)
             && let Some(mut message) = message_of(&mut tx, &found).await?
-                && message.state == MessageState::Failed
-            {
-                message.state = MessageState::Waiting;
-                message.failure = None;
-                conversation::update_message(&mut tx, &message).await?;
-            }
+            && message.state == MessageState::Failed
+        {
+            message.state = MessageState::Waiting;
+            message.failure = None;
+            conversation::update_message(&mut tx, &message).await?;
+        }
         tx.audit(AuditEvent::ok(AuditAction::RetryJob, &id)).await?;
         let job = job::find(&mut tx, again).await?.ok_or_else(|| Error::not_found("job", again))?;
         tx.commit().await?;
@@ -94,16 +94,17 @@ impl App {
 }
 
 async fn own_job(read: &mut impl Read, user: &User, id: JobId) -> Result<Job, Error> {
-    job::find(read, id)
-        .await?
-        .filter(|job| job.user_id == user.id)
-        .ok_or_else(|| Error::not_found("job", id))
+    job::find(read, id).await?.filter(|job| job.user_id == user.id).ok_or_else(|| Error::not_found("job", id))
 }
 
 /// Finds the Message that a Job sends.
 async fn message_of(read: &mut impl Read, job: &Job) -> Result<Option<doce_model::Message>, Error> {
-    let Ok(payload) = serde_json::from_str::<send_prompt::Payload>(&job.payload) else { return Ok(None) };
-    let Ok(id) = payload.message_id.parse::<MessageId>() else { return Ok(None) };
+    let Ok(payload) = serde_json::from_str::<send_prompt::Payload>(&job.payload) else {
+        return Ok(None);
+    };
+    let Ok(id) = payload.message_id.parse::<MessageId>() else {
+        return Ok(None);
+    };
     Ok(conversation::find_message(read, id).await?)
 }
 
@@ -122,7 +123,9 @@ pub(crate) async fn tell_changes(app: &App, mut changes: mpsc::UnboundedReceiver
 }
 
 async fn tell(app: &App, id: JobId) -> Result<(), Error> {
-    let Some(job) = job::find(&mut app.store.read().await?, id).await? else { return Ok(()) };
+    let Some(job) = job::find(&mut app.store.read().await?, id).await? else {
+        return Ok(());
+    };
     if job.kind == send_prompt::KIND {
         settle_prompt(app, &job).await?;
     }
@@ -149,7 +152,9 @@ async fn settle_prompt(app: &App, job: &Job) -> Result<(), Error> {
     };
     let ctx = app.ctx(doce_model::Actor::Job(job.id, job.user_id), &job.id.to_string());
     let mut tx = app.store.write(&ctx).await?;
-    let Some(mut message) = message_of(&mut tx, job).await? else { return Ok(()) };
+    let Some(mut message) = message_of(&mut tx, job).await? else {
+        return Ok(());
+    };
     match message.state {
         MessageState::Waiting | MessageState::Sending => {}
         MessageState::Sent

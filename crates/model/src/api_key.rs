@@ -39,25 +39,16 @@ pub fn clean(pasted: &str) -> Result<&str, KeyError> {
         return Err(KeyError::TooLong { len: key.len() });
     }
     match key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
-        Some((index, c)) => Err(KeyError::Character {
-            position: index + 1,
-            name: name_of(c),
-        }),
+        Some((index, c)) => Err(KeyError::Character { position: index + 1, name: name_of(c) }),
         None => match key.chars().enumerate().find(|(_, c)| is_quote(*c)) {
-            Some((index, c)) => Err(KeyError::Character {
-                position: index + 1,
-                name: name_of(c),
-            }),
+            Some((index, c)) => Err(KeyError::Character { position: index + 1, name: name_of(c) }),
             None => Ok(key),
         },
     }
 }
 
 fn is_quote(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\'' | '`' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}'
-    )
+    matches!(c, '"' | '\'' | '`' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}')
 }
 
 fn is_invisible(c: char) -> bool {
@@ -83,14 +74,7 @@ mod tests {
 
     #[test]
     fn what_stands_around_a_key_is_taken_off() {
-        for pasted in [
-            "sk-abc",
-            "  sk-abc\n",
-            "\"sk-abc\"",
-            "'sk-abc'\r\n",
-            "\u{feff}sk-abc\u{200b}",
-            "“sk-abc”",
-        ] {
+        for pasted in ["sk-abc", "  sk-abc\n", "\"sk-abc\"", "'sk-abc'\r\n", "\u{feff}sk-abc\u{200b}", "“sk-abc”"] {
             assert_eq!(clean(pasted), Ok("sk-abc"), "{pasted:?}");
         }
     }
@@ -98,15 +82,9 @@ mod tests {
     #[test]
     fn what_stands_inside_a_key_is_named() {
         let said = |pasted| clean(pasted).unwrap_err().to_string();
-        assert_eq!(
-            said("sk-a bc"),
-            "character 5 of the key is a space: copy the key again"
-        );
+        assert_eq!(said("sk-a bc"), "character 5 of the key is a space: copy the key again");
         assert!(said("sk-a\nbc").contains("a line break"));
-        assert!(
-            said("sk\u{200b}-abc")
-                .contains("character 3 of the key is an invisible zero-width space")
-        );
+        assert!(said("sk\u{200b}-abc").contains("character 3 of the key is an invisible zero-width space"));
         assert!(said("sk-\"abc").contains("a quotation mark"));
         assert!(said("sk-äbc").contains("`ä` (U+00E4)"));
     }
@@ -121,9 +99,6 @@ mod tests {
     #[test]
     fn a_key_of_the_greatest_length_is_accepted_and_one_more_is_not() {
         assert!(clean(&"k".repeat(KEY_MAX)).is_ok());
-        assert_eq!(
-            clean(&"k".repeat(KEY_MAX + 1)),
-            Err(KeyError::TooLong { len: KEY_MAX + 1 })
-        );
+        assert_eq!(clean(&"k".repeat(KEY_MAX + 1)), Err(KeyError::TooLong { len: KEY_MAX + 1 }));
     }
 }

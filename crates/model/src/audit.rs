@@ -76,21 +76,12 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// Makes an event that ended well.
     pub fn ok(action: AuditAction, noun: &(impl std::fmt::Display + ?Sized)) -> Self {
-        Self {
-            action,
-            noun: noun.to_string(),
-            outcome: "ok".to_owned(),
-            fingerprint: None,
-            detail: None,
-        }
+        Self { action, noun: noun.to_string(), outcome: "ok".to_owned(), fingerprint: None, detail: None }
     }
 
     /// Makes an event that ended otherwise.
     pub fn refused(action: AuditAction, noun: &(impl std::fmt::Display + ?Sized), outcome: &str) -> Self {
-        Self {
-            outcome: outcome.to_owned(),
-            ..Self::ok(action, noun)
-        }
+        Self { outcome: outcome.to_owned(), ..Self::ok(action, noun) }
     }
 
     /// Adds the fingerprint of the Credential concerned.

@@ -1,9 +1,6 @@
 //! Conversations: Session, Message and Part.
 
-use crate::{
-    ConnectionId, Failure, MessageId, ModelRef, Ms, PartId, ProjectId, SessionId,
-    text_enum::text_enum,
-};
+use crate::{ConnectionId, Failure, MessageId, ModelRef, Ms, PartId, ProjectId, SessionId, text_enum::text_enum};
 
 /// One conversation with an Agent. A Project has one.
 #[derive(Debug, Clone, PartialEq, Eq)]

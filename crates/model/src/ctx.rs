@@ -45,18 +45,8 @@ pub struct Ctx {
 
 impl Ctx {
     /// Makes a context.
-    pub fn new(
-        actor: Actor,
-        request_id: impl Into<String>,
-        address: Option<String>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            actor,
-            request_id: request_id.into(),
-            address,
-            clock,
-        }
+    pub fn new(actor: Actor, request_id: impl Into<String>, address: Option<String>, clock: Arc<dyn Clock>) -> Self {
+        Self { actor, request_id: request_id.into(), address, clock }
     }
 
     /// Returns the present moment.
@@ -67,10 +57,7 @@ impl Ctx {
     /// Returns the same context with somebody else behind it.
     #[must_use]
     pub fn acting_as(&self, actor: Actor) -> Self {
-        Self {
-            actor,
-            ..self.clone()
-        }
+        Self { actor, ..self.clone() }
     }
 
     /// Returns the clock, for what must outlive the call.

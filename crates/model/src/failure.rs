@@ -40,12 +40,7 @@ pub struct Failure {
 impl Failure {
     /// Makes a failure without a Connection.
     pub fn new(code: &str, message: impl Into<String>, next: NextMove) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into(),
-            next,
-            connection_id: None,
-        }
+        Self { code: code.to_owned(), message: message.into(), next, connection_id: None }
     }
 
     /// Names the Connection that the next move is about.

@@ -53,6 +53,20 @@ text_enum! {
         Failed = "failed",
         /// Taken back.
         Undone = "undone",
+        /// Never begun, because the Job ended before its turn.
+        Skipped = "skipped",
+    }
+}
+
+text_enum! {
+    /// How much a line of a Job's log matters.
+    LogLevel {
+        /// Something a reader may want to know.
+        Info = "info",
+        /// Something went wrong, and the Job goes on.
+        Warn = "warn",
+        /// Something went wrong for good.
+        Error = "error",
     }
 }
 
@@ -77,10 +91,14 @@ pub struct Job {
     pub direction: Direction,
     /// The Job that must have ended before this one may start.
     pub after: Option<JobId>,
+    /// The ended Job that this one does again.
+    pub retry_of: Option<JobId>,
     /// When it may be claimed.
     pub run_at: Ms,
     /// Times a worker has claimed it.
     pub claims: i64,
+    /// Times in a row that its worker vanished in the middle of the present step.
+    pub crashes: i64,
     /// When somebody asked to cancel it.
     pub cancel_requested_at: Option<Ms>,
     /// Why it failed.
@@ -106,12 +124,29 @@ pub struct JobStep {
     pub label: String,
     /// How far.
     pub state: StepState,
-    /// Times it was tried in the present direction.
+    /// Times it was begun.
     pub attempts: i64,
+    /// Times its undo was begun.
+    pub undo_attempts: i64,
     /// When the last try began.
     pub started_at: Option<Ms>,
     /// When it ended.
     pub ended_at: Option<Ms>,
+    /// When what it did was taken back.
+    pub undone_at: Option<Ms>,
     /// What it is doing, or why the last try failed.
     pub detail: Option<String>,
+}
+
+/// A line of a Job's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLine {
+    /// Its place, from 1. Lines beyond the limit are dropped from the front, so the first may be later.
+    pub sequence: i64,
+    /// When it was written.
+    pub at: Ms,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What it says.
+    pub text: String,
 }

@@ -23,18 +23,16 @@ pub mod user;
 
 pub use audit::{AuditAction, AuditEvent};
 pub use connection::{Connection, ConnectionStatus, Outcome, Verification};
-pub use conversation::{
-    Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus,
-};
+pub use conversation::{Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus};
 pub use ctx::{Actor, Ctx};
 pub use delivery::{Delivery, DeliveryMode, DeliveryStatus};
 pub use failure::{Failure, NextMove};
 pub use id::{
-    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId,
-    PartId, ProjectId, SessionId, SignInId, UserId,
+    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId, PartId, ProjectId,
+    SessionId, SignInId, UserId,
 };
 pub use instance::{Instance, Observed};
-pub use job::{Direction, Job, JobState, JobStep, StepState};
+pub use job::{Direction, Job, JobLine, JobState, JobStep, LogLevel, StepState};
 pub use project::{Desired, ModelRef, PreviewState, Project};
 pub use text_enum::UnknownValue;
 pub use time::{Clock, Ms};

@@ -104,15 +104,8 @@ pub fn name_from_prompt(prompt: &str) -> String {
     if name.is_empty() {
         name = prompt.trim().chars().take(48).collect();
     }
-    let name = name
-        .trim_end_matches(|c: char| c.is_ascii_punctuation())
-        .trim()
-        .to_owned();
-    if name.is_empty() {
-        "Untitled".to_owned()
-    } else {
-        name
-    }
+    let name = name.trim_end_matches(|c: char| c.is_ascii_punctuation()).trim().to_owned();
+    if name.is_empty() { "Untitled".to_owned() } else { name }
 }
 
 /// Returns an address name: the readable part of `name`, and eight characters that make it unique.
@@ -129,11 +122,7 @@ pub fn slug_from(name: &str, id: ProjectId) -> String {
     let readable = readable.trim_matches('-');
     let hex = id.hex();
     let tail = &hex[hex.len() - 8..];
-    if readable.is_empty() {
-        format!("app-{tail}")
-    } else {
-        format!("{readable}-{tail}")
-    }
+    if readable.is_empty() { format!("app-{tail}") } else { format!("{readable}-{tail}") }
 }
 
 #[cfg(test)]
@@ -142,10 +131,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_first_words_of_the_prompt() {
-        assert_eq!(
-            name_from_prompt("A booking page, for a small bakery."),
-            "A booking page, for a small bakery"
-        );
+        assert_eq!(name_from_prompt("A booking page, for a small bakery."), "A booking page, for a small bakery");
         assert_eq!(name_from_prompt("  \n "), "Untitled");
         assert!(name_from_prompt(&"x".repeat(300)).chars().count() <= 48);
     }
@@ -155,15 +141,8 @@ mod tests {
         let id = ProjectId::new(Ms(1));
         for name in ["Café & Bar", "---", "日本", &"long ".repeat(40)] {
             let slug = slug_from(name, id);
-            assert!(
-                slug.len() <= 63 && !slug.starts_with('-') && !slug.contains("--"),
-                "{slug}"
-            );
-            assert!(
-                slug.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
-                "{slug}"
-            );
+            assert!(slug.len() <= 63 && !slug.starts_with('-') && !slug.contains("--"), "{slug}");
+            assert!(slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{slug}");
         }
     }
 }

@@ -10,10 +10,7 @@ impl Ms {
     /// Returns the moment `by` later.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// Returns how long after `earlier` this moment is; zero if it is not later.
@@ -23,8 +20,7 @@ impl Ms {
 
     /// Returns the moment in RFC 3339, UTC, with milliseconds.
     pub fn rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
+        jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
     }
 }
 

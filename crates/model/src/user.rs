@@ -27,10 +27,7 @@ pub struct User {
 
 /// The rule a username keeps: 1 to 40 letters, digits, `.`, `_` or `-`.
 pub fn is_username(text: &str) -> bool {
-    (1..=40).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// Fewest characters of a password.

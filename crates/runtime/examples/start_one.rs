@@ -25,13 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let running = Runtime::new(isolation, state).start(&spec, log).await?;
     let identity = running.identity();
-    writeln!(
-        io::stdout(),
-        "{} {} {}",
-        identity.pid,
-        identity.start_time,
-        identity.boot_id
-    )?;
+    writeln!(io::stdout(), "{} {} {}", identity.pid, identity.start_time, identity.boot_id)?;
     io::stdout().flush()?;
     std::future::pending::<()>().await;
     Ok(())

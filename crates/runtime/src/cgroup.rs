@@ -67,10 +67,7 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Makes groups with these limits; `None` if no limit was asked for, or none can be enforced.
     pub(crate) fn create(name: &str, limits: Limits) -> Option<Self> {
-        let mut group = Self {
-            directories: Vec::new(),
-            enforced: Enforced::default(),
-        };
+        let mut group = Self { directories: Vec::new(), enforced: Enforced::default() };
         if let Some(bytes) = limits.memory {
             group.enforced.memory = group.limit(name, Controller::Memory, u64::max(bytes, 1));
         }
@@ -86,10 +83,7 @@ impl Cgroup {
 
     /// What could be enforced here, found by trying.
     pub(crate) fn enforceable(name: &str) -> Enforced {
-        let limits = Limits {
-            memory: Some(1 << 30),
-            processes: Some(1 << 10),
-        };
+        let limits = Limits { memory: Some(1 << 30), processes: Some(1 << 10) };
         Self::create(name, limits).map_or_else(Enforced::default, |group| {
             group.remove();
             group.enforced
@@ -102,14 +96,9 @@ impl Cgroup {
         let named = |line: &str| line.rsplit(['/', ':']).next() == Some(name);
         let lines: Vec<&str> = memberships.lines().filter(|line| named(line)).collect();
         let holds = |controller: Controller| {
-            lines.iter().any(|line| {
-                controllers_of(line).any(|held| held.is_empty() || held == controller.name())
-            })
+            lines.iter().any(|line| controllers_of(line).any(|held| held.is_empty() || held == controller.name()))
         };
-        let enforced = Enforced {
-            memory: holds(Controller::Memory),
-            processes: holds(Controller::Pids),
-        };
+        let enforced = Enforced { memory: holds(Controller::Memory), processes: holds(Controller::Pids) };
         let mut directories: Vec<Utf8PathBuf> = [Controller::Memory, Controller::Pids]
             .into_iter()
             .flat_map(parents)
@@ -118,10 +107,7 @@ impl Cgroup {
             .collect();
         directories.sort();
         directories.dedup();
-        (!directories.is_empty()).then_some(Self {
-            directories,
-            enforced,
-        })
+        (!directories.is_empty()).then_some(Self { directories, enforced })
     }
 
     /// Puts a process into the groups; what it starts from then on is in them too.
@@ -139,20 +125,16 @@ impl Cgroup {
         self.directories
             .iter()
             .filter_map(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok())
-            .flat_map(|pids| {
-                pids.lines()
-                    .filter_map(|pid| pid.parse().ok())
-                    .collect::<Vec<u32>>()
-            })
+            .flat_map(|pids| pids.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
             .collect()
     }
 
     /// Whether the kernel killed something in them for want of memory.
     pub(crate) fn out_of_memory(&self) -> bool {
         self.directories.iter().any(|directory| {
-            ["memory.events", "memory.oom_control"].iter().any(|file| {
-                fs::read_to_string(directory.join(file)).is_ok_and(|text| oom_kills(&text) > 0)
-            })
+            ["memory.events", "memory.oom_control"]
+                .iter()
+                .any(|file| fs::read_to_string(directory.join(file)).is_ok_and(|text| oom_kills(&text) > 0))
         })
     }
 
@@ -177,8 +159,7 @@ impl Cgroup {
             if parent.unified {
                 // Fails where it is on already, or where it can't be switched on; writing the limit tells.
                 let enable = format!("+{}", controller.name());
-                let _already_on_or_refused =
-                    write(&parent.directory.join("cgroup.subtree_control"), &enable);
+                let _already_on_or_refused = write(&parent.directory.join("cgroup.subtree_control"), &enable);
             }
             let is_there = self.directories.contains(&directory);
             if !is_there && fs::create_dir(&directory).is_err() {
@@ -197,11 +178,8 @@ impl Cgroup {
             }
             if let Controller::Memory = controller {
                 // Without these a program swaps instead of ending; a kernel without swap accounting lacks them.
-                let (file, value) = if parent.unified {
-                    ("memory.swap.max", 0)
-                } else {
-                    ("memory.memsw.limit_in_bytes", value)
-                };
+                let (file, value) =
+                    if parent.unified { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", value) };
                 let _not_accounted = write(&directory.join(file), &value.to_string());
             }
             if !is_there {
@@ -214,10 +192,7 @@ impl Cgroup {
 
 /// Removes every group without members whose name `is_ours`.
 pub(crate) fn remove_empty(is_ours: impl Fn(&str) -> bool) {
-    for parent in [Controller::Memory, Controller::Pids]
-        .into_iter()
-        .flat_map(parents)
-    {
+    for parent in [Controller::Memory, Controller::Pids].into_iter().flat_map(parents) {
         let Ok(entries) = parent.directory.read_dir_utf8() else {
             continue;
         };
@@ -236,21 +211,14 @@ fn parents(controller: Controller) -> Vec<Parent> {
     let mut parents = parents_in(&mounts, &memberships, controller, &|path| path.is_dir());
     parents.retain(|parent| {
         !parent.unified
-            || fs::read_to_string(parent.directory.join("cgroup.controllers")).is_ok_and(|have| {
-                have.split_ascii_whitespace()
-                    .any(|name| name == controller.name())
-            })
+            || fs::read_to_string(parent.directory.join("cgroup.controllers"))
+                .is_ok_and(|have| have.split_ascii_whitespace().any(|name| name == controller.name()))
     });
     parents
 }
 
 /// The directories in which groups of a controller may be made, best first.
-fn parents_in(
-    mounts: &str,
-    memberships: &str,
-    controller: Controller,
-    exists: &dyn Fn(&Path) -> bool,
-) -> Vec<Parent> {
+fn parents_in(mounts: &str, memberships: &str, controller: Controller, exists: &dyn Fn(&Path) -> bool) -> Vec<Parent> {
     let mut found = Vec::new();
     for line in mounts.lines() {
         let Some((left, right)) = line.split_once(" - ") else {
@@ -263,47 +231,21 @@ fn parents_in(
         let kind = right.next().unwrap_or_default();
         let options = right.nth(1).unwrap_or_default();
         let unified = kind == "cgroup2";
-        let has_it =
-            kind == "cgroup" && options.split(',').any(|option| option == controller.name());
+        let has_it = kind == "cgroup" && options.split(',').any(|option| option == controller.name());
         if !unified && !has_it {
             continue;
         }
         let own = memberships.lines().find_map(|membership| {
-            let named = controllers_of(membership).any(|held| {
-                if unified {
-                    held.is_empty()
-                } else {
-                    held == controller.name()
-                }
-            });
-            named.then(|| {
-                membership
-                    .splitn(3, ':')
-                    .nth(2)
-                    .unwrap_or("/")
-                    .trim_start_matches('/')
-            })
+            let named = controllers_of(membership)
+                .any(|held| if unified { held.is_empty() } else { held == controller.name() });
+            named.then(|| membership.splitn(3, ':').nth(2).unwrap_or("/").trim_start_matches('/'))
         });
         let Some(own) = own else { continue };
         // In a container the membership may name a path of the host that isn't mounted: then we are at the root.
-        let own = if own.is_empty() {
-            mount.to_owned()
-        } else {
-            mount.join(own)
-        };
-        let own = if exists(own.as_std_path()) {
-            own
-        } else {
-            mount.to_owned()
-        };
-        let beside = own
-            .parent()
-            .filter(|parent| unified && parent.starts_with(mount))
-            .map(Utf8Path::to_owned);
-        found.push(Parent {
-            directory: own,
-            unified,
-        });
+        let own = if own.is_empty() { mount.to_owned() } else { mount.join(own) };
+        let own = if exists(own.as_std_path()) { own } else { mount.to_owned() };
+        let beside = own.parent().filter(|parent| unified && parent.starts_with(mount)).map(Utf8Path::to_owned);
+        found.push(Parent { directory: own, unified });
         found.extend(beside.map(|directory| Parent { directory, unified }));
     }
     found
@@ -324,10 +266,7 @@ fn oom_kills(text: &str) -> u64 {
 
 /// Writes a control file, which must exist: creating one would only hide that it is missing.
 fn write(path: &Utf8Path, value: &str) -> io::Result<()> {
-    io::Write::write_all(
-        &mut fs::OpenOptions::new().write(true).open(path)?,
-        value.as_bytes(),
-    )
+    io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(path)?, value.as_bytes())
 }
 
 #[cfg(test)]
@@ -337,15 +276,9 @@ mod tests {
     const V1: &str = "31 23 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
 32 23 0:28 / /sys/fs/cgroup/cpu,pids rw - cgroup cgroup rw,cpu,pids
 33 23 0:29 / /sys/fs/cgroup/systemd rw - cgroup systemd rw,xattr,name=systemd";
-    const V2: &str =
-        "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+    const V2: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
 
-    fn directories(
-        mounts: &str,
-        memberships: &str,
-        controller: Controller,
-        exists: bool,
-    ) -> Vec<String> {
+    fn directories(mounts: &str, memberships: &str, controller: Controller, exists: bool) -> Vec<String> {
         parents_in(mounts, memberships, controller, &|_| exists)
             .into_iter()
             .map(|parent| parent.directory.into_string())
@@ -355,48 +288,30 @@ mod tests {
     #[test]
     fn version_1_has_one_parent_for_each_controller() {
         let own = "4:memory:/a/b\n3:cpu,pids:/c\n1:name=systemd:/";
-        assert_eq!(
-            directories(V1, own, Controller::Memory, true),
-            ["/sys/fs/cgroup/memory/a/b"]
-        );
-        assert_eq!(
-            directories(V1, own, Controller::Pids, true),
-            ["/sys/fs/cgroup/cpu,pids/c"]
-        );
+        assert_eq!(directories(V1, own, Controller::Memory, true), ["/sys/fs/cgroup/memory/a/b"]);
+        assert_eq!(directories(V1, own, Controller::Pids, true), ["/sys/fs/cgroup/cpu,pids/c"]);
     }
 
     #[test]
     fn version_2_offers_the_own_group_and_the_one_above() {
         let own = "0::/system.slice/doce.service/main";
-        let expected = [
-            "/sys/fs/cgroup/system.slice/doce.service/main",
-            "/sys/fs/cgroup/system.slice/doce.service",
-        ];
+        let expected = ["/sys/fs/cgroup/system.slice/doce.service/main", "/sys/fs/cgroup/system.slice/doce.service"];
         assert_eq!(directories(V2, own, Controller::Memory, true), expected);
     }
 
     #[test]
     fn nothing_above_the_mount_is_offered() {
-        assert_eq!(
-            directories(V2, "0::/", Controller::Pids, true),
-            ["/sys/fs/cgroup"]
-        );
+        assert_eq!(directories(V2, "0::/", Controller::Pids, true), ["/sys/fs/cgroup"]);
     }
 
     #[test]
     fn a_membership_that_is_not_mounted_means_the_root_of_the_mount() {
-        assert_eq!(
-            directories(V1, "4:memory:/docker/abc", Controller::Memory, false),
-            ["/sys/fs/cgroup/memory"]
-        );
+        assert_eq!(directories(V1, "4:memory:/docker/abc", Controller::Memory, false), ["/sys/fs/cgroup/memory"]);
     }
 
     #[test]
     fn both_versions_tell_kills_alike() {
-        assert_eq!(
-            oom_kills("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0"),
-            2
-        );
+        assert_eq!(oom_kills("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0"), 2);
         assert_eq!(oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 1"), 1);
         assert_eq!(oom_kills("oom_kill_disable 1\nunder_oom 0"), 0);
     }

@@ -42,11 +42,7 @@ impl fmt::Display for Ending {
             Cause::Signal(signal) => write!(f, "was killed by signal {signal}")?,
             Cause::Unknown => f.write_str("ended")?,
         }
-        if self.out_of_memory {
-            f.write_str(", out of memory")
-        } else {
-            Ok(())
-        }
+        if self.out_of_memory { f.write_str(", out of memory") } else { Ok(()) }
     }
 }
 
@@ -82,10 +78,7 @@ mod tests {
 
     #[test]
     fn an_ending_reads_as_the_end_of_a_sentence() {
-        let ending = Ending {
-            cause: Cause::Signal(9),
-            out_of_memory: true,
-        };
+        let ending = Ending { cause: Cause::Signal(9), out_of_memory: true };
         assert_eq!(ending.to_string(), "was killed by signal 9, out of memory");
     }
 }

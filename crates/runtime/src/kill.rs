@@ -56,10 +56,7 @@ impl Handle {
     pub(crate) fn of_child(pid: u32) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let pidfd = pidfd_open(raw, PidfdFlags::empty()).ok()?;
-        Some(Self {
-            process: proc::stat(pid)?,
-            pidfd,
-        })
+        Some(Self { process: proc::stat(pid)?, pidfd })
     }
 
     /// Holds exactly the process that was seen.
@@ -130,30 +127,22 @@ impl Family {
     /// Only a sandbox makes certain.
     pub(crate) fn members(&self) -> Vec<Process> {
         let table = proc::all();
-        let leader = self.leader.filter(|leader| {
-            proc::stat(leader.pid).is_some_and(|found| found.start_time == leader.start_time)
-        });
+        let leader = self
+            .leader
+            .filter(|leader| proc::stat(leader.pid).is_some_and(|found| found.start_time == leader.start_time));
         let mut pids: HashSet<u32> = self.cgroup.iter().flat_map(Cgroup::members).collect();
         for process in &table {
-            let in_session = leader.is_some_and(|leader| {
-                process.session == leader.pid && process.start_time >= leader.start_time
-            });
+            let in_session =
+                leader.is_some_and(|leader| process.session == leader.pid && process.start_time >= leader.start_time);
             if in_session || proc::marker(process.pid).as_deref() == Some(&*self.marker) {
                 pids.insert(process.pid);
             }
         }
         pids.extend(leader.map(|leader| leader.pid));
         let roots: Vec<u32> = pids.iter().copied().collect();
-        pids.extend(
-            proc::descendants(&table, &roots)
-                .iter()
-                .map(|process| process.pid),
-        );
+        pids.extend(proc::descendants(&table, &roots).iter().map(|process| process.pid));
         pids.remove(&std::process::id());
-        table
-            .into_iter()
-            .filter(|process| !process.zombie && pids.contains(&process.pid))
-            .collect()
+        table.into_iter().filter(|process| !process.zombie && pids.contains(&process.pid)).collect()
     }
 
     /// Kills every member and waits, on this thread, until none is left; names those that remain at the bound.
@@ -174,9 +163,7 @@ impl Family {
             was_empty = false;
             let held = kill_all(&members);
             for handle in &held {
-                handle.ended_within(
-                    PASS_WAIT.min(deadline.saturating_duration_since(Instant::now())),
-                );
+                handle.ended_within(PASS_WAIT.min(deadline.saturating_duration_since(Instant::now())));
             }
             if Instant::now() >= deadline {
                 let left: Vec<u32> = self.members().iter().map(|process| process.pid).collect();
@@ -194,11 +181,7 @@ impl Family {
         let mut killed: HashSet<u32> = HashSet::new();
         let mut was_empty = false;
         for _ in 0..PASSES_MAX {
-            let fresh: Vec<Process> = self
-                .members()
-                .into_iter()
-                .filter(|process| killed.insert(process.pid))
-                .collect();
+            let fresh: Vec<Process> = self.members().into_iter().filter(|process| killed.insert(process.pid)).collect();
             if fresh.is_empty() {
                 if was_empty {
                     return;

@@ -85,15 +85,8 @@ pub(crate) struct Leash {
 impl Leash {
     fn new(shared: &Arc<Shared>, marker: &str) -> Self {
         shared.live().insert(marker.to_owned());
-        let family = Family {
-            marker: marker.to_owned(),
-            ..Family::default()
-        };
-        Self {
-            shared: Arc::clone(shared),
-            family,
-            held: true,
-        }
+        let family = Family { marker: marker.to_owned(), ..Family::default() };
+        Self { shared: Arc::clone(shared), family, held: true }
     }
 
     /// Lets it go on without us.
@@ -116,16 +109,9 @@ impl Drop for Leash {
 }
 
 /// Starts `spec` and returns when the program itself runs, or has ended already.
-pub(crate) async fn launch(
-    shared: &Arc<Shared>,
-    spec: &Spec,
-    streams: &Streams,
-) -> Result<Launched, StartError> {
+pub(crate) async fn launch(shared: &Arc<Shared>, spec: &Spec, streams: &Streams) -> Result<Launched, StartError> {
     spec.check()?;
-    let prepare = |source| StartError::Prepare {
-        name: spec.name.clone(),
-        source,
-    };
+    let prepare = |source| StartError::Prepare { name: spec.name.clone(), source };
     let program = check_program(spec, &shared.isolation)?;
     // Descriptors that somebody left open for us would be the program's too.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
@@ -139,12 +125,7 @@ pub(crate) async fn launch(
     };
     tokio::time::timeout(START_BOUND, starting)
         .await
-        .unwrap_or_else(|_| {
-            Err(StartError::TooLong {
-                name: spec.name.clone(),
-                bound: START_BOUND,
-            })
-        })
+        .unwrap_or_else(|_| Err(StartError::TooLong { name: spec.name.clone(), bound: START_BOUND }))
 }
 
 /// Sixteen hexadecimal digits: two starts with one marker are two families.
@@ -156,32 +137,20 @@ fn nonce() -> io::Result<String> {
 
 /// Finds the program on the host, for an error that names it.
 fn check_program(spec: &Spec, isolation: &Isolation) -> Result<Utf8PathBuf, StartError> {
-    let bound = spec
-        .binds
-        .iter()
-        .any(|bind| spec.program.starts_with(&bind.inside));
-    let hidden =
-        matches!(isolation, Isolation::Sandboxed(_)) && !bound && !profile::shows(&spec.program);
+    let bound = spec.binds.iter().any(|bind| spec.program.starts_with(&bind.inside));
+    let hidden = matches!(isolation, Isolation::Sandboxed(_)) && !bound && !profile::shows(&spec.program);
     let host = spec.host_path(&spec.program);
     if hidden || !host.exists() {
-        return Err(StartError::NotFound {
-            program: spec.program.clone(),
-            hidden,
-        });
+        return Err(StartError::NotFound { program: spec.program.clone(), hidden });
     }
     if !tool::is_executable(&host) {
-        return Err(StartError::NotExecutable {
-            program: spec.program.clone(),
-        });
+        return Err(StartError::NotExecutable { program: spec.program.clone() });
     }
     Ok(host)
 }
 
 /// A command with nothing inherited but the marker and what the spec says.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one door through which processes are started"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one door through which processes are started")]
 fn command(program: &Utf8Path, spec: &Spec, marker: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -197,10 +166,7 @@ fn spawn(command: Command) -> io::Result<Child> {
     let mut command = CommandWrap::from(command);
     let child = command.wrap(ProcessSession).spawn()?;
     let child: Box<dyn std::any::Any> = child.into_inner();
-    child
-        .downcast::<Child>()
-        .map(|child| *child)
-        .map_err(|_| io::Error::other("the child is not tokio's"))
+    child.downcast::<Child>().map(|child| *child).map_err(|_| io::Error::other("the child is not tokio's"))
 }
 
 fn unsandboxed(
@@ -210,29 +176,15 @@ fn unsandboxed(
     streams: &Streams,
     mut leash: Leash,
 ) -> Result<Launched, StartError> {
-    let prepare = |source| StartError::Prepare {
-        name: spec.name.clone(),
-        source,
-    };
-    let spawn_error = |source| StartError::Spawn {
-        program: program.to_owned(),
-        source,
-    };
+    let prepare = |source| StartError::Prepare { name: spec.name.clone(), source };
+    let spawn_error = |source| StartError::Spawn { program: program.to_owned(), source };
     let cwd = spec.host_path(&spec.cwd);
     if !cwd.is_dir() {
-        return Err(spawn_error(io::Error::new(
-            io::ErrorKind::NotADirectory,
-            format!("no directory `{cwd}`"),
-        )));
+        return Err(spawn_error(io::Error::new(io::ErrorKind::NotADirectory, format!("no directory `{cwd}`"))));
     }
     let (stdout, stderr) = streams.open().map_err(prepare)?;
     let mut command = command(program, spec, &leash.family.marker);
-    command
-        .args(&spec.args)
-        .env("PWD", &cwd)
-        .current_dir(&cwd)
-        .stdout(stdout)
-        .stderr(stderr);
+    command.args(&spec.args).env("PWD", &cwd).current_dir(&cwd).stdout(stdout).stderr(stderr);
     leash.family.cgroup = Cgroup::create(&leash.family.marker, spec.limits);
     let child = spawn(command).map_err(spawn_error)?;
     let gone = || prepare(io::Error::other("the process was reaped by somebody else"));
@@ -257,33 +209,17 @@ async fn sandboxed(
     streams: &Streams,
     mut leash: Leash,
 ) -> Result<Launched, StartError> {
-    let prepare = |source| StartError::Prepare {
-        name: spec.name.clone(),
-        source,
-    };
-    let log_offset = if let Streams::Log(log) = streams {
-        log.length()
-    } else {
-        0
-    };
+    let prepare = |source| StartError::Prepare { name: spec.name.clone(), source };
+    let log_offset = if let Streams::Log(log) = streams { log.length() } else { 0 };
     let status_path = shared.status_path(&leash.family.marker);
     let (stdout, stderr) = streams.open().map_err(prepare)?;
     let (info, block, mappings) = descriptors(&status_path).map_err(prepare)?;
 
     let mut command = command(sandbox.program(), spec, &leash.family.marker);
-    command
-        .args(profile::arguments(spec))
-        .current_dir("/")
-        .stdout(stdout)
-        .stderr(stderr);
-    command
-        .fd_mappings(mappings)
-        .map_err(|collision| prepare(io::Error::other(collision)))?;
+    command.args(profile::arguments(spec)).current_dir("/").stdout(stdout).stderr(stderr);
+    command.fd_mappings(mappings).map_err(|collision| prepare(io::Error::other(collision)))?;
     leash.family.cgroup = Cgroup::create(&leash.family.marker, spec.limits);
-    let spawn_error = |source| StartError::Spawn {
-        program: sandbox.program().to_owned(),
-        source,
-    };
+    let spawn_error = |source| StartError::Spawn { program: sandbox.program().to_owned(), source };
     let mut child = spawn(command).map_err(spawn_error)?;
     let gone = || prepare(io::Error::other("the process was reaped by somebody else"));
     let outer = Handle::of_child(child.id().ok_or_else(gone)?).ok_or_else(gone)?;
@@ -291,9 +227,7 @@ async fn sandboxed(
     leash.family.leader = Some(outer.process);
 
     let told = init_pid(info).await.map_err(prepare)?;
-    let init = told
-        .and_then(Handle::open)
-        .filter(|init| init.process.parent == outer.pid());
+    let init = told.and_then(Handle::open).filter(|init| init.process.parent == outer.pid());
     let Some(init) = init else {
         return Err(refused(spec, &mut child, streams, log_offset).await);
     };
@@ -325,16 +259,9 @@ async fn sandboxed(
 /// Our ends of the pipes that bubblewrap tells and waits by, and everything it gets.
 fn descriptors(status_path: &Utf8Path) -> io::Result<(OwnedFd, OwnedFd, Vec<FdMapping>)> {
     if let Some(directory) = status_path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let status = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(status_path)?;
+    let status = OpenOptions::new().create_new(true).write(true).mode(0o600).open(status_path)?;
     let (info, info_writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (block_reader, block) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let mappings = [
@@ -344,10 +271,7 @@ fn descriptors(status_path: &Utf8Path) -> io::Result<(OwnedFd, OwnedFd, Vec<FdMa
         (in_memory(&profile::passwd())?, PASSWD_FD),
         (in_memory(&profile::group())?, GROUP_FD),
     ];
-    let mappings = mappings.into_iter().map(|(parent_fd, child_fd)| FdMapping {
-        parent_fd,
-        child_fd,
-    });
+    let mappings = mappings.into_iter().map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
     Ok((info, block, mappings.collect()))
 }
 
@@ -365,9 +289,7 @@ async fn init_pid(info: OwnedFd) -> io::Result<Option<u32>> {
     // The object may come in pieces, and nobody promises to close the pipe after it.
     while info.read_buf(&mut text).await? > 0 {
         if let Ok(told) = serde_json::from_slice::<serde_json::Value>(&text) {
-            return Ok(told["child-pid"]
-                .as_u64()
-                .and_then(|pid| u32::try_from(pid).ok()));
+            return Ok(told["child-pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()));
         }
     }
     Ok(None)
@@ -396,32 +318,17 @@ fn program_runs(outer: u32, init: u32) -> bool {
     let bubblewrap = proc::command_line(outer);
     let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).map_or_else(
         // A kernel may be built without that file.
-        |_| {
-            proc::all()
-                .iter()
-                .filter(|found| found.parent == init)
-                .map(|found| found.pid)
-                .collect()
-        },
-        |pids| {
-            pids.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<u32>>()
-        },
+        |_| proc::all().iter().filter(|found| found.parent == init).map(|found| found.pid).collect(),
+        |pids| pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>(),
     );
-    children
-        .into_iter()
-        .map(proc::command_line)
-        .any(|line| !line.is_empty() && line != bubblewrap)
+    children.into_iter().map(proc::command_line).any(|line| !line.is_empty() && line != bubblewrap)
 }
 
 /// The exit code that bubblewrap noted for a program that was executed.
 pub(crate) fn recorded_exit_code(status: &Utf8Path) -> Option<i32> {
     let text = fs::read_to_string(status).ok()?;
     let objects = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
-    let code = objects
-        .map_while(Result::ok)
-        .find_map(|object| object["exit-code"].as_i64())?;
+    let code = objects.map_while(Result::ok).find_map(|object| object["exit-code"].as_i64())?;
     i32::try_from(code).ok()
 }
 
@@ -433,8 +340,7 @@ async fn refused(spec: &Spec, child: &mut Child, streams: &Streams, log_offset: 
         Streams::Pipes => {
             let mut said = Vec::new();
             if let Some(stderr) = child.stderr.take() {
-                let _what_was_read_counts =
-                    stderr.take(DETAIL_MAX_BYTES).read_to_end(&mut said).await;
+                let _what_was_read_counts = stderr.take(DETAIL_MAX_BYTES).read_to_end(&mut said).await;
             }
             String::from_utf8_lossy(&said).trim().to_owned()
         }
@@ -444,10 +350,7 @@ async fn refused(spec: &Spec, child: &mut Child, streams: &Streams, log_offset: 
         (true, Ok(status)) => format!("bubblewrap ended without a word ({status})"),
         (true, Err(error)) => format!("bubblewrap ended without a word ({error})"),
     };
-    StartError::Setup {
-        name: spec.name.clone(),
-        detail,
-    }
+    StartError::Setup { name: spec.name.clone(), detail }
 }
 
 #[cfg(test)]
@@ -470,25 +373,10 @@ mod tests {
         let spec = Spec::new("a program", &marker, "/bin/sh");
 
         let before = Instant::now();
-        let error = runtime
-            .start(&spec, directory.join("log"))
-            .await
-            .expect_err("it is stuck");
-        assert!(
-            matches!(
-                error,
-                StartError::TooLong {
-                    bound: START_BOUND,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = runtime.start(&spec, directory.join("log")).await.expect_err("it is stuck");
+        assert!(matches!(error, StartError::TooLong { bound: START_BOUND, .. }), "{error}");
         assert!(before.elapsed() < START_BOUND, "time is paused");
         assert_eq!(runtime.sweep(&marker, &[]).await.killed, []);
-        assert_eq!(
-            fs::read_dir(directory.join("state")).map_or(0, Iterator::count),
-            0
-        );
+        assert_eq!(fs::read_dir(directory.join("state")).map_or(0, Iterator::count), 0);
     }
 }

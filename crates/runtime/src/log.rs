@@ -42,11 +42,7 @@ impl Log {
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory)?;
         }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)
     }
 
     /// Rotates it if it has reached [`LOG_MAX_BYTES`], and says whether it did.
@@ -66,12 +62,7 @@ impl Log {
             }
         }
         file.seek(SeekFrom::Start(length - LOG_MAX_BYTES))?;
-        let mut kept = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.rotated(1))?;
+        let mut kept = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(self.rotated(1))?;
         io::copy(&mut Read::by_ref(&mut file).take(LOG_MAX_BYTES), &mut kept)?;
         file.set_len(0)?;
         tracing::debug!(path = %self.path, length, "a log was rotated");
@@ -91,24 +82,14 @@ impl Log {
             whole = older_whole && !self.rotated(2).exists();
         }
         // A line whose beginning is missing is left out, unless it is all there is.
-        let cut = if whole {
-            None
-        } else {
-            text.iter().position(|byte| *byte == b'\n')
-        };
-        let from = cut
-            .map(|newline| newline + 1)
-            .filter(|from| *from < text.len())
-            .unwrap_or(0);
+        let cut = if whole { None } else { text.iter().position(|byte| *byte == b'\n') };
+        let from = cut.map(|newline| newline + 1).filter(|from| *from < text.len()).unwrap_or(0);
         Ok(String::from_utf8_lossy(&text[from..]).into_owned())
     }
 
     /// Removes it and everything rotated.
     pub fn remove(&self) -> io::Result<()> {
-        for path in (1..=LOG_KEEP)
-            .map(|number| self.rotated(number))
-            .chain([self.path.clone()])
-        {
+        for path in (1..=LOG_KEEP).map(|number| self.rotated(number)).chain([self.path.clone()]) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -131,9 +112,7 @@ impl Log {
             file.take(max_bytes).read_to_end(&mut text)?;
             io::Result::Ok(text)
         };
-        String::from_utf8_lossy(&read().unwrap_or_default())
-            .trim()
-            .to_owned()
+        String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
     }
 
     fn rotated(&self, number: u32) -> Utf8PathBuf {
@@ -162,37 +141,28 @@ mod tests {
 
     fn world() -> (tempfile::TempDir, Log) {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = Utf8Path::from_path(directory.path())
-            .expect("it is UTF-8")
-            .join("logs/agent.log");
+        let path = Utf8Path::from_path(directory.path()).expect("it is UTF-8").join("logs/agent.log");
         (directory, Log::new(path))
     }
 
     fn fill(file: &mut File, line: &str) {
         let line = format!("{line}\n");
         let lines = usize::try_from(LOG_MAX_BYTES).expect("it fits") / line.len() + 1;
-        file.write_all(line.repeat(lines).as_bytes())
-            .expect("the disk has room");
+        file.write_all(line.repeat(lines).as_bytes()).expect("the disk has room");
     }
 
     #[test]
     fn a_log_that_reaches_its_limit_is_rotated_under_the_writer() {
         let (_directory, log) = world();
         let mut writer = log.open().expect("it opens");
-        assert!(
-            !log.rotate().expect("it rotates"),
-            "an empty log was rotated"
-        );
+        assert!(!log.rotate().expect("it rotates"), "an empty log was rotated");
         for round in ["one", "two", "three", "four"] {
             fill(&mut writer, round);
             assert!(log.rotate().expect("it rotates"));
             assert_eq!(log.length(), 0);
         }
         writer.write_all(b"after\n").expect("the writer goes on");
-        assert_eq!(
-            fs::read_to_string(log.path()).expect("it is there"),
-            "after\n"
-        );
+        assert_eq!(fs::read_to_string(log.path()).expect("it is there"), "after\n");
         let kept = fs::metadata(log.rotated(1)).expect("it is kept").len();
         assert_eq!(kept, LOG_MAX_BYTES);
         assert!(log.rotated(LOG_KEEP).exists() && !log.rotated(LOG_KEEP + 1).exists());
@@ -203,10 +173,7 @@ mod tests {
     fn a_tail_starts_at_a_line() {
         let (_directory, log) = world();
         assert_eq!(log.tail(100).expect("no log is no error"), "");
-        log.open()
-            .expect("it opens")
-            .write_all(b"first\nsecond\nthird\n")
-            .expect("it is written");
+        log.open().expect("it opens").write_all(b"first\nsecond\nthird\n").expect("it is written");
         assert_eq!(log.tail(100).expect("it reads"), "first\nsecond\nthird\n");
         assert_eq!(log.tail(9).expect("it reads"), "third\n");
         assert_eq!(log.tail(3).expect("it reads"), "rd\n");
@@ -219,9 +186,6 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_directory, log) = world();
         let file = log.open().expect("it opens");
-        assert_eq!(
-            file.metadata().expect("it is there").permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(file.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
     }
 }

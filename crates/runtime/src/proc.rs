@@ -30,13 +30,7 @@ pub(crate) fn stat(pid: u32) -> Option<Process> {
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
     let start_time = fields.nth(15)?.parse().ok()?;
-    Some(Process {
-        pid,
-        parent,
-        session,
-        start_time,
-        zombie: matches!(state, "Z" | "X"),
-    })
+    Some(Process { pid, parent, session, start_time, zombie: matches!(state, "Z" | "X") })
 }
 
 /// Reads the whole process table.
@@ -44,10 +38,7 @@ pub(crate) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(stat)
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(stat).collect()
 }
 
 /// Everything below `roots` in `table`, without them.
@@ -71,13 +62,9 @@ pub(crate) fn descendants(table: &[Process], roots: &[u32]) -> Vec<Process> {
 pub(crate) fn marker(pid: u32) -> Option<String> {
     let mut environment = Vec::new();
     let file = fs::File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(ENVIRONMENT_MAX_BYTES)
-        .read_to_end(&mut environment)
-        .ok()?;
+    file.take(ENVIRONMENT_MAX_BYTES).read_to_end(&mut environment).ok()?;
     environment.split(|byte| *byte == 0).find_map(|variable| {
-        let value = variable
-            .strip_prefix(MARKER_VARIABLE.as_bytes())?
-            .strip_prefix(b"=")?;
+        let value = variable.strip_prefix(MARKER_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
         String::from_utf8(value.to_vec()).ok()
     })
 }
@@ -92,13 +79,10 @@ pub(crate) fn is_namespace_init(pid: u32) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
         return false;
     };
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .is_some_and(|pids| {
-            let mut pids = pids.split_ascii_whitespace();
-            pids.next().is_some() && pids.next_back() == Some("1")
-        })
+    status.lines().find_map(|line| line.strip_prefix("NSpid:")).is_some_and(|pids| {
+        let mut pids = pids.split_ascii_whitespace();
+        pids.next().is_some() && pids.next_back() == Some("1")
+    })
 }
 
 /// The memory of one process in bytes: its share of what it maps, or all of it where that can't be read.
@@ -109,17 +93,12 @@ pub(crate) fn memory_bytes(pid: u32) -> u64 {
         let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kilobytes * 1024)
     };
-    line("smaps_rollup", "Pss:")
-        .or_else(|| line("status", "VmRSS:"))
-        .unwrap_or(0)
+    line("smaps_rollup", "Pss:").or_else(|| line("status", "VmRSS:")).unwrap_or(0)
 }
 
 /// Names this run of the machine: pids and start times mean nothing beyond it.
 pub(crate) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]
@@ -137,21 +116,9 @@ mod tests {
 
     #[test]
     fn descendants_reach_any_depth_and_leave_out_the_roots() {
-        let process = |pid, parent| Process {
-            pid,
-            parent,
-            session: 1,
-            start_time: 1,
-            zombie: false,
-        };
+        let process = |pid, parent| Process { pid, parent, session: 1, start_time: 1, zombie: false };
         // Children may have smaller pids than their parents, once pids have wrapped.
-        let table = [
-            process(5, 30),
-            process(30, 20),
-            process(20, 10),
-            process(99, 1),
-            process(10, 1),
-        ];
+        let table = [process(5, 30), process(30, 20), process(20, 10), process(99, 1), process(10, 1)];
         let mut pids: Vec<u32> = descendants(&table, &[10]).iter().map(|p| p.pid).collect();
         pids.sort_unstable();
         assert_eq!(pids, [5, 20, 30]);

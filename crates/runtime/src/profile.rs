@@ -82,10 +82,7 @@ pub(crate) fn group() -> String {
 
 /// Whether the profile shows this path of the host by itself, without a bind.
 pub(crate) fn shows(path: &camino::Utf8Path) -> bool {
-    ROOTS
-        .iter()
-        .chain(&SYSTEM)
-        .any(|shown| path.starts_with(shown))
+    ROOTS.iter().chain(&SYSTEM).any(|shown| path.starts_with(shown))
 }
 
 /// The arguments of bubblewrap for `spec`, up to and with the program's own.
@@ -102,59 +99,24 @@ pub(crate) fn arguments(spec: &Spec) -> Vec<String> {
         arguments.push(&["--ro-bind", path, path]);
     }
     for (descriptor, path) in [(PASSWD_FD, "/etc/passwd"), (GROUP_FD, "/etc/group")] {
-        arguments.push(&[
-            "--perms",
-            "0444",
-            "--ro-bind-data",
-            &descriptor.to_string(),
-            path,
-        ]);
+        arguments.push(&["--perms", "0444", "--ro-bind-data", &descriptor.to_string(), path]);
     }
     arguments.push(&["--dev", "/dev"]);
     arguments.tmpfs("/dev/shm");
-    arguments.push(&[
-        "--remount-ro",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--remount-ro",
-        "/proc",
-    ]);
+    arguments.push(&["--remount-ro", "/dev", "--proc", "/proc", "--remount-ro", "/proc"]);
     arguments.tmpfs("/tmp");
     arguments.own_mounts(spec);
     // Last: until here, mount points were made in it.
     arguments.push(&["--remount-ro", "/"]);
 
-    arguments.push(&[
-        "--unshare-user",
-        "--uid",
-        &SANDBOX_UID.to_string(),
-        "--gid",
-        &SANDBOX_GID.to_string(),
-    ]);
-    arguments.push(&[
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup",
-    ]);
+    arguments.push(&["--unshare-user", "--uid", &SANDBOX_UID.to_string(), "--gid", &SANDBOX_GID.to_string()]);
+    arguments.push(&["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"]);
     if !spec.network {
         arguments.push(&["--unshare-net"]);
     }
-    arguments.push(&[
-        "--disable-userns",
-        "--assert-userns-disabled",
-        "--cap-drop",
-        "ALL",
-        "--new-session",
-    ]);
+    arguments.push(&["--disable-userns", "--assert-userns-disabled", "--cap-drop", "ALL", "--new-session"]);
     arguments.push(&["--hostname", "sandbox", "--chdir", spec.cwd.as_str()]);
-    arguments.push(&[
-        "--info-fd",
-        &INFO_FD.to_string(),
-        "--json-status-fd",
-        &STATUS_FD.to_string(),
-    ]);
+    arguments.push(&["--info-fd", &INFO_FD.to_string(), "--json-status-fd", &STATUS_FD.to_string()]);
     arguments.push(&["--block-fd", &BLOCK_FD.to_string()]);
     arguments.push(&["--", spec.program.as_str()]);
     arguments.0.extend(spec.args.iter().cloned());
@@ -166,8 +128,7 @@ struct Arguments(Vec<String>);
 
 impl Arguments {
     fn push(&mut self, arguments: &[&str]) {
-        self.0
-            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self.0.extend(arguments.iter().map(|&argument| argument.to_owned()));
     }
 
     fn tmpfs(&mut self, path: &str) {
@@ -177,9 +138,7 @@ impl Arguments {
     /// The binds and empty directories of a spec, the outer ones first, or they would hide the inner ones.
     fn own_mounts(&mut self, spec: &Spec) {
         let binds = spec.binds.iter().map(|bind| (&bind.inside, Some(bind)));
-        let mut mounts: Vec<(&Utf8PathBuf, _)> = binds
-            .chain(spec.tmpfs.iter().map(|path| (path, None)))
-            .collect();
+        let mut mounts: Vec<(&Utf8PathBuf, _)> = binds.chain(spec.tmpfs.iter().map(|path| (path, None))).collect();
         mounts.sort_by_key(|(inside, _)| inside.components().count());
         for (inside, bind) in mounts {
             match bind {
@@ -204,31 +163,17 @@ mod tests {
     #[test]
     fn an_outer_mount_comes_before_an_inner_one() {
         let mut spec = Spec::new("a test", "test", "/usr/bin/true");
-        spec.binds = vec![
-            Bind::read_only("/data/c", "/home/app/.config/c"),
-            Bind::read_write("/data/h", "/home/app"),
-        ];
+        spec.binds = vec![Bind::read_only("/data/c", "/home/app/.config/c"), Bind::read_write("/data/h", "/home/app")];
         spec.tmpfs = vec!["/home/app/.config".into()];
         let arguments = arguments(&spec);
-        let at = |path: &str| {
-            arguments
-                .iter()
-                .position(|argument| argument == path)
-                .expect("it is mounted")
-        };
+        let at = |path: &str| arguments.iter().position(|argument| argument == path).expect("it is mounted");
         assert!(at("/home/app") < at("/home/app/.config"));
         assert!(at("/home/app/.config") < at("/home/app/.config/c"));
     }
 
     #[test]
     fn nothing_that_could_hold_a_key_is_shown() {
-        for path in [
-            "/etc/ssl/private/x.key",
-            "/etc/pki/tls/private/x.key",
-            "/etc/shadow",
-            "/etc/gitconfig",
-            "/root",
-        ] {
+        for path in ["/etc/ssl/private/x.key", "/etc/pki/tls/private/x.key", "/etc/shadow", "/etc/gitconfig", "/root"] {
             assert!(!shows(path.into()), "{path} is shown");
         }
         assert!(shows("/usr/bin/git".into()));

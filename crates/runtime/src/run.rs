@@ -83,38 +83,19 @@ impl Runtime {
     ///
     /// At the bound, and when this is dropped, it is killed with everything it started. Once it has ended by itself,
     /// whatever it left behind is killed too.
-    pub async fn run(
-        &self,
-        spec: &Spec,
-        bound: Duration,
-        on_line: Option<OnLine<'_>>,
-    ) -> Result<Output, RunError> {
+    pub async fn run(&self, spec: &Spec, bound: Duration, on_line: Option<OnLine<'_>>) -> Result<Output, RunError> {
         let mut output = Reading::new(Stream::Output);
         let mut errors = Reading::new(Stream::Errors);
         let run = self.run_unbound(spec, &mut output, &mut errors, on_line);
         match tokio::time::timeout(bound, run).await {
-            Ok(Ok(ending)) => Ok(Output {
-                ending,
-                stdout: output.kept,
-                stdout_is_cut: output.is_cut,
-                stderr: errors.kept,
-            }),
-            Ok(Err(source)) => Err(RunError::Start {
-                name: spec.name.clone(),
-                source,
-            }),
+            Ok(Ok(ending)) => {
+                Ok(Output { ending, stdout: output.kept, stdout_is_cut: output.is_cut, stderr: errors.kept })
+            }
+            Ok(Err(source)) => Err(RunError::Start { name: spec.name.clone(), source }),
             Err(_elapsed) => {
-                let said = if errors.kept.is_empty() {
-                    &output.kept
-                } else {
-                    &errors.kept
-                };
+                let said = if errors.kept.is_empty() { &output.kept } else { &errors.kept };
                 let said = String::from_utf8_lossy(said).trim().to_owned();
-                Err(RunError::TooLong {
-                    name: spec.name.clone(),
-                    bound,
-                    said,
-                })
+                Err(RunError::TooLong { name: spec.name.clone(), bound, said })
             }
         }
     }
@@ -193,12 +174,7 @@ struct Reading {
 
 impl Reading {
     fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            kept: Vec::new(),
-            is_cut: false,
-            line: Vec::new(),
-        }
+        Self { stream, kept: Vec::new(), is_cut: false, line: Vec::new() }
     }
 
     fn take(&mut self, bytes: &[u8], on_line: &mut Option<OnLine<'_>>) {
@@ -262,10 +238,7 @@ mod tests {
             errors.keep(piece);
         }
         assert!(output.is_cut && errors.is_cut);
-        assert_eq!(
-            (output.kept.len(), errors.kept.len()),
-            (OUTPUT_MAX_BYTES, OUTPUT_MAX_BYTES)
-        );
+        assert_eq!((output.kept.len(), errors.kept.len()), (OUTPUT_MAX_BYTES, OUTPUT_MAX_BYTES));
         assert!(!output.kept.ends_with(b"end") && errors.kept.ends_with(b"end"));
     }
 

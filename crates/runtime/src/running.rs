@@ -58,23 +58,16 @@ impl Tree {
         let Some(init) = &self.init else {
             let family = self.family.clone();
             let killing = tokio::task::spawn_blocking(move || family.kill(KILL_BOUND));
-            let left = killing
-                .await
-                .unwrap_or_else(|_| Err(vec![self.outer.pid()]));
+            let left = killing.await.unwrap_or_else(|_| Err(vec![self.outer.pid()]));
             return left.map_err(|pids| StopError { pids });
         };
-        let survivor = |handle: &Handle| {
-            Err(StopError {
-                pids: vec![handle.pid()],
-            })
-        };
+        let survivor = |handle: &Handle| Err(StopError { pids: vec![handle.pid()] });
         if init.signal(Signal::KILL).is_err() || !init.wait_within(KILL_BOUND).await {
             return survivor(init);
         }
         // It ends by itself now; a stopped one needs telling.
         if !self.outer.wait_within(KILL_BOUND / 2).await
-            && (self.outer.signal(Signal::KILL).is_err()
-                || !self.outer.wait_within(KILL_BOUND / 2).await)
+            && (self.outer.signal(Signal::KILL).is_err() || !self.outer.wait_within(KILL_BOUND / 2).await)
         {
             return survivor(&self.outer);
         }
@@ -83,8 +76,7 @@ impl Tree {
 
     /// What was noted about the end of a program that isn't our child.
     pub(crate) fn recorded_cause(&self) -> Cause {
-        recorded_exit_code(&self.shared.status_path(&self.family.marker))
-            .map_or(Cause::Unknown, Cause::from_shell_code)
+        recorded_exit_code(&self.shared.status_path(&self.family.marker)).map_or(Cause::Unknown, Cause::from_shell_code)
     }
 
     /// Reads whether memory ran out, and removes what was kept for the program. It has ended.
@@ -105,10 +97,7 @@ impl Tree {
             Some(Ok(Some(status))) => Cause::from_status(status, self.init.is_some()),
             Some(Ok(None) | Err(_)) | None => self.recorded_cause(),
         };
-        Ending {
-            cause,
-            out_of_memory: self.finish(),
-        }
+        Ending { cause, out_of_memory: self.finish() }
     }
 }
 
@@ -137,14 +126,7 @@ enum State {
 impl Running {
     pub(crate) fn new(tree: Tree, child: Option<Child>, log: Log) -> Self {
         let state = Mutex::new(State::Running(child));
-        Self {
-            inner: Arc::new(Inner {
-                tree,
-                log,
-                rotating: Mutex::new(()),
-                state,
-            }),
-        }
+        Self { inner: Arc::new(Inner { tree, log, rotating: Mutex::new(()), state }) }
     }
 
     /// What it is adopted by.
@@ -164,13 +146,7 @@ impl Running {
 
     /// Which of its limits hold.
     pub fn enforced(&self) -> Enforced {
-        self.inner
-            .tree
-            .family
-            .cgroup
-            .as_ref()
-            .map(|cgroup| cgroup.enforced)
-            .unwrap_or_default()
+        self.inner.tree.family.cgroup.as_ref().map(|cgroup| cgroup.enforced).unwrap_or_default()
     }
 
     /// Waits until the program has ended; whatever it left behind is killed then.
@@ -196,11 +172,7 @@ impl Running {
         if let Err(error) = tree.kill().await {
             tracing::error!(pids = ?error.pids, "processes outlive the program that started them");
         }
-        let mut state = self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         let ending = match &mut *state {
             State::Ended(ending) => *ending,
             State::Running(child) => tree.ending(child.as_mut()),
@@ -235,21 +207,13 @@ impl Running {
             } else {
                 family.members()
             };
-            members
-                .iter()
-                .map(|process| proc::memory_bytes(process.pid))
-                .sum()
+            members.iter().map(|process| proc::memory_bytes(process.pid)).sum()
         });
         summing.await.unwrap_or(0)
     }
 
     fn ending_so_far(&self) -> Option<Ending> {
-        match &*self
-            .inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        match &*self.inner.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Ended(ending) => Some(*ending),
             State::Running(_) => None,
         }

@@ -53,19 +53,13 @@ pub struct Identity {
 
 impl Identity {
     pub(crate) fn of(process: &Process) -> Self {
-        Self {
-            pid: process.pid,
-            start_time: process.start_time,
-            boot_id: proc::boot_id(),
-        }
+        Self { pid: process.pid, start_time: process.start_time, boot_id: proc::boot_id() }
     }
 
     /// Holds the process this names, if it is still alive.
     pub(crate) fn hold(&self) -> Option<Handle> {
         let held = Handle::open(self.pid)?;
-        (held.process.start_time == self.start_time
-            && !held.process.zombie
-            && proc::boot_id() == self.boot_id)
+        (held.process.start_time == self.start_time && !held.process.zombie && proc::boot_id() == self.boot_id)
             .then_some(held)
     }
 }
@@ -109,22 +103,15 @@ impl Shared {
 
     /// The file that takes the exit code of a sandbox.
     pub(crate) fn status_path(&self, marker: &str) -> Utf8PathBuf {
-        self.state_directory
-            .join(format!("{marker}{STATUS_SUFFIX}"))
+        self.state_directory.join(format!("{marker}{STATUS_SUFFIX}"))
     }
 }
 
 impl Runtime {
     /// A way to run that keeps its notes in `state_directory`, which is made when it is needed.
     pub fn new(isolation: Isolation, state_directory: impl Into<Utf8PathBuf>) -> Self {
-        let shared = Shared {
-            isolation,
-            state_directory: state_directory.into(),
-            live: Mutex::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { isolation, state_directory: state_directory.into(), live: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Whether programs run in a sandbox here.
@@ -141,19 +128,11 @@ impl Runtime {
     ///
     /// It returns when the program itself runs, not merely what builds its sandbox.
     /// Dropped before that, it leaves nothing running.
-    pub async fn start(
-        &self,
-        spec: &Spec,
-        log: impl Into<Utf8PathBuf>,
-    ) -> Result<Running, StartError> {
+    pub async fn start(&self, spec: &Spec, log: impl Into<Utf8PathBuf>) -> Result<Running, StartError> {
         let log = Log::new(log);
         let launched = launch::launch(&self.shared, spec, &Streams::Log(log.clone())).await?;
         launched.leash.release();
-        tracing::info!(
-            name = spec.name,
-            pid = launched.tree.identity.pid,
-            "started"
-        );
+        tracing::info!(name = spec.name, pid = launched.tree.identity.pid, "started");
         Ok(Running::new(launched.tree, Some(launched.child), log))
     }
 
@@ -178,18 +157,8 @@ impl Runtime {
             return None;
         };
         self.shared.live().insert(marker.clone());
-        let family = Family {
-            marker,
-            leader,
-            cgroup,
-        };
-        let tree = Tree {
-            identity: identity.clone(),
-            outer,
-            init,
-            family,
-            shared: Arc::clone(&self.shared),
-        };
+        let family = Family { marker, leader, cgroup };
+        let tree = Tree { identity: identity.clone(), outer, init, family, shared: Arc::clone(&self.shared) };
         Some(Running::new(tree, None, Log::new(log)))
     }
 
@@ -208,31 +177,21 @@ impl Runtime {
 
 impl Shared {
     fn sweep(&self, prefix: &str, keep: &[Identity]) -> Sweep {
-        let roots: Vec<u32> = keep
-            .iter()
-            .filter_map(|identity| identity.hold().map(|held| held.pid()))
-            .collect();
+        let roots: Vec<u32> = keep.iter().filter_map(|identity| identity.hold().map(|held| held.pid())).collect();
         let kept: HashSet<String> = roots.iter().filter_map(|pid| proc::marker(*pid)).collect();
-        let is_stray = |marker: &str| {
-            begins_with_word(marker, prefix)
-                && !kept.contains(marker)
-                && !self.live().contains(marker)
-        };
+        let is_stray =
+            |marker: &str| begins_with_word(marker, prefix) && !kept.contains(marker) && !self.live().contains(marker);
         let find = || {
             let table = proc::all();
-            let mut spared: HashSet<u32> = proc::descendants(&table, &roots)
-                .iter()
-                .map(|process| process.pid)
-                .collect();
+            let mut spared: HashSet<u32> =
+                proc::descendants(&table, &roots).iter().map(|process| process.pid).collect();
             spared.extend(&roots);
             spared.insert(std::process::id());
             let unwanted = |process: Process| {
                 let marker = proc::marker(process.pid).filter(|marker| is_stray(marker))?;
                 Some((process, marker))
             };
-            let candidates = table
-                .into_iter()
-                .filter(|found| !found.zombie && !spared.contains(&found.pid));
+            let candidates = table.into_iter().filter(|found| !found.zombie && !spared.contains(&found.pid));
             candidates.filter_map(unwanted).collect::<Vec<_>>()
         };
 
@@ -244,19 +203,11 @@ impl Shared {
             for handle in kill::kill_all(&processes) {
                 handle.settle();
             }
-            killed.extend(left.into_iter().map(|(process, marker)| Stray {
-                pid: process.pid,
-                marker,
-            }));
+            killed.extend(left.into_iter().map(|(process, marker)| Stray { pid: process.pid, marker }));
             left = find();
         }
-        let survived: Vec<Stray> = left
-            .into_iter()
-            .map(|(process, marker)| Stray {
-                pid: process.pid,
-                marker,
-            })
-            .collect();
+        let survived: Vec<Stray> =
+            left.into_iter().map(|(process, marker)| Stray { pid: process.pid, marker }).collect();
         killed.sort_by_key(|stray| stray.pid);
         killed.dedup();
         killed.retain(|stray| !survived.contains(stray));
@@ -272,11 +223,7 @@ impl Shared {
             return;
         };
         for entry in entries.flatten() {
-            if entry
-                .file_name()
-                .strip_suffix(STATUS_SUFFIX)
-                .is_some_and(&is_stray)
-            {
+            if entry.file_name().strip_suffix(STATUS_SUFFIX).is_some_and(&is_stray) {
                 let _gone_already = fs::remove_file(entry.path());
             }
         }
@@ -288,8 +235,7 @@ fn begins_with_word(marker: &str, prefix: &str) -> bool {
         return false;
     };
     let inside_a_word = |text: Option<char>| text.is_some_and(|c| c.is_ascii_alphanumeric());
-    let splits_a_word =
-        inside_a_word(prefix.chars().next_back()) && inside_a_word(rest.chars().next());
+    let splits_a_word = inside_a_word(prefix.chars().next_back()) && inside_a_word(rest.chars().next());
     !prefix.is_empty() && !splits_a_word
 }
 

@@ -121,56 +121,29 @@ impl Sandbox {
 
     async fn look_around(&self) -> Result<(), SandboxError> {
         let temporary = tempfile::tempdir().map_err(SandboxError::Try)?;
-        let directory = Utf8Path::from_path(temporary.path()).ok_or_else(|| {
-            SandboxError::Try(io::Error::other(
-                "the temporary directory's name is not UTF-8",
-            ))
-        })?;
+        let directory = Utf8Path::from_path(temporary.path())
+            .ok_or_else(|| SandboxError::Try(io::Error::other("the temporary directory's name is not UTF-8")))?;
         let secret = directory.join("secret");
         let given = directory.join("given");
-        fs::write(&secret, "x")
-            .and_then(|()| fs::create_dir(&given))
-            .map_err(SandboxError::Try)?;
+        fs::write(&secret, "x").and_then(|()| fs::create_dir(&given)).map_err(SandboxError::Try)?;
 
         let mut spec = Spec::new("the sandbox's try", "doce-probe", "/bin/sh");
-        spec.args = vec![
-            "-c".into(),
-            LOOK_AROUND.into(),
-            "sh".into(),
-            secret.into(),
-            "/workspace".into(),
-        ];
+        spec.args = vec!["-c".into(), LOOK_AROUND.into(), "sh".into(), secret.into(), "/workspace".into()];
         spec.binds = vec![Bind::read_write(&given, "/workspace")];
         let runtime = Runtime::new(Isolation::Sandboxed(self.clone()), directory.join("state"));
         match runtime.run(&spec, PROBE_BOUND, None).await {
-            Ok(output) => judge(
-                &String::from_utf8_lossy(&output.stdout),
-                given.join("written").exists(),
-            ),
-            Err(RunError::Start {
-                source: StartError::Setup { detail, .. },
-                ..
-            }) => Err(explain(detail)),
-            Err(RunError::Start {
-                source: StartError::Spawn { source, .. },
-                ..
-            }) => Err(SandboxError::Refused {
-                detail: source.to_string(),
-            }),
-            Err(RunError::Start { source, .. }) => Err(SandboxError::Refused {
-                detail: source.to_string(),
-            }),
-            Err(RunError::TooLong { .. }) => Err(SandboxError::Refused {
-                detail: "it didn't end in time".to_owned(),
-            }),
+            Ok(output) => judge(&String::from_utf8_lossy(&output.stdout), given.join("written").exists()),
+            Err(RunError::Start { source: StartError::Setup { detail, .. }, .. }) => Err(explain(detail)),
+            Err(RunError::Start { source: StartError::Spawn { source, .. }, .. }) => {
+                Err(SandboxError::Refused { detail: source.to_string() })
+            }
+            Err(RunError::Start { source, .. }) => Err(SandboxError::Refused { detail: source.to_string() }),
+            Err(RunError::TooLong { .. }) => Err(SandboxError::Refused { detail: "it didn't end in time".to_owned() }),
         }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is no setting of doce's: it is where the system's programs are"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is no setting of doce's: it is where the system's programs are")]
 fn on_path() -> Option<Utf8PathBuf> {
     let search = std::env::var_os("PATH").and_then(|path| path.into_string().ok());
     let search = search.as_deref().unwrap_or(USUAL_PLACES);
@@ -183,22 +156,14 @@ fn on_path() -> Option<Utf8PathBuf> {
 /// Compares what was seen from inside with what must be.
 fn judge(seen: &str, written_on_host: bool) -> Result<(), SandboxError> {
     let leaky = |found: String| Err(SandboxError::Leaky { found });
-    let value = |label: &str| {
-        seen.lines()
-            .find_map(|line| line.strip_prefix(label)?.strip_prefix(':'))
-            .map(str::trim)
-    };
+    let value = |label: &str| seen.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).map(str::trim);
     for label in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         match value(label).map(|bits| u64::from_str_radix(bits, 16)) {
             Some(Ok(0)) => {}
             _ => return leaky(format!("a program in it has capabilities ({label})")),
         }
     }
-    let expected_uids = [
-        SANDBOX_UID.to_string(),
-        SANDBOX_UID.to_string(),
-        SANDBOX_UID.to_string(),
-    ];
+    let expected_uids = [SANDBOX_UID.to_string(), SANDBOX_UID.to_string(), SANDBOX_UID.to_string()];
     if !value("Uid").is_some_and(|uids| uids.split_ascii_whitespace().take(3).eq(&expected_uids)) {
         return leaky("a program in it has another user's id".to_owned());
     }
@@ -207,10 +172,7 @@ fn judge(seen: &str, written_on_host: bool) -> Result<(), SandboxError> {
     }
     for label in ["Visible", "Writable"] {
         if let Some(path) = value(label) {
-            return leaky(format!(
-                "{} from inside: `{path}`",
-                label.to_ascii_lowercase()
-            ));
+            return leaky(format!("{} from inside: `{path}`", label.to_ascii_lowercase()));
         }
     }
     if value("Done").is_none() || value("Written").is_none() || !written_on_host {
@@ -221,36 +183,20 @@ fn judge(seen: &str, written_on_host: bool) -> Result<(), SandboxError> {
 
 /// Finds the cause behind what bubblewrap said.
 fn explain(detail: String) -> SandboxError {
-    let setting = |path: &str| {
-        fs::read_to_string(path)
-            .ok()
-            .map(|value| value.trim().to_owned())
-    };
+    let setting = |path: &str| fs::read_to_string(path).ok().map(|value| value.trim().to_owned());
     explain_with(detail, &setting, in_container())
 }
 
-fn explain_with(
-    detail: String,
-    setting: &dyn Fn(&str) -> Option<String>,
-    in_container: bool,
-) -> SandboxError {
+fn explain_with(detail: String, setting: &dyn Fn(&str) -> Option<String>, in_container: bool) -> SandboxError {
     if detail.to_ascii_lowercase().contains("unknown option") {
         return SandboxError::TooOld;
     }
-    let denials = [
-        "namespace",
-        "uid map",
-        "permission",
-        "not permitted",
-        "no space left",
-    ];
+    let denials = ["namespace", "uid map", "permission", "not permitted", "no space left"];
     let told = detail.to_ascii_lowercase();
     if !denials.iter().any(|denial| told.contains(denial)) {
         return SandboxError::Refused { detail };
     }
-    let forbidding = SETTINGS
-        .iter()
-        .find(|(path, value, _)| setting(path).as_deref() == Some(value));
+    let forbidding = SETTINGS.iter().find(|(path, value, _)| setting(path).as_deref() == Some(value));
     match forbidding {
         Some((_, _, name)) => SandboxError::Forbidden { setting: name },
         None if in_container => SandboxError::InContainer,
@@ -260,21 +206,9 @@ fn explain_with(
 
 /// Settings that forbid user namespaces: where each is, the value that forbids, and how `sysctl` writes that.
 const SETTINGS: [(&str, &str, &str); 3] = [
-    (
-        "/proc/sys/kernel/unprivileged_userns_clone",
-        "0",
-        "kernel.unprivileged_userns_clone=0",
-    ),
-    (
-        "/proc/sys/user/max_user_namespaces",
-        "0",
-        "user.max_user_namespaces=0",
-    ),
-    (
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "kernel.apparmor_restrict_unprivileged_userns=1",
-    ),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=0"),
+    ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=0"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=1"),
 ];
 
 fn repaired(setting: &str) -> &'static str {
@@ -286,13 +220,9 @@ fn repaired(setting: &str) -> &'static str {
 }
 
 fn in_container() -> bool {
-    ["/.dockerenv", "/run/.containerenv"]
-        .iter()
-        .any(|path| Path::new(path).exists())
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists())
         || fs::read("/proc/1/environ").is_ok_and(|environment| {
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable.starts_with(b"container="))
+            environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"container="))
         })
 }
 
@@ -304,10 +234,7 @@ fn install_command() -> &'static str {
 fn install_command_of(os_release: &str) -> &'static str {
     let families: String = os_release
         .lines()
-        .filter_map(|line| {
-            line.strip_prefix("ID=")
-                .or_else(|| line.strip_prefix("ID_LIKE="))
-        })
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
         .collect::<Vec<_>>()
         .join(" ");
     let is = |family: &str| families.split([' ', '"']).any(|name| name == family);
@@ -350,52 +277,29 @@ mod tests {
             String::new(),
         ];
         for leak in leaks {
-            assert!(
-                matches!(judge(&leak, true), Err(SandboxError::Leaky { .. })),
-                "{leak}"
-            );
+            assert!(matches!(judge(&leak, true), Err(SandboxError::Leaky { .. })), "{leak}");
         }
-        assert!(matches!(
-            judge(SOUND, false),
-            Err(SandboxError::Leaky { .. })
-        ));
+        assert!(matches!(judge(SOUND, false), Err(SandboxError::Leaky { .. })));
     }
 
     #[test]
     fn a_refusal_is_traced_to_the_setting_behind_it() {
         let said = "No permissions to create new namespace, likely because the kernel does not allow \
                     non-privileged user namespaces.";
-        let cause = |setting: &dyn Fn(&str) -> Option<String>, container| {
-            explain_with(said.to_owned(), setting, container)
-        };
+        let cause =
+            |setting: &dyn Fn(&str) -> Option<String>, container| explain_with(said.to_owned(), setting, container);
         for (path, value, name) in SETTINGS {
             let error = cause(&|asked| (asked == path).then(|| value.to_owned()), true);
-            assert!(
-                matches!(error, SandboxError::Forbidden { setting } if setting == name),
-                "{error}"
-            );
-            assert!(
-                error
-                    .hint()
-                    .contains(name.split('=').next().expect("it has a name")),
-                "{}",
-                error.hint()
-            );
+            assert!(matches!(error, SandboxError::Forbidden { setting } if setting == name), "{error}");
+            assert!(error.hint().contains(name.split('=').next().expect("it has a name")), "{}", error.hint());
         }
         assert!(matches!(cause(&|_| None, true), SandboxError::InContainer));
-        assert!(matches!(
-            cause(&|_| None, false),
-            SandboxError::Refused { .. }
-        ));
+        assert!(matches!(cause(&|_| None, false), SandboxError::Refused { .. }));
     }
 
     #[test]
     fn other_failures_are_told_as_they_are() {
-        let old = explain_with(
-            "Unknown option --disable-userns".to_owned(),
-            &|_| None,
-            true,
-        );
+        let old = explain_with("Unknown option --disable-userns".to_owned(), &|_| None, true);
         assert!(matches!(old, SandboxError::TooOld));
         let other = explain_with("Can't mount tmpfs".to_owned(), &|_| None, true);
         assert!(matches!(other, SandboxError::Refused { detail } if detail == "Can't mount tmpfs"));
@@ -403,14 +307,8 @@ mod tests {
 
     #[test]
     fn the_repair_speaks_the_system_s_language() {
-        assert_eq!(
-            install_command_of("ID=debian\n"),
-            "sudo apt install bubblewrap"
-        );
-        assert_eq!(
-            install_command_of("ID=rocky\nID_LIKE=\"rhel centos fedora\"\n"),
-            "sudo dnf install bubblewrap"
-        );
+        assert_eq!(install_command_of("ID=debian\n"), "sudo apt install bubblewrap");
+        assert_eq!(install_command_of("ID=rocky\nID_LIKE=\"rhel centos fedora\"\n"), "sudo dnf install bubblewrap");
         assert_eq!(install_command_of("ID=arch"), "sudo pacman -S bubblewrap");
     }
 }

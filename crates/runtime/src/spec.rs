@@ -40,20 +40,12 @@ pub struct Bind {
 impl Bind {
     /// Shows `host` at `inside`, for reading.
     pub fn read_only(host: impl Into<Utf8PathBuf>, inside: impl Into<Utf8PathBuf>) -> Self {
-        Self {
-            host: host.into(),
-            inside: inside.into(),
-            mode: Mode::ReadOnly,
-        }
+        Self { host: host.into(), inside: inside.into(), mode: Mode::ReadOnly }
     }
 
     /// Shows `host` at `inside`, for reading and writing.
     pub fn read_write(host: impl Into<Utf8PathBuf>, inside: impl Into<Utf8PathBuf>) -> Self {
-        Self {
-            host: host.into(),
-            inside: inside.into(),
-            mode: Mode::ReadWrite,
-        }
+        Self { host: host.into(), inside: inside.into(), mode: Mode::ReadWrite }
     }
 }
 
@@ -91,11 +83,7 @@ pub struct Spec {
 
 impl Spec {
     /// A program without arguments, environment, binds, network or limits, in the root directory.
-    pub fn new(
-        name: impl Into<String>,
-        marker: impl Into<String>,
-        program: impl Into<Utf8PathBuf>,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, marker: impl Into<String>, program: impl Into<Utf8PathBuf>) -> Self {
         Self {
             name: name.into(),
             marker: marker.into(),
@@ -117,12 +105,7 @@ impl Spec {
         let closest = self
             .binds
             .iter()
-            .filter_map(|bind| {
-                inside
-                    .strip_prefix(&bind.inside)
-                    .ok()
-                    .map(|rest| (bind, rest))
-            })
+            .filter_map(|bind| inside.strip_prefix(&bind.inside).ok().map(|rest| (bind, rest)))
             .max_by_key(|(bind, _)| bind.inside.components().count());
         match closest {
             Some((bind, rest)) if rest.as_str().is_empty() => bind.host.clone(),
@@ -133,12 +116,7 @@ impl Spec {
 
     /// Refuses what could only go wrong later, and less clearly.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let refuse = |what: &str| {
-            Err(StartError::Spec {
-                name: self.name.clone(),
-                what: what.to_owned(),
-            })
-        };
+        let refuse = |what: &str| Err(StartError::Spec { name: self.name.clone(), what: what.to_owned() });
         if !marker_is_sound(&self.marker) {
             return refuse("its marker may hold only ASCII letters, digits, `-`, `_` and `.`");
         }
@@ -154,10 +132,8 @@ impl Spec {
         if self.args.iter().any(|argument| argument.contains('\0')) {
             return refuse("an argument holds a NUL");
         }
-        let inside = [&self.program, &self.cwd]
-            .into_iter()
-            .chain(self.binds.iter().map(|bind| &bind.inside))
-            .chain(&self.tmpfs);
+        let inside =
+            [&self.program, &self.cwd].into_iter().chain(self.binds.iter().map(|bind| &bind.inside)).chain(&self.tmpfs);
         for path in inside.chain(self.binds.iter().map(|bind| &bind.host)) {
             if !is_plain_absolute(path) {
                 return refuse(&format!("`{path}` is not an absolute path without `..`"));
@@ -165,10 +141,7 @@ impl Spec {
         }
         for bind in &self.binds {
             if let Err(source) = bind.host.metadata() {
-                return Err(StartError::Bind {
-                    host: bind.host.clone(),
-                    source,
-                });
+                return Err(StartError::Bind { host: bind.host.clone(), source });
             }
         }
         Ok(())
@@ -199,17 +172,13 @@ fn marker_is_sound(marker: &str) -> bool {
     !marker.is_empty()
         && marker.len() <= MARKER_MAX_BYTES
         && marker.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && marker
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && marker.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn is_plain_absolute(path: &Utf8Path) -> bool {
     path.is_absolute()
         && !path.as_str().contains('\0')
-        && !path
-            .components()
-            .any(|component| component == Utf8Component::ParentDir)
+        && !path.components().any(|component| component == Utf8Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -223,16 +192,11 @@ mod tests {
     #[test]
     fn an_inside_path_is_found_below_its_closest_bind() {
         let mut spec = spec();
-        spec.binds = vec![
-            Bind::read_write("/data/home", "/home/app"),
-            Bind::read_write("/data/config", "/home/app/.config"),
-        ];
+        spec.binds =
+            vec![Bind::read_write("/data/home", "/home/app"), Bind::read_write("/data/config", "/home/app/.config")];
         assert_eq!(spec.host_path("/home/app".into()), "/data/home");
         assert_eq!(spec.host_path("/home/app/x/y".into()), "/data/home/x/y");
-        assert_eq!(
-            spec.host_path("/home/app/.config/z".into()),
-            "/data/config/z"
-        );
+        assert_eq!(spec.host_path("/home/app/.config/z".into()), "/data/config/z");
         assert_eq!(spec.host_path("/home/apple".into()), "/home/apple");
     }
 
@@ -241,30 +205,17 @@ mod tests {
         for name in ["LD_PRELOAD", "GLIBC_TUNABLES", MARKER_VARIABLE, "", "A=B"] {
             let mut spec = spec();
             spec.env = vec![(name.to_owned(), "x".to_owned())];
-            assert!(
-                matches!(spec.check(), Err(StartError::Spec { .. })),
-                "{name} was accepted"
-            );
+            assert!(matches!(spec.check(), Err(StartError::Spec { .. })), "{name} was accepted");
         }
         assert!(spec().check().is_ok());
     }
 
     #[test]
     fn a_marker_that_could_leave_its_directory_is_refused() {
-        for marker in [
-            "",
-            "../x",
-            "a/b",
-            ".hidden",
-            "a b",
-            &"a".repeat(MARKER_MAX_BYTES + 1),
-        ] {
+        for marker in ["", "../x", "a/b", ".hidden", "a b", &"a".repeat(MARKER_MAX_BYTES + 1)] {
             let mut spec = spec();
             marker.clone_into(&mut spec.marker);
-            assert!(
-                matches!(spec.check(), Err(StartError::Spec { .. })),
-                "{marker} was accepted"
-            );
+            assert!(matches!(spec.check(), Err(StartError::Spec { .. })), "{marker} was accepted");
         }
     }
 
@@ -282,9 +233,6 @@ mod tests {
         let mut spec = spec();
         spec.env = vec![("PASSWORD".to_owned(), "hunter2".to_owned())];
         let shown = format!("{spec:?}");
-        assert!(
-            shown.contains("PASSWORD") && !shown.contains("hunter2"),
-            "{shown}"
-        );
+        assert!(shown.contains("PASSWORD") && !shown.contains("hunter2"), "{shown}");
     }
 }

@@ -33,10 +33,7 @@ fn tool_at(found: &Utf8Path) -> Option<Tool> {
     if profile::shows(found) {
         let real = found.canonicalize_utf8().ok()?;
         if profile::shows(&real) {
-            return Some(Tool {
-                program: found.to_owned(),
-                binds: Vec::new(),
-            });
+            return Some(Tool { program: found.to_owned(), binds: Vec::new() });
         }
     }
     // `npm` is a link beside `node` into `../lib`: it must stay where it is to find its own parts.
@@ -49,18 +46,13 @@ fn tool_at(found: &Utf8Path) -> Option<Tool> {
     }
     shown.sort();
     shown.dedup();
-    let binds = shown
-        .into_iter()
-        .map(|path| Bind::read_only(path.clone(), path))
-        .collect();
+    let binds = shown.into_iter().map(|path| Bind::read_only(path.clone(), path)).collect();
     Some(Tool { program, binds })
 }
 
 /// `bin` and `lib` of the prefix around a program, or the program alone where there is no such layout.
 fn around(program: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let in_bin = program
-        .parent()
-        .filter(|directory| directory.file_name() == Some("bin"));
+    let in_bin = program.parent().filter(|directory| directory.file_name() == Some("bin"));
     match in_bin.and_then(|bin| Some((bin, bin.parent()?))) {
         Some((bin, prefix)) => {
             let lib = prefix.join("lib");
@@ -92,20 +84,16 @@ mod tests {
     #[test]
     fn a_program_in_a_prefix_of_its_own_brings_bin_and_lib_and_no_more() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
-        let prefix = Utf8Path::from_path(temporary.path())
-            .expect("it is UTF-8")
-            .canonicalize_utf8()
-            .expect("it exists");
+        let prefix =
+            Utf8Path::from_path(temporary.path()).expect("it is UTF-8").canonicalize_utf8().expect("it exists");
         for directory in ["bin", "lib/node_modules/npm", "share/secrets"] {
             fs::create_dir_all(prefix.join(directory)).expect("it is writable");
         }
         for file in ["bin/node", "lib/node_modules/npm/cli.js"] {
             fs::write(prefix.join(file), "").expect("it is writable");
-            fs::set_permissions(prefix.join(file), fs::Permissions::from_mode(0o755))
-                .expect("it is ours");
+            fs::set_permissions(prefix.join(file), fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
-        std::os::unix::fs::symlink("../lib/node_modules/npm/cli.js", prefix.join("bin/npm"))
-            .expect("it is writable");
+        std::os::unix::fs::symlink("../lib/node_modules/npm/cli.js", prefix.join("bin/npm")).expect("it is writable");
 
         let node = find_tool("node", prefix.join("bin").as_str()).expect("it is there");
         let hosts: Vec<_> = node.binds.iter().map(|bind| bind.host.clone()).collect();

@@ -56,11 +56,7 @@ pub async fn find(read: &mut impl Read, id: ConnectionId) -> Result<Option<Conne
 }
 
 /// Adds a Connection. A taken label is [`StoreError::is_taken`].
-pub async fn insert(
-    tx: &mut Tx,
-    connection: &Connection,
-    metadata_sealed: Option<&[u8]>,
-) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut Tx, connection: &Connection, metadata_sealed: Option<&[u8]>) -> Result<(), StoreError> {
     let verification = connection.verification.as_ref();
     sqlx::query(
         "INSERT INTO connection (id, user_id, provider_id, label, auth_type, status, error_message,
@@ -193,14 +189,12 @@ pub async fn insert_credential(tx: &mut Tx, credential: &SealedCredential) -> Re
 /// Retires every version of a Connection's Credential and erases its sealed bytes.
 pub async fn retire_credentials(tx: &mut Tx, connection_id: ConnectionId) -> Result<(), StoreError> {
     let now = tx.now();
-    sqlx::query(
-        "UPDATE credential SET retired_at = $2, sealed = $3 WHERE connection_id = $1 AND retired_at IS NULL",
-    )
-    .bind(connection_id.to_string())
-    .bind(now.0)
-    .bind(Vec::<u8>::new())
-    .execute(tx.connection())
-    .await?;
+    sqlx::query("UPDATE credential SET retired_at = $2, sealed = $3 WHERE connection_id = $1 AND retired_at IS NULL")
+        .bind(connection_id.to_string())
+        .bind(now.0)
+        .bind(Vec::<u8>::new())
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 
@@ -265,12 +259,10 @@ pub async fn of_project(
     project_id: ProjectId,
     user_id: UserId,
 ) -> Result<Vec<Connection>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT provider_id, connection_id FROM project_connection WHERE project_id = $1",
-    )
-    .bind(project_id.to_string())
-    .fetch_all(read.connection())
-    .await?;
+    let rows = sqlx::query("SELECT provider_id, connection_id FROM project_connection WHERE project_id = $1")
+        .bind(project_id.to_string())
+        .fetch_all(read.connection())
+        .await?;
     let mut chosen = std::collections::HashMap::new();
     for row in &rows {
         let id: ConnectionId = parse("project_connection", "connection_id", get(row, "connection_id")?)?;

@@ -1,8 +1,8 @@
 //! Sessions, Messages and Parts.
 
 use doce_model::{
-    InstanceId, Message, MessageId, MessageState, ModelRef, Ms, Part, PartKind, ProjectId, Session, SessionId, ToolCall,
-    UserId,
+    InstanceId, Message, MessageId, MessageState, ModelRef, Ms, Part, PartKind, ProjectId, Session, SessionId,
+    ToolCall, UserId,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
@@ -273,8 +273,7 @@ pub async fn in_states(
         "SELECT {MESSAGE_COLUMNS} FROM message WHERE session_id = $1 AND state IN ({}) ORDER BY ordinal",
         words.join(", ")
     );
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(session_id.to_string()).fetch_all(read.connection()).await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(session_id.to_string()).fetch_all(read.connection()).await?;
     rows.iter().map(message).collect()
 }
 

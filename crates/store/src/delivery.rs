@@ -50,8 +50,7 @@ pub async fn upsert(tx: &mut Tx, delivery: &Delivery, user_id: UserId) -> Result
 /// Lists what an Instance was handed.
 pub async fn of_instance(read: &mut impl Read, instance_id: InstanceId) -> Result<Vec<Delivery>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM delivery d WHERE d.instance_id = $1 ORDER BY d.provider_id");
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(instance_id.to_string()).fetch_all(read.connection()).await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(instance_id.to_string()).fetch_all(read.connection()).await?;
     rows.iter().map(delivery).collect()
 }
 

@@ -5,7 +5,8 @@ use sqlx::any::AnyRow;
 
 use crate::{Read, StoreError, Tx, get, parse};
 
-const COLUMNS: &str = "id, project_id, observed, pid, pid_started, boot_id, port, password_sealed, created_at, ended_at,
+const COLUMNS: &str =
+    "id, project_id, observed, pid, pid_started, boot_id, port, password_sealed, created_at, ended_at,
     ending";
 
 fn instance(row: &AnyRow) -> Result<Instance, StoreError> {

@@ -52,7 +52,9 @@ pub enum OpenError {
         report: String,
     },
     /// A newer program wrote it.
-    #[error("read the database: its schema is version {found}, this program knows up to {known}; install the newer doce")]
+    #[error(
+        "read the database: its schema is version {found}, this program knows up to {known}; install the newer doce"
+    )]
     Newer {
         /// Its version.
         found: i64,

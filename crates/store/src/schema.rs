@@ -16,7 +16,6 @@ fn known_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-
 /// Brings the database to the present schema. The caller holds the database's lock.
 pub(crate) async fn migrate(connection: &mut AnyConnection) -> Result<(), OpenError> {
     connection

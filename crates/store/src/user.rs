@@ -43,11 +43,10 @@ pub async fn find(read: &mut impl Read, id: UserId) -> Result<Option<User>, Stor
 
 /// Finds an account and its password's hash by name, without regard to case.
 pub async fn find_by_name(read: &mut impl Read, username: &str) -> Result<Option<(User, String)>, StoreError> {
-    let row =
-        sqlx::query("SELECT id, username, role, created_at, password_hash FROM app_user WHERE username_key = $1")
-            .bind(key_of(username))
-            .fetch_optional(read.connection())
-            .await?;
+    let row = sqlx::query("SELECT id, username, role, created_at, password_hash FROM app_user WHERE username_key = $1")
+        .bind(key_of(username))
+        .fetch_optional(read.connection())
+        .await?;
     row.as_ref().map(|row| Ok((user(row)?, get(row, "password_hash")?))).transpose()
 }
 

@@ -181,8 +181,8 @@ impl Vault {
         Hkdf::<Sha256>::new(None, self.master.as_slice())
             .expand(b"doce fingerprint", key.as_mut_slice())
             .expect("32 bytes are within the limit of HKDF");
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.as_slice())
-            .expect("HMAC takes a key of any length");
+        let mut mac =
+            <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes a key of any length");
         mac.update(secret.expose_secret().as_bytes());
         hex(&mac.finalize().into_bytes()[..8])
     }

@@ -61,8 +61,12 @@ pub fn read_or_create(path: &Path, may_create: bool) -> Result<(Zeroizing<[u8; K
     let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
     let mut file = match OpenOptions::new().read(true).open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && may_create => return Ok((create(path)?, true)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(MasterKeyError::Lost { path: path.to_owned() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && may_create => {
+            return Ok((create(path)?, true));
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(MasterKeyError::Lost { path: path.to_owned() });
+        }
         Err(e) => return Err(io(e)),
     };
     let mode = file.metadata().map_err(io)?.mode() & 0o777;

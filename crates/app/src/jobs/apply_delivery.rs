@@ -32,12 +32,7 @@ pub(crate) fn definition(app: &App) -> Definition {
 }
 
 /// Enqueues, in the caller's transaction, a Job for each Agent of a user that may hold this Provider's Credential.
-pub(crate) async fn enqueue_for_user(
-    app: &App,
-    tx: &mut Tx,
-    user_id: UserId,
-    _provider_id: &str,
-) -> Result<(), Error> {
+pub(crate) async fn enqueue_for_user(app: &App, tx: &mut Tx, user_id: UserId, _provider_id: &str) -> Result<(), Error> {
     for agent in app.agents.all() {
         if agent.user_id == user_id {
             enqueue(app, tx, &agent).await?;

@@ -41,9 +41,9 @@ pub(crate) fn instance_subject(id: InstanceId) -> String {
 
 /// Returns the Project that a Job works on.
 pub(crate) fn project_id(step: &StepCtx) -> Result<ProjectId, StepError> {
-    step.job.project_id.ok_or_else(|| {
-        StepError::fail(Failure::new("internal", "This job names no project.", NextMove::None))
-    })
+    step.job
+        .project_id
+        .ok_or_else(|| StepError::fail(Failure::new("internal", "This job names no project.", NextMove::None)))
 }
 
 /// Says what the queue should do about a use case's error.
@@ -52,7 +52,8 @@ pub(crate) fn step_error(error: Error) -> StepError {
         Error::Conflict(failure) | Error::Refused(failure) => StepError::fail(failure),
         Error::NotFound { .. } | Error::Invalid { .. } | Error::Forbidden { .. } | Error::NotSignedIn => {
             let message = error.to_string();
-            StepError::fail(Failure::new("gone", format!("It could not be done: {message}."), NextMove::Retry)).source(error)
+            StepError::fail(Failure::new("gone", format!("It could not be done: {message}."), NextMove::Retry))
+                .source(error)
         }
         Error::Unavailable { code, message, retry_after } => {
             StepError::retry(Failure::new(code, message, NextMove::Retry)).after(retry_after)

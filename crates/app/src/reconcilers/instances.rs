@@ -40,7 +40,9 @@ pub(crate) async fn adopt_survivors(app: &App) {
                 }
                 app.publish_project(record.project_id).await;
             }
-            Err(e) => tracing::error!(instance = %record.id, error = chain(&e), "an agent could not be adopted"),
+            Err(e) => {
+                tracing::error!(instance = %record.id, error = chain(&e), "an agent could not be adopted");
+            }
         }
     }
     let swept = app.runtime.sweep(&format!("{}-", app.installation), &kept).await;

@@ -15,7 +15,9 @@ use doce_opencode::{
 use doce_store::{connection, delivery};
 
 use crate::{
-    App, Error, agents::Agent, catalogue,
+    App, Error,
+    agents::Agent,
+    catalogue,
     jobs::{apply_delivery, project_id, step_error},
     program::{self, CONFIG_DIRECTORY, write_beside},
     projects::is_model_id,
@@ -45,8 +47,7 @@ struct Wanted {
 
 /// Lists what a Project's Agent is to hold: its Connections that can be used, each with a pinned address.
 async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
-    let connections =
-        connection::of_project(&mut app.store.read().await?, project.id, project.user_id).await?;
+    let connections = connection::of_project(&mut app.store.read().await?, project.id, project.user_id).await?;
     let mut wanted = Vec::new();
     for connection in connections {
         match connection.status {
@@ -54,12 +55,16 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
             ConnectionStatus::Expired | ConnectionStatus::Revoked => continue,
         }
         // Deny by default: a Provider that was not measured, or that is refused, is not delivered.
-        let Some(endpoint) = endpoints::find(&connection.provider_id) else { continue };
+        let Some(endpoint) = endpoints::find(&connection.provider_id) else {
+            continue;
+        };
         if endpoint.refusal().is_some() {
             continue;
         }
         let opened = app.open_credential(&connection).await?;
-        let Ok(base_url) = endpoint.base_url(connection.base_url.as_deref(), &opened.metadata) else { continue };
+        let Ok(base_url) = endpoint.base_url(connection.base_url.as_deref(), &opened.metadata) else {
+            continue;
+        };
         let provider = DeliveredProvider {
             id: connection.provider_id.clone(),
             npm: endpoint.npm.first().cloned().unwrap_or_default(),
@@ -189,11 +194,7 @@ async fn hand_over(
             Ok(opened) => opened,
             // Disconnected in this very moment: what was handed over is taken back again.
             Err(Error::NotFound { .. }) => {
-                agent
-                    .client
-                    .delete_auth(&w.connection.provider_id)
-                    .await
-                    .map_err(|e| not_delivered(&provider, &e))?;
+                agent.client.delete_auth(&w.connection.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
                 continue;
             }
             Err(e) => return Err(step_error(e)),
@@ -209,9 +210,10 @@ async fn hand_over(
             ReadBack::Different => {
                 (DeliveryStatus::Failed, Some("the agent still shows another key after a reload".to_owned()))
             }
-            ReadBack::Unknown => {
-                (DeliveryStatus::Delivered, Some("handed over; the agent does not show it, so it was not read back".to_owned()))
-            }
+            ReadBack::Unknown => (
+                DeliveryStatus::Delivered,
+                Some("handed over; the agent does not show it, so it was not read back".to_owned()),
+            ),
         };
         let failed = status == DeliveryStatus::Failed;
         let record = Delivery {
@@ -269,8 +271,12 @@ async fn take_back(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why: &st
     }
     let provider = app.provider_name(&old.provider_id);
     agent.client.delete_auth(&old.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
-    let record =
-        Delivery { status: DeliveryStatus::Revoked, reason: Some(why.to_owned()), updated_at: ctx.now(), ..old.clone() };
+    let record = Delivery {
+        status: DeliveryStatus::Revoked,
+        reason: Some(why.to_owned()),
+        updated_at: ctx.now(),
+        ..old.clone()
+    };
     let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
     delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
     tx.audit(AuditEvent::ok(AuditAction::Revoke, &old.connection_id).detail(format!("from {}", agent.project_id)))
@@ -281,7 +287,9 @@ async fn take_back(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why: &st
 
 /// Undo of [`deliver`]: the Agent holds nothing. A repeat finds nothing; an Agent that is gone holds nothing either.
 async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
-    let Some(agent) = app.agents.find(project_id(step)?) else { return Ok(()) };
+    let Some(agent) = app.agents.find(project_id(step)?) else {
+        return Ok(());
+    };
     let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
         .await
         .map_err(StepError::internal)?;
@@ -299,9 +307,7 @@ async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
 /// worker: the follower enqueues this Job again then.
 pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let payload: apply_delivery::Payload = step.payload()?;
-    let Some(agent) =
-        payload.instance_id.parse().ok().and_then(|id| app.agents.find_instance(id))
-    else {
+    let Some(agent) = payload.instance_id.parse().ok().and_then(|id| app.agents.find_instance(id)) else {
         return Ok(());
     };
     let project = app.find_project(agent.project_id).await.map_err(step_error)?;
@@ -357,7 +363,9 @@ async fn mark_waiting(
     let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
     for w in wanted {
         let record = match held.iter().find(|d| d.provider_id == w.connection.provider_id) {
-            Some(old) if old.connection_id == w.connection.id && old.version == w.connection.version => continue,
+            Some(old) if old.connection_id == w.connection.id && old.version == w.connection.version => {
+                continue;
+            }
             Some(old) => Delivery {
                 status: DeliveryStatus::Stale,
                 reason: Some("a newer key waits until the agent is idle".to_owned()),

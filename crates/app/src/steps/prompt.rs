@@ -40,7 +40,9 @@ pub(crate) async fn send(app: &App, step: &StepCtx) -> Result<(), StepError> {
         .ok_or_else(|| StepError::fail(Failure::new("gone", "This prompt is gone.", NextMove::None)))?;
     let attempt = conversation::find_send(&mut read, id).await.map_err(StepError::internal)?;
     drop(read);
-    let Some(agent_session) = session.agent_session_id else { return Err(not_running()) };
+    let Some(agent_session) = session.agent_session_id else {
+        return Err(not_running());
+    };
     match message.state {
         MessageState::Waiting | MessageState::Sending => {}
         // It arrived, and more may have happened since.
@@ -112,8 +114,11 @@ pub(crate) async fn send_and_show(app: &App, step: &StepCtx) -> Result<(), StepE
 /// Undo of [`send`]: the answer is aborted, if there is one.
 pub(crate) async fn abort(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
-    let Some(agent) = app.agents.find(id) else { return Ok(()) };
-    let session = session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;
+    let Some(agent) = app.agents.find(id) else {
+        return Ok(());
+    };
+    let session =
+        session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;
     match session.agent_session_id {
         Some(session) => agent.client.abort(&session).await.map_err(failed),
         None => Ok(()),

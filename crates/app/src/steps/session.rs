@@ -6,7 +6,9 @@ use doce_opencode::CallError;
 use doce_store::conversation;
 
 use crate::{
-    App, conversations::session_of, follower,
+    App,
+    conversations::session_of,
+    follower,
     jobs::{project_id, step_error},
     steps::instance,
 };
@@ -28,12 +30,15 @@ pub(crate) fn create_step(app: &App) -> Step {
 async fn create(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
     let agent = app.agents.find(id).ok_or_else(instance::gone)?;
-    let session = session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;
+    let session =
+        session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;
     let found = match &session.agent_session_id {
         Some(known) => agent.client.find_session(known).await.map_err(failed)?,
         None => None,
     };
-    let agent_session = if let Some(found) = found { found.id } else {
+    let agent_session = if let Some(found) = found {
+        found.id
+    } else {
         // Crash: a Session made and not recorded stays empty in the Agent's home; nobody is shown it.
         let made = agent.client.create_session(None).await.map_err(failed)?;
         let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
@@ -51,7 +56,9 @@ async fn undo(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
     let mut read = app.store.read().await.map_err(StepError::internal)?;
     let session = session_of(&mut read, id).await.map_err(step_error)?;
-    let Some(agent_session) = &session.agent_session_id else { return Ok(()) };
+    let Some(agent_session) = &session.agent_session_id else {
+        return Ok(());
+    };
     let page = conversation::page(&mut read, session.id, None, 2).await.map_err(StepError::internal)?;
     drop(read);
     for message in &page.messages {

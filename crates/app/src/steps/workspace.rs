@@ -58,7 +58,9 @@ pub(crate) async fn prepare(app: &App, step: &StepCtx) -> Result<(), StepError> 
 /// Undo of [`prepare`]: the directory goes, if this Job made it and the Agent never had a Prompt.
 pub(crate) async fn remove_made(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
-    let Ok(project) = app.find_project(id).await else { return Ok(()) };
+    let Ok(project) = app.find_project(id).await else {
+        return Ok(());
+    };
     let session = crate::conversations::session_of(&mut app.store.read().await.map_err(StepError::internal)?, id)
         .await
         .map_err(step_error)?;
@@ -90,7 +92,9 @@ fn copy_template(to: &Utf8Path) -> io::Result<()> {
     }
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(to)?;
     for name in Template::iter() {
-        let Some(file) = Template::get(&name) else { continue };
+        let Some(file) = Template::get(&name) else {
+            continue;
+        };
         let path = to.join(&*name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
@@ -145,8 +149,12 @@ async fn first_commit(app: &App, project: &Project, directory: &Utf8Path) -> Res
         spec.cwd = program_path(app, &work);
         spec.binds = binds;
         let output = app.runtime.run(&spec, GIT_BOUND, None).await.map_err(|e| {
-            StepError::retry(Failure::new("git_failed", format!("git could not be run: {}.", chain(&e)), NextMove::Retry))
-                .source(e)
+            StepError::retry(Failure::new(
+                "git_failed",
+                format!("git could not be run: {}.", chain(&e)),
+                NextMove::Retry,
+            ))
+            .source(e)
         })?;
         if args[0] == "init" {
             let path = directory.join(".git/info/exclude");
@@ -166,7 +174,8 @@ async fn first_commit(app: &App, project: &Project, directory: &Utf8Path) -> Res
 
 async fn remove_directory(path: &Utf8Path) -> Result<(), StepError> {
     let owned = path.to_owned();
-    let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await.map_err(StepError::internal)?;
+    let removed =
+        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await.map_err(StepError::internal)?;
     match removed {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(disk_error(path, e)),
         Ok(()) | Err(_) => Ok(()),

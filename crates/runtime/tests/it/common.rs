@@ -26,9 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn sandboxed() -> Self {
-        let sandbox = Sandbox::probe(None)
-            .await
-            .expect("this machine can sandbox; see the error's hint");
+        let sandbox = Sandbox::probe(None).await.expect("this machine can sandbox; see the error's hint");
         Self::with(Isolation::Sandboxed(sandbox))
     }
 
@@ -45,22 +43,13 @@ impl World {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}{number:03}", std::process::id());
-        let state = Utf8Path::from_path(directory.path())
-            .expect("it is UTF-8")
-            .join("state");
+        let state = Utf8Path::from_path(directory.path()).expect("it is UTF-8").join("state");
         let runtime = Runtime::new(isolation, state);
-        Self {
-            directory,
-            runtime,
-            nap: format!("3600.{id}"),
-            marker: format!("test{id}-a"),
-        }
+        Self { directory, runtime, nap: format!("3600.{id}"), marker: format!("test{id}-a") }
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
-        Utf8Path::from_path(self.directory.path())
-            .expect("it is UTF-8")
-            .join(name)
+        Utf8Path::from_path(self.directory.path()).expect("it is UTF-8").join(name)
     }
 
     /// Another process's view of the same world: nothing is known to be its own.
@@ -72,19 +61,13 @@ impl World {
     pub(crate) fn script(&self, script: &str) -> Spec {
         let mut spec = Spec::new("a test's program", &self.marker, "/bin/sh");
         spec.args = vec!["-c".into(), script.into()];
-        spec.env = vec![
-            ("PATH".into(), "/usr/bin:/bin".into()),
-            ("NAP".into(), self.nap.clone()),
-        ];
+        spec.env = vec![("PATH".into(), "/usr/bin:/bin".into()), ("NAP".into(), self.nap.clone())];
         spec
     }
 
     /// Runs a script to its end.
     pub(crate) async fn run(&self, script: &str) -> Output {
-        self.runtime
-            .run(&self.script(script), BOUND, None)
-            .await
-            .expect("it runs")
+        self.runtime.run(&self.script(script), BOUND, None).await.expect("it runs")
     }
 
     /// The pids of this world's naps.
@@ -98,10 +81,7 @@ impl World {
 
     /// Waits until a log holds this text.
     pub(crate) async fn wait_for_log(&self, log: &Utf8Path, text: &str) {
-        wait_for(text, || {
-            fs::read_to_string(log).is_ok_and(|found| found.contains(text))
-        })
-        .await;
+        wait_for(text, || fs::read_to_string(log).is_ok_and(|found| found.contains(text))).await;
     }
 }
 
@@ -112,9 +92,7 @@ impl Drop for World {
         let installation = self.marker.trim_end_matches('a').to_owned();
         let sweeping = std::thread::spawn(move || {
             let tokio = tokio::runtime::Builder::new_current_thread().build();
-            tokio
-                .expect("threads can be had")
-                .block_on(runtime.sweep(&installation, &[]))
+            tokio.expect("threads can be had").block_on(runtime.sweep(&installation, &[]))
         });
         sweeping.join().expect("a sweep doesn't panic");
     }
@@ -126,10 +104,8 @@ pub(crate) fn processes_with(argument: &str) -> Vec<u32> {
         .expect("there is a /proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-            line.split(|byte| *byte == 0)
-                .any(|found| found == argument.as_bytes())
-        })
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|found| found == argument.as_bytes()))
     })
     .collect()
 }

@@ -73,15 +73,10 @@ pub async fn claim(tx: &mut Tx, lease_until: Ms) -> Result<Option<Lease>, StoreE
              LIMIT 1)
          RETURNING id, lease_token"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(now.0)
-        .bind(lease_until.0)
-        .fetch_optional(tx.connection())
-        .await?;
-    row.map(|row| {
-        Ok(Lease { job_id: parse("job", "id", get(&row, "id")?)?, token: get(&row, "lease_token")? })
-    })
-    .transpose()
+    let row =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(lease_until.0).fetch_optional(tx.connection()).await?;
+    row.map(|row| Ok(Lease { job_id: parse("job", "id", get(&row, "id")?)?, token: get(&row, "lease_token")? }))
+        .transpose()
 }
 
 /// Gives back every lease that has run out. Its worker is taken for dead, and that counts. Returns the Jobs.
@@ -132,13 +127,12 @@ pub async fn renew(tx: &mut Tx, lease: Lease, until: Ms) -> Result<Option<Ms>, L
 
 /// Returns when somebody asked to cancel the Job, if the lease holds. Changes nothing.
 pub async fn check(read: &mut impl Read, lease: Lease) -> Result<Option<Ms>, LeaseError> {
-    let row = sqlx::query(
-        "SELECT cancel_requested_at FROM job WHERE id = $1 AND lease_token = $2 AND state = 'running'",
-    )
-    .bind(lease.job_id.to_string())
-    .bind(lease.token)
-    .fetch_optional(read.connection())
-    .await?;
+    let row =
+        sqlx::query("SELECT cancel_requested_at FROM job WHERE id = $1 AND lease_token = $2 AND state = 'running'")
+            .bind(lease.job_id.to_string())
+            .bind(lease.token)
+            .fetch_optional(read.connection())
+            .await?;
     cancel_requested_at(row.as_ref(), lease)
 }
 
@@ -234,12 +228,7 @@ pub async fn park(tx: &mut Tx, lease: Lease, run_at: Ms) -> Result<(), LeaseErro
 }
 
 /// Ends a Job. Steps that never began are skipped; one that was cut off and has no undo failed.
-pub async fn finish(
-    tx: &mut Tx,
-    lease: Lease,
-    state: JobState,
-    failure: Option<&Failure>,
-) -> Result<(), LeaseError> {
+pub async fn finish(tx: &mut Tx, lease: Lease, state: JobState, failure: Option<&Failure>) -> Result<(), LeaseError> {
     let now = tx.now();
     let failure = failure.map(failure_to_text);
     fenced(tx, lease, "state = $3, lease_until = NULL, finished_at = $4, failure = $5", |query| {
@@ -259,11 +248,7 @@ pub async fn finish(
 }
 
 /// Adds lines to a Job's log and drops the oldest beyond [`MAX_LOG_LINES`].
-pub async fn append_log(
-    tx: &mut Tx,
-    lease: Lease,
-    lines: &[(Ms, LogLevel, String)],
-) -> Result<(), LeaseError> {
+pub async fn append_log(tx: &mut Tx, lease: Lease, lines: &[(Ms, LogLevel, String)]) -> Result<(), LeaseError> {
     if lines.is_empty() {
         return Ok(());
     }

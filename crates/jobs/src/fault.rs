@@ -1,0 +1,77 @@
+//! Faults that tests put into a Job. Without the feature `harness` there is no way to arm one.
+#![cfg_attr(
+    not(feature = "harness"),
+    expect(dead_code, unreachable_pub, reason = "only the harness makes and arms faults")
+)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use doce_model::Direction;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The step is done twice in a row.
+    Repeat,
+    /// The step fails for good before it does anything.
+    FailBefore,
+    /// The step does its work and then fails for good.
+    FailAfter,
+    /// The worker vanishes while the step waits for this many-th time, from 1.
+    KillInside(u32),
+    /// The worker vanishes after the step's work, before it is recorded.
+    KillAfter,
+}
+
+/// One thing that goes wrong, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// In which step.
+    pub step: String,
+    /// In the step or in its undo.
+    pub way: Direction,
+    /// What.
+    pub kind: Kind,
+}
+
+/// The faults that are armed, and those that struck.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    armed: Vec<Fault>,
+    struck: Vec<Fault>,
+}
+
+impl Faults {
+    /// Returns the fault that waits for this step, and goes on waiting.
+    pub(crate) fn find(&self, step: &str, way: Direction) -> Option<Kind> {
+        self.lock().armed.iter().find(|fault| fault.step == step && fault.way == way).map(|fault| fault.kind)
+    }
+
+    /// Notes that the fault of this step struck. It won't again.
+    pub(crate) fn strike(&self, step: &str, way: Direction) {
+        let mut lists = self.lock();
+        if let Some(index) = lists.armed.iter().position(|fault| fault.step == step && fault.way == way) {
+            let fault = lists.armed.remove(index);
+            lists.struck.push(fault);
+        }
+    }
+
+    #[cfg(feature = "harness")]
+    pub(crate) fn arm(&self, fault: Fault) {
+        self.lock().armed.push(fault);
+    }
+
+    #[cfg(feature = "harness")]
+    pub(crate) fn struck(&self) -> Vec<Fault> {
+        self.lock().struck.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,240 @@
+//! The tests that every kind of Job goes through: each step repeated, failed, undone twice, killed.
+//!
+//! A kind's author writes a [`World`] for it and one test per function here. Each function builds a fresh world for
+//! each step, breaks that step, drives the Job to its end, checks that the step which broke is the one it broke, and
+//! lets the world check itself. Steps wait for nothing real: due moments are reached by [`World::advance`].
+
+use std::time::Duration;
+
+use doce_model::{Direction, Job, JobId, JobState, StepState};
+
+use crate::Jobs;
+pub use crate::fault::{Fault, Kind};
+
+/// Claims that one Job may need before a test gives up on it.
+const MAX_TURNS: usize = 200;
+/// Points inside a step at which it is killed: its first waits.
+const MAX_INSIDE: u32 = 6;
+
+/// All that a Job touches, and how to tell what became of it.
+pub trait World: Sized {
+    /// Builds a world in which the Job would succeed.
+    fn fresh() -> impl Future<Output = Self>;
+
+    /// Returns the queue, with the Job's kind defined and nobody at work.
+    fn jobs(&self) -> Jobs;
+
+    /// Enqueues the Job, as its use case does.
+    fn enqueue(&self) -> impl Future<Output = JobId>;
+
+    /// Sets the clock forward.
+    fn advance(&self, by: Duration);
+
+    /// Forgets what was only in the memory of the process that died.
+    fn restart(&mut self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// Asserts that the world is as the Job, once done, leaves it: each effect there, and there once.
+    fn assert_done(&self) -> impl Future<Output = ()>;
+
+    /// Asserts that the world is as before the Job.
+    fn assert_unwound(&self) -> impl Future<Output = ()>;
+}
+
+impl Jobs {
+    /// Makes something go wrong, once.
+    pub fn inject(&self, fault: Fault) {
+        self.inner.faults.arm(fault);
+    }
+
+    /// Returns the faults that struck.
+    pub fn struck(&self) -> Vec<Fault> {
+        self.inner.faults.struck()
+    }
+}
+
+/// Does each step twice in a row: the Job succeeds, as if it had been done once.
+///
+/// # Panics
+/// If a repeat is not harmless.
+pub async fn every_step_repeated_succeeds<W: World>() {
+    for step in steps::<W>().await {
+        let trial = Trial::<W>::run(&[fault(&step.name, Direction::Forward, Kind::Repeat)]).await;
+        trial.assert_succeeded();
+        trial.world.assert_done().await;
+    }
+}
+
+/// Makes each step fail, before and after its work: what was done is undone.
+///
+/// # Panics
+/// If something is left behind.
+pub async fn every_step_failed_unwinds<W: World>() {
+    for step in steps::<W>().await {
+        for kind in [Kind::FailBefore, Kind::FailAfter] {
+            let trial = Trial::<W>::run(&[fault(&step.name, Direction::Forward, kind)]).await;
+            trial.assert_failed_in(&step.name);
+            trial.world.assert_unwound().await;
+        }
+    }
+}
+
+/// Makes the last step fail after its work, and takes each step back twice in a row.
+///
+/// # Panics
+/// If undoing what is undone is not harmless.
+pub async fn every_undo_repeated_unwinds<W: World>() {
+    let steps = steps::<W>().await;
+    let last = &steps.last().expect("a Job has steps").name;
+    for step in steps.iter().filter(|step| step.undoable) {
+        let trial = Trial::<W>::run(&[
+            fault(last, Direction::Forward, Kind::FailAfter),
+            fault(&step.name, Direction::Undo, Kind::Repeat),
+        ])
+        .await;
+        trial.assert_failed_in(last);
+        trial.world.assert_unwound().await;
+    }
+}
+
+/// Lets the process die inside and after each step: the Job goes on where it was, and succeeds. Then the same with
+/// each undo: what was done is undone.
+///
+/// # Panics
+/// If a Job is lost, doubled or left half undone.
+pub async fn killed_after_every_step_resumes<W: World>() {
+    let steps = steps::<W>().await;
+    let last = &steps.last().expect("a Job has steps").name;
+    for step in &steps {
+        let after = Trial::<W>::run(&[fault(&step.name, Direction::Forward, Kind::KillAfter)]).await;
+        after.assert_succeeded();
+        after.assert_resumed(&step.name, Direction::Forward);
+        after.world.assert_done().await;
+        for waits in 1..=MAX_INSIDE {
+            let inside = fault(&step.name, Direction::Forward, Kind::KillInside(waits));
+            let Some(inside) = Trial::<W>::run_if_it_strikes(&[inside]).await else {
+                break;
+            };
+            inside.assert_succeeded();
+            inside.assert_resumed(&step.name, Direction::Forward);
+            inside.world.assert_done().await;
+        }
+    }
+    for step in steps.iter().filter(|step| step.undoable) {
+        let trial = Trial::<W>::run(&[
+            fault(last, Direction::Forward, Kind::FailAfter),
+            fault(&step.name, Direction::Undo, Kind::KillAfter),
+        ])
+        .await;
+        trial.assert_failed_in(last);
+        trial.assert_resumed(&step.name, Direction::Undo);
+        trial.world.assert_unwound().await;
+    }
+}
+
+/// A step of the kind under test.
+struct Known {
+    name: String,
+    undoable: bool,
+}
+
+/// A Job that was driven to its end with faults.
+struct Trial<W> {
+    world: W,
+    job: Job,
+    what: String,
+}
+
+fn fault(step: &str, way: Direction, kind: Kind) -> Fault {
+    Fault { step: step.to_owned(), way, kind }
+}
+
+/// Runs the Job without any fault, and returns its steps.
+async fn steps<W: World>() -> Vec<Known> {
+    let trial = Trial::<W>::run(&[]).await;
+    trial.assert_succeeded();
+    trial.world.assert_done().await;
+    let jobs = trial.world.jobs();
+    let definition = jobs.definition(&trial.job.kind).expect("the kind is defined");
+    assert!(!definition.steps.is_empty(), "`{}` has no steps", trial.job.kind);
+    definition.steps.iter().map(|step| Known { name: step.name.to_owned(), undoable: step.undo.is_some() }).collect()
+}
+
+impl<W: World> Trial<W> {
+    async fn run(faults: &[Fault]) -> Self {
+        Self::run_if_it_strikes(faults)
+            .await
+            .unwrap_or_else(|| panic!("{faults:?} did not strike: the step was not reached, or was not done"))
+    }
+
+    /// Returns `None` if not every fault found its moment.
+    async fn run_if_it_strikes(faults: &[Fault]) -> Option<Self> {
+        let mut world = W::fresh().await;
+        let first = world.jobs();
+        for fault in faults {
+            first.inject(fault.clone());
+        }
+        let id = world.enqueue().await;
+        let mut turns = 0;
+        let job = loop {
+            turns += 1;
+            assert!(turns <= MAX_TURNS, "{faults:?}: the Job does not end");
+            let jobs = world.jobs();
+            jobs.drain().await.expect("the database works");
+            let job = read(&jobs, id).await;
+            match job.state {
+                JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Stuck => {
+                    break job;
+                }
+                // Its worker vanished: the process died.
+                JobState::Running => {
+                    world.restart().await;
+                    let jobs = world.jobs();
+                    // A world may have built its queue anew; what is still armed goes over.
+                    for fault in faults.iter().filter(|fault| !first.struck().contains(fault)) {
+                        if jobs.inner.faults.find(&fault.step, fault.way).is_none() {
+                            jobs.inject(fault.clone());
+                        }
+                    }
+                    jobs.recover().await.expect("the database works");
+                }
+                JobState::Queued => {
+                    let due = jobs.next_due().await.expect("the database works");
+                    let due = due.unwrap_or_else(|| panic!("{faults:?}: the Job waits for nothing: {job:?}"));
+                    world.advance(due.since(jobs.inner.now()));
+                }
+            }
+        };
+        let struck = [first.struck(), world.jobs().struck()].concat();
+        let all = faults.iter().all(|fault| struck.contains(fault));
+        all.then(|| Self { world, job, what: format!("{faults:?}") })
+    }
+
+    fn assert_succeeded(&self) {
+        assert_eq!(self.job.state, JobState::Succeeded, "{}: {:#?}", self.what, self.job);
+    }
+
+    fn assert_failed_in(&self, step: &str) {
+        assert_eq!(self.job.state, JobState::Failed, "{}: {:#?}", self.what, self.job);
+        let failed: Vec<&str> =
+            self.job.steps.iter().filter(|row| row.state == StepState::Failed).map(|row| row.name.as_str()).collect();
+        assert_eq!(failed, [step], "{}: another step failed", self.what);
+        let code = self.job.failure.as_ref().map(|failure| failure.code.as_str());
+        assert_eq!(code, Some("injected"), "{}: it failed for another reason: {:?}", self.what, self.job.failure);
+    }
+
+    fn assert_resumed(&self, step: &str, way: Direction) {
+        let row = self.job.steps.iter().find(|row| row.name == step).expect("the step is in the Job");
+        let attempts = match way {
+            Direction::Forward => row.attempts,
+            Direction::Undo => row.undo_attempts,
+        };
+        assert!(attempts >= 2, "{}: the step that was cut off was not repeated: {row:?}", self.what);
+    }
+}
+
+async fn read(jobs: &Jobs, id: JobId) -> Job {
+    let mut reader = jobs.inner.store.read().await.expect("the database works");
+    doce_store::job::find(&mut reader, id).await.expect("the row reads back").expect("the Job exists")
+}

@@ -1,0 +1,309 @@
+//! One claimed Job's way through its steps, until it ends, waits, or is taken away.
+//!
+//! Every move is recorded before and after it is made, in a transaction that is fenced by the lease. While a step is
+//! at work a watch beside it renews the lease, writes what the step says, and listens for a cancel or a shutdown.
+
+use std::{any::Any, future::poll_fn, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll};
+
+use doce_model::{Actor, Ctx, Direction, Failure, Job, JobState, LogLevel, Ms, NextMove};
+use doce_store::{
+    Tx,
+    job::{self, Lease, LeaseError},
+};
+use futures::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Step, StepCtx, StepError, StepResult,
+    definition::StepFn,
+    fault::Kind,
+    live::Live,
+    plan::{self, Next},
+    queue::Inner,
+    step,
+    worker::chain,
+};
+
+/// How often in a row a worker may vanish in the middle of the same step. After that the Job is poison: the step
+/// counts as failed and what was done is undone; if the undo does the same, the Job is stuck.
+pub const MAX_CRASHES: i64 = 10;
+
+/// How a worker's work on a Job came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The Job has ended.
+    Over,
+    /// It waits for its next try.
+    Parked,
+    /// It is somebody else's.
+    Lost,
+    /// The server stops; the Job is queued.
+    Stopped,
+    /// The database failed; the lease runs out and the Job is taken up again.
+    Broken,
+    /// A test made the worker vanish.
+    Killed,
+}
+
+/// A worker's work on one Job.
+pub(crate) struct Run<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) lease: Lease,
+}
+
+/// What [`Run::begin`] decided.
+enum Begun {
+    /// The Job has ended.
+    Ended,
+    /// It turned round, or a move needed no work.
+    Moved,
+    /// There would be work, but the server stops.
+    Stopped,
+    /// There is work.
+    Work(Box<Work>),
+}
+
+/// One try of one step or undo.
+pub(crate) struct Work {
+    pub(crate) job: Job,
+    pub(crate) index: usize,
+    pub(crate) attempt: u32,
+    pub(crate) step: Step,
+    pub(crate) ctx: Ctx,
+    pub(crate) live: Arc<Live>,
+    call: StepFn,
+}
+
+/// How a try went.
+pub(crate) enum Tried {
+    Done(StepResult),
+    Cancelled,
+    Stopped,
+    Lost,
+    Killed,
+}
+
+impl Run<'_> {
+    /// Makes one move after the other.
+    pub(crate) async fn go(&self) -> Ending {
+        match self.moves().await {
+            Ok(ending) => ending,
+            Err(LeaseError::Lost(id)) => {
+                tracing::warn!(job = %id, "the lease is lost; the step was dropped");
+                Ending::Lost
+            }
+            Err(LeaseError::Store(error)) => {
+                tracing::error!(job = %self.lease.job_id, error = %chain(&error), "a job can't be written");
+                Ending::Broken
+            }
+        }
+    }
+
+    async fn moves(&self) -> Result<Ending, LeaseError> {
+        let mut wake = self.inner.wake.subscribe();
+        loop {
+            // What is committed from here on is either seen by `begin` or heard by the watch.
+            wake.mark_unchanged();
+            let work = match self.begin().await? {
+                Begun::Ended => return Ok(Ending::Over),
+                Begun::Moved => continue,
+                Begun::Stopped => return Ok(Ending::Stopped),
+                Begun::Work(work) => work,
+            };
+            let cancel = CancellationToken::new();
+            let tried = tokio::select! {
+                tried = self.attempt(&work, &cancel) => tried,
+                tried = self.watch(&work, &cancel, &mut wake) => tried,
+            };
+            match tried {
+                Tried::Killed => return Ok(Ending::Killed),
+                Tried::Lost => return Err(LeaseError::Lost(self.lease.job_id)),
+                Tried::Stopped => return self.stop(&work).await,
+                Tried::Done(Err(_)) if cancel.is_cancelled() => self.cancelled(&work).await?,
+                Tried::Cancelled => self.cancelled(&work).await?,
+                Tried::Done(Ok(())) => self.done(&work).await?,
+                Tried::Done(Err(error)) => {
+                    if self.failed(&work, &error).await? {
+                        return Ok(Ending::Parked);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides the next move and records that it begins.
+    async fn begin(&self) -> Result<Begun, LeaseError> {
+        let mut tx = self.inner.store.write(&self.inner.ctx()).await?;
+        let cancel = job::renew(&mut tx, self.lease, self.lease_until()).await?;
+        let job = self.read(&mut tx).await?;
+        let definition = self.inner.definition(&job.kind);
+        let known = |name: &str| definition.and_then(|definition| definition.step(name));
+        // An undo that nobody knows is not an undo that isn't needed.
+        let undoable = |name: &str| known(name).is_none_or(|step| step.undo.is_some());
+        let next = plan::next(&job, undoable);
+        let mut begun = Begun::Moved;
+        match next {
+            Next::Do(_) if cancel.is_some() => {
+                job::turn(&mut tx, self.lease, None).await?;
+                self.note(&mut tx, LogLevel::Info, "Cancelled.".to_owned()).await?;
+            }
+            Next::Do(index) => {
+                let row = &job.steps[index];
+                match known(&row.name) {
+                    None => {
+                        self.fail(&mut tx, &job, index, &step::unknown_step(&row.label)).await?;
+                    }
+                    Some(_) if job.crashes >= MAX_CRASHES => {
+                        self.fail(&mut tx, &job, index, &step::poison(&row.label)).await?;
+                    }
+                    Some(step) => begun = self.begin_step(&mut tx, &job, index, step).await?,
+                }
+            }
+            Next::Undo(index) => {
+                let row = &job.steps[index];
+                match known(&row.name) {
+                    None => {
+                        self.stick(&mut tx, &job, index, &step::unknown_step(&row.label)).await?;
+                        begun = Begun::Ended;
+                    }
+                    Some(_) if job.crashes >= MAX_CRASHES => {
+                        self.stick(&mut tx, &job, index, &step::poison(&row.label)).await?;
+                        begun = Begun::Ended;
+                    }
+                    Some(step) => begun = self.begin_step(&mut tx, &job, index, step).await?,
+                }
+            }
+            Next::Succeed => {
+                job::finish(&mut tx, self.lease, JobState::Succeeded, None).await?;
+                begun = Begun::Ended;
+            }
+            Next::Unwound => {
+                let state = if job.failure.is_some() { JobState::Failed } else { JobState::Cancelled };
+                job::finish(&mut tx, self.lease, state, job.failure.as_ref()).await?;
+                begun = Begun::Ended;
+            }
+        }
+        self.commit(tx).await?;
+        Ok(begun)
+    }
+
+    async fn begin_step(&self, tx: &mut Tx, job: &Job, index: usize, step: &Step) -> Result<Begun, LeaseError> {
+        let Some(call) = step.way(job.direction) else {
+            return Ok(Begun::Moved);
+        };
+        if self.inner.stopping.is_cancelled() {
+            job::release(tx, self.lease).await?;
+            return Ok(Begun::Stopped);
+        }
+        job::begin_step(tx, self.lease, job.steps[index].position, job.direction).await?;
+        let job = self.read(tx).await?;
+        let row = &job.steps[index];
+        let attempt = match job.direction {
+            Direction::Forward => row.attempts,
+            Direction::Undo => row.undo_attempts,
+        };
+        let ctx = Ctx::new(Actor::Job(job.id, job.user_id), job.id.to_string(), None, Arc::clone(&self.inner.clock));
+        Ok(Begun::Work(Box::new(Work {
+            index,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            step: step.clone(),
+            call,
+            ctx,
+            live: Arc::default(),
+            job,
+        })))
+    }
+
+    /// Does the step once, with whatever fault a test put in.
+    async fn attempt(&self, work: &Work, cancel: &CancellationToken) -> Tried {
+        let (name, way) = (work.step.name, work.job.direction);
+        let faults = &self.inner.faults;
+        let fault = faults.find(name, way);
+        let injected = || Err(StepError::fail(Failure::new("injected", "A test made it fail.", NextMove::Retry)));
+        let inside = match fault {
+            Some(Kind::FailBefore) => {
+                faults.strike(name, way);
+                return Tried::Done(injected());
+            }
+            Some(Kind::KillInside(waits)) => Some(waits),
+            None | Some(Kind::Repeat | Kind::FailAfter | Kind::KillAfter) => None,
+        };
+        let Some(result) = self.once(work, cancel, inside).await else {
+            faults.strike(name, way);
+            return Tried::Killed;
+        };
+        match (fault, result) {
+            (Some(Kind::Repeat), Ok(())) => {
+                faults.strike(name, way);
+                self.once(work, cancel, None).await.map_or(Tried::Killed, Tried::Done)
+            }
+            (Some(Kind::FailAfter), Ok(())) => {
+                faults.strike(name, way);
+                Tried::Done(injected())
+            }
+            (Some(Kind::KillAfter), Ok(())) => {
+                faults.strike(name, way);
+                Tried::Killed
+            }
+            (_, result) => Tried::Done(result),
+        }
+    }
+
+    /// Calls the step, with its bound, and catches its panic. Returns `None` if it waited for the `inside`-th time.
+    async fn once(&self, work: &Work, cancel: &CancellationToken, inside: Option<u32>) -> Option<StepResult> {
+        let ctx = StepCtx {
+            ctx: work.ctx.clone(),
+            job: work.job.clone(),
+            attempt: work.attempt,
+            way: work.job.direction,
+            cancel: cancel.clone(),
+            lease: self.lease,
+            live: Arc::clone(&work.live),
+        };
+        let mut call = pin!(AssertUnwindSafe(async { (work.call)(ctx).await }).catch_unwind());
+        let mut waits = 0;
+        let call = poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => {
+                waits += 1;
+                if Some(waits) == inside { Poll::Ready(None) } else { Poll::Pending }
+            }
+        });
+        match tokio::time::timeout(work.step.timeout, call).await {
+            Ok(Some(Ok(result))) => Some(result),
+            Ok(Some(Err(panic))) => Some(Err(StepError::fail(step::internal()).source(panic_text(panic.as_ref())))),
+            Ok(None) => None,
+            Err(_) => Some(Err(StepError::retry(step::timed_out(work.step.label, work.step.timeout)))),
+        }
+    }
+
+    async fn read(&self, tx: &mut Tx) -> Result<Job, LeaseError> {
+        job::find(tx, self.lease.job_id).await?.ok_or(LeaseError::Lost(self.lease.job_id))
+    }
+
+    pub(crate) async fn commit(&self, tx: Tx) -> Result<(), LeaseError> {
+        tx.commit().await?;
+        self.inner.observe(self.lease.job_id);
+        Ok(())
+    }
+
+    pub(crate) fn lease_until(&self) -> Ms {
+        self.inner.now().plus(self.inner.settings.lease)
+    }
+}
+
+impl Work {
+    pub(crate) fn position(&self) -> i64 {
+        self.job.steps[self.index].position
+    }
+}
+
+/// Returns what a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<&'static str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "something that is not text".to_owned());
+    format!("the step panicked: {said}")
+}

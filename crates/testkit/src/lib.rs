@@ -1,0 +1,18 @@
+//! What the tests of the other crates stand on: a scripted model, a fake Agent, a clock, waiting, ports.
+//!
+//! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
+//! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
+//! Nothing in here may be a dependency of the `doce` binary.
+
+mod clock;
+pub mod directives;
+pub mod fake_agent;
+pub mod script;
+pub mod scripted_model;
+mod serve;
+mod wait;
+
+pub use clock::MockClock;
+pub use fake_agent::FakeAgent;
+pub use scripted_model::ScriptedModel;
+pub use wait::{free_port, wait_for};
