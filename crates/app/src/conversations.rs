@@ -21,6 +21,8 @@ use crate::{
 const PAGE: i64 = 100;
 /// Most Messages on a page.
 const PAGE_MAX: i64 = 200;
+/// Failures of the Job that sends a Prompt, rather than of the answer to one.
+const NOT_TAKEN: &[&str] = &["project_not_running", "prompt_not_taken", "step_timeout", "internal", "not_sent"];
 /// What the user is taken to say when they press *Continue*.
 const CONTINUE: &str = "Continue where you stopped.";
 
@@ -95,11 +97,11 @@ impl App {
         let session = session_of(&mut tx, id).await?;
         let last = conversation::last(&mut tx, session.id).await?;
         let unsent = match last {
+            // Sending it again is safe either way: the step asks the Agent first whether it has it.
             Some(last) if last.speaker == Speaker::User && last.state == MessageState::Failed => {
-                match conversation::find_send(&mut tx, last.id).await? {
-                    None => Some(last.id),
-                    Some(_) => None,
-                }
+                let tried = conversation::find_send(&mut tx, last.id).await?.is_some();
+                let not_taken = last.failure.as_ref().is_some_and(|failure| NOT_TAKEN.contains(&failure.code.as_str()));
+                (!tried || not_taken).then_some(last.id)
             }
             Some(_) | None => None,
         };
@@ -174,7 +176,10 @@ impl App {
     async fn require_not_busy(&self, tx: &mut Tx, session: &Session, id: ProjectId) -> Result<(), Error> {
         let waiting = conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
         let answering = self.agents.find(id).is_some_and(|agent| !agent.is_idle());
-        if waiting.is_empty() && !answering {
+        // Between a Prompt's arrival and the first sign of its answer the Agent still says "idle".
+        let arriving =
+            conversation::last(tx, session.id).await?.is_some_and(|last| last.state == MessageState::Sent);
+        if waiting.is_empty() && !answering && !arriving {
             return Ok(());
         }
         Err(Error::Conflict(Failure::new(

@@ -24,6 +24,8 @@ pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// How long after a run's end the last word on it may still come: OpenCode sends `session.idle` before the message's
 /// error (1.18.33, observed).
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
+/// How long after a Prompt its answer may take to begin. Beyond that, an idle Agent has let go of it.
+const ANSWER_BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// Waits between tries to follow again.
 const RECONNECT: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
@@ -140,6 +142,7 @@ impl Follower {
     /// Follows one stream until it ends.
     async fn follow_once(&mut self) -> Result<(), Error> {
         let mut events = std::pin::pin!(self.agent.client.events());
+        let mut heard = false;
         loop {
             let due = [self.flush_at, self.settle_at, self.files_at].into_iter().flatten().min();
             let timer = async {
@@ -151,6 +154,12 @@ impl Follower {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(Event::Connected)) => self.resync().await?,
+                    // OpenCode says "connected" a moment before it listens to itself, and what happens in between is
+                    // lost (1.18.33, observed). By the first heartbeat that moment is over.
+                    Some(Ok(Event::Heartbeat)) if !heard => {
+                        heard = true;
+                        self.resync().await?;
+                    }
                     Some(Ok(event)) => self.take(event).await?,
                     Some(Err(e)) => return Err(Error::internal(e)),
                     None => return Ok(()),
@@ -335,6 +344,9 @@ impl Follower {
             Role::Assistant => {}
         }
         if !known {
+            if let Some(parent) = &info.parent {
+                self.mark_answered(parent).await?;
+            }
             let now = self.app.clock.now();
             let message = Message {
                 id: MessageId::new(now),
@@ -485,6 +497,23 @@ impl Follower {
             let message = followed.message.clone();
             self.publish_message(&message);
         }
+        Ok(())
+    }
+
+    /// Takes back what was said of a Prompt that seemed to stay without an answer.
+    async fn mark_answered(&mut self, prompt: &str) -> Result<(), Error> {
+        let mut read = self.app.store.read().await?;
+        let found = conversation::find_by_agent_id(&mut read, self.agent.session_id, prompt).await?;
+        drop(read);
+        let Some(mut message) = found.filter(|message| message.state == MessageState::Interrupted) else {
+            return Ok(());
+        };
+        message.state = MessageState::Sent;
+        let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
+        let mut tx = self.app.store.write(&ctx).await?;
+        conversation::update_message(&mut tx, &message).await?;
+        tx.commit().await?;
+        self.publish_message(&message);
         Ok(())
     }
 
@@ -842,6 +871,12 @@ impl Follower {
         if let Some(mut last) = conversation::last(&mut tx, self.agent.session_id).await?
             && last.state == MessageState::Sent
         {
+            // A Prompt that was only just sent may be about to be answered: the Agent says "idle" until it begins.
+            let sent = conversation::find_send(&mut tx, last.id).await?;
+            if self.error.is_none() && sent.is_some_and(|sent| now.since(sent.at) < ANSWER_BEGINS_WITHIN) {
+                self.settle_at = Some(Instant::now() + SETTLE_AFTER);
+                return Ok(());
+            }
             match self.error.take() {
                 Some(error) => {
                     let provider_id = last.model.clone().map(|m| m.provider_id).unwrap_or_default();

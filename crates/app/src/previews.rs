@@ -143,12 +143,9 @@ pub(crate) fn ensure(app: &App, project: &Project) {
     let (app, project) = (app.clone(), project.clone());
     app.clone().tasks.spawn(async move {
         let run = Run { app: app.clone(), project: project.clone(), gone: gone.clone() };
-        tokio::select! {
-            outcome = run.run(&end) => match outcome {
-                Ok(()) => {}
-                Err(reason) => run.say(PreviewState::Failed, Some(reason), None).await,
-            },
-            () = end.cancelled() => {}
+        // It looks at `end` by itself: dropping it would leave a dev server running.
+        if let Err(reason) = run.run(&end).await {
+            run.say(PreviewState::Failed, Some(reason), None).await;
         }
         gone.cancel();
     });
@@ -176,7 +173,11 @@ impl Run {
         }
         if needs_install(&self.app, &self.project, &workspace).await {
             self.say(PreviewState::Installing, None, None).await;
-            self.install(&workspace).await?;
+            // An installation is killed whole when nobody waits for it any more.
+            tokio::select! {
+                installed = self.install(&workspace) => installed?,
+                () = end.cancelled() => return Ok(()),
+            }
         }
         self.say(PreviewState::Starting, None, None).await;
         let port = doce_runtime::free_port().map_err(|e| format!("No free port: {e}."))?;

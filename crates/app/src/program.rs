@@ -63,10 +63,7 @@ pub(crate) async fn set_up(app: &App) {
             app.program.send_replace(ProgramState::Ready { path: path.clone() });
             let loaded = matches!(&*app.catalogue.borrow(), catalogue::CatalogueState::Ready(_));
             if !loaded {
-                let state = tokio::select! {
-                    state = read_catalogue(app, &path) => state,
-                    () = app.stopping.cancelled() => return,
-                };
+                let state = read_catalogue(app, &path).await;
                 app.catalogue.send_replace(state);
             }
         }
@@ -235,9 +232,11 @@ async fn ask_for_catalogue(app: &App, path: &Utf8Path, directory: &Utf8Path) -> 
         let methods = client.auth_methods().await.map_err(|e| chain(&e))?;
         Ok(catalogue::Stored::new(catalogue, methods))
     };
+    // Whatever comes first, the server is ended below: dropping it would leave it running.
     let asked = tokio::select! {
         asked = asked => asked,
         ending = running.exited() => Err(format!("OpenCode {ending}")),
+        () = app.stopping.cancelled() => Err("doce is stopping".to_owned()),
     };
     if let Err(e) = running.stop(Duration::from_secs(1)).await {
         tracing::error!(error = chain(&e), "the catalogue's OpenCode did not end");

@@ -126,7 +126,7 @@ async fn tell(app: &App, id: JobId) -> Result<(), Error> {
     let Some(job) = job::find(&mut app.store.read().await?, id).await? else {
         return Ok(());
     };
-    if job.kind == send_prompt::KIND {
+    if job.kind == send_prompt::KIND || job.kind == launch_project::KIND {
         settle_prompt(app, &job).await?;
     }
     let (user_id, project_id) = (job.user_id, job.project_id);
@@ -147,7 +147,10 @@ async fn settle_prompt(app: &App, job: &Job) -> Result<(), Error> {
             let failure = job.failure.clone().map(|failure| Failure { next: next_of(&failure), ..failure });
             (MessageState::Failed, failure)
         }
-        JobState::Cancelled => (MessageState::Aborted, None),
+        JobState::Cancelled => {
+            let stopped = Failure::new("not_sent", "Stopped before the prompt was sent.", NextMove::Continue);
+            (MessageState::Failed, Some(stopped))
+        }
         JobState::Queued | JobState::Running | JobState::Succeeded => return Ok(()),
     };
     let ctx = app.ctx(doce_model::Actor::Job(job.id, job.user_id), &job.id.to_string());

@@ -4,7 +4,7 @@ use doce_jobs::{Definition, Step};
 
 use crate::{
     App,
-    steps::{delivery, instance, preview, session},
+    steps::{delivery, instance, preview, session, workspace},
 };
 
 pub(crate) const KIND: &str = "start_project";
@@ -15,9 +15,16 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = a.clone();
         async move { preview::begin(&app, &step).await }
     });
+    let a = app.clone();
+    // A launch that failed early was undone, its workspace with it.
+    let prepare = Step::new("prepare_workspace", "Prepare the workspace", move |step| {
+        let app = a.clone();
+        async move { workspace::prepare(&app, &step).await }
+    });
     Definition::new(
         KIND,
         vec![
+            prepare,
             instance::start_step(app),
             instance::healthy_step(app),
             delivery::deliver_step(app),

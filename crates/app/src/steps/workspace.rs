@@ -39,6 +39,7 @@ pub(crate) async fn prepare(app: &App, step: &StepCtx) -> Result<(), StepError> 
     if workspace.exists() {
         return Ok(());
     }
+    app.require_sandbox().map_err(StepError::fail)?;
     step.detail("copying the template");
     let beside = workspace.with_extension("new");
     let home = Utf8PathBuf::from(&project.home);
