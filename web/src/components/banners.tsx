@@ -1,0 +1,67 @@
+import { useQuery } from "@tanstack/react-query";
+import { LockOpen, ShieldAlert, ShieldX, WifiOff } from "lucide-react";
+import { useEffect, useState, type ReactNode } from "react";
+import { systemQuery } from "../api/queries";
+import { useStreamStatus } from "../stream/use-stream";
+import { cn } from "../ui/cn";
+
+/** A short loss of the stream isn't worth a word. */
+const SAY_RECONNECTING_MS = 1_200;
+
+/** Lasting problems of the whole server, on every page. */
+export function Banners() {
+  const { data: system } = useQuery(systemQuery);
+  return (
+    <>
+      {system?.unsandboxed_warning && (
+        <Bar tone="red" icon={<ShieldX aria-hidden />}>
+          <b className="font-medium">No sandbox.</b> Agents run with this server’s rights and can read everything it can, keys included. {system.sandbox.detail}
+        </Bar>
+      )}
+      {system && !system.unsandboxed_warning && system.sandbox.state === "unavailable" && (
+        <Bar tone="amber" icon={<ShieldAlert aria-hidden />}>
+          <b className="font-medium">Projects can’t start:</b> the sandbox doesn’t work here. {system.sandbox.detail}
+        </Bar>
+      )}
+      {system && !system.encrypted && (
+        <Bar tone="amber" icon={<LockOpen aria-hidden />}>
+          <b className="font-medium">Not encrypted.</b> Anyone on this network can read what you type here, keys included.
+        </Bar>
+      )}
+      <Reconnecting />
+    </>
+  );
+}
+
+function Bar({ tone, icon, children }: { tone: "red" | "amber"; icon: ReactNode; children: ReactNode }) {
+  return (
+    <div role="status" className={cn("flex shrink-0 items-start gap-2 border-b px-4 py-1.5 text-xs [&>svg]:mt-px [&>svg]:size-3.5 [&>svg]:shrink-0", tone === "red" ? "border-red-line bg-red-soft text-red" : "border-amber-line bg-amber-soft text-amber")}>
+      {icon}
+      <p className="min-w-0">{children}</p>
+    </div>
+  );
+}
+
+/** Floats over the page, so that nothing moves when the network does. */
+function Reconnecting() {
+  const status = useStreamStatus();
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (status === "open") return;
+    const timer = setTimeout(() => setLate(true), SAY_RECONNECTING_MS);
+    return () => {
+      clearTimeout(timer);
+      setLate(false);
+    };
+  }, [status]);
+  return (
+    <div aria-live="polite" className="pointer-events-none fixed inset-x-0 top-14 z-30 flex justify-center">
+      {status !== "open" && late && (
+        <span className="flex items-center gap-2 rounded-full border border-amber-line bg-amber-soft px-3 py-1 text-xs text-amber animate-fade">
+          <WifiOff className="size-3.5" aria-hidden />
+          Reconnecting… what you see may be out of date.
+        </span>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,46 @@
+// The one button of a failure, and what it does.
+import { useQuery } from "@tanstack/react-query";
+import { connectionsQuery } from "../api/queries";
+import type { Failure, Project } from "../api/types";
+import { openDialog } from "./dialogs";
+import { useProjectActions } from "./project-actions";
+
+export type WorkspaceControls = {
+  pickModel: () => void;
+  openLogs: () => void;
+  /** Puts a text into the prompt field, for the person to send. */
+  suggest: (text: string) => void;
+};
+
+export type FailureButton = { label: string; run: () => void; busy: boolean };
+
+/** What can be done about a failure here, or nothing. */
+export function useFailureButton(project: Project, failure: Failure | null, controls: WorkspaceControls, jobId: string | null): FailureButton | null {
+  const { data: connections } = useQuery(connectionsQuery);
+  const actions = useProjectActions(project.id);
+  if (failure === null) return null;
+  const { kind, label, connection_id } = failure.action;
+  const connect = () => openDialog({ kind: "connect-provider", providerId: project.model.provider_id });
+  switch (kind) {
+    case "connect_provider":
+      return { label: label || "Connect a provider", run: connect, busy: false };
+    case "replace_key": {
+      const connection = connections?.find((each) => each.id === connection_id) ?? connections?.find((each) => each.provider_id === project.model.provider_id);
+      return { label: label || "Replace key", run: connection ? () => openDialog({ kind: "replace-key", connection }) : connect, busy: false };
+    }
+    case "retry":
+      return jobId === null
+        ? { label: label || "Continue", run: () => actions.resume.mutate(), busy: actions.resume.isPending }
+        : { label: label || "Try again", run: () => actions.retry.mutate(jobId), busy: actions.retry.isPending };
+    case "continue":
+      return { label: label || "Continue", run: () => actions.resume.mutate(), busy: actions.resume.isPending };
+    case "start":
+      return { label: label || "Start", run: () => actions.start.mutate(), busy: actions.start.isPending };
+    case "switch_model":
+      return { label: label || "Pick another model", run: controls.pickModel, busy: false };
+    case "open_logs":
+      return { label: label || "Open the logs", run: controls.openLogs, busy: false };
+    case "none":
+      return null;
+  }
+}

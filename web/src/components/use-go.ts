@@ -1,0 +1,9 @@
+import { useNavigate } from "@tanstack/react-router";
+
+export type Place = "/" | "/settings/providers" | "/settings/account";
+
+/** Goes to one of the client's own pages. */
+export function useGo(): (to: Place) => void {
+  const navigate = useNavigate();
+  return (to) => void navigate({ to });
+}

@@ -1,0 +1,150 @@
+import { act, screen, waitFor } from "@testing-library/react";
+import { useQuery } from "@tanstack/react-query";
+import { expect, it, vi } from "vitest";
+import { aConnection, aJob, aMessage, aModel, aProject, aText, aTool } from "../../test/nouns";
+import { page, problem, route } from "../../test/network";
+import { show } from "../../test/page";
+import { createCache } from "../api/cache";
+import { keys, projectQuery } from "../api/queries";
+import type { Message, Project } from "../api/types";
+import { SendPromptForm } from "../forms/send-prompt";
+import { applyEvents } from "../stream/cache";
+import { Conversation, turnsOf } from "./conversation";
+import type { WorkspaceControls } from "./failure-actions";
+import { LaunchPanel } from "./launch-panel";
+
+const controls: WorkspaceControls = { pickModel: vi.fn(), openLogs: vi.fn(), suggest: vi.fn() };
+
+function conversation(project: Project, items: Message[]) {
+  route("get", "/api/connections", page([aConnection()]));
+  route("get", "/api/projects/:id/messages", { json: { items, next: null, event_id: "b-1" } as never });
+  const cache = createCache();
+  cache.setQueryData(keys.project(project.id), project);
+  const Live = () => {
+    const { data } = useQuery(projectQuery(project.id));
+    return data ? <Conversation project={data} controls={controls} /> : null;
+  };
+  return show(<Live />, cache);
+}
+
+const prompt = aMessage({ id: "msg_0", role: "user", state: "sent", created_at: "2026-01-02T09:00:00.000Z", parts: [aText("a bakery", "prt_0")] });
+
+it("words_stream_in_as_they_arrive", async () => {
+  const { cache } = conversation(aProject({ session: { kind: "busy", attempt: null, message: null, next_at: null } }), [prompt]);
+  await screen.findByText("a bakery");
+  act(() =>
+    applyEvents(cache, [
+      { id: "b-2", type: "message", project_id: "prj_1", message: aMessage() },
+      { id: "b-3", type: "part", project_id: "prj_1", message_id: "msg_1", part: aText("") },
+      { id: "b-4", type: "delta", project_id: "prj_1", message_id: "msg_1", part_id: "prt_1", offset: 0, delta: "I’ll bake " },
+      { id: "b-5", type: "delta", project_id: "prj_1", message_id: "msg_1", part_id: "prt_1", offset: 10, delta: "a page." },
+    ]),
+  );
+  expect(await screen.findByText("I’ll bake a page.")).toBeTruthy();
+  expect(screen.getByText("Writing…")).toBeTruthy();
+});
+
+it("a_gap_in_the_words_is_read_again", async () => {
+  const { cache } = conversation(aProject(), [prompt, aMessage({ parts: [aText("He")] })]);
+  await screen.findByText("He");
+  route("get", "/api/projects/:id/messages", { json: { items: [prompt, aMessage({ parts: [aText("Hello there")] })], next: null, event_id: "b-9" } as never });
+  act(() => applyEvents(cache, [{ id: "b-8", type: "delta", project_id: "prj_1", message_id: "msg_1", part_id: "prt_1", offset: 9, delta: "re" }]));
+  expect(await screen.findByText("Hello there")).toBeTruthy();
+});
+
+it("a_waiting_prompt_says_what_it_waits_for", async () => {
+  conversation(aProject({ state: "launching", job: aJob() }), [{ ...prompt, state: "waiting" }]);
+  expect(await screen.findByText("Waiting for the agent (2 of 3: second)")).toBeTruthy();
+});
+
+it("a_retry_says_when_which_and_why", async () => {
+  conversation(aProject({ session: { kind: "retry", attempt: 2, message: "overloaded (529)", next_at: "2026-01-02T14:05:00.000Z" } }), [prompt]);
+  const line = await screen.findByText(/^Retrying at/);
+  expect(line.textContent).toMatch(/\(attempt 2\): overloaded \(529\)/);
+});
+
+it("an_interrupted_answer_is_continued_with_one_button", async () => {
+  const asked = route("post", "/api/projects/prj_1/continue", { status: 202, json: { message: null, job: aJob({ kind: "send_prompt" }) } as never });
+  const { user } = conversation(aProject(), [prompt, aMessage({ state: "interrupted", parts: [{ id: "prt_1", kind: "tool", text: null, tool: aTool({ status: "running" }) }] })]);
+  expect(await screen.findByText("interrupted")).toBeTruthy();
+  await user.click(await screen.findByRole("button", { name: "Continue" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
+});
+
+it("a_failed_answer_offers_its_action", async () => {
+  const { user } = conversation(aProject(), [prompt, aMessage({ state: "failed", error: { code: "no_model", message: "This model is gone.", action: { kind: "switch_model", label: "", connection_id: null } } })]);
+  await user.click(await screen.findByRole("button", { name: "Pick another model" }));
+  expect(controls.pickModel).toHaveBeenCalled();
+});
+
+it("a_tool_call_opens_to_its_diff_and_its_output", async () => {
+  const tool = aTool({ name: "edit", input: { filePath: "src/a.ts", oldString: "old line", newString: "better line" }, output: "Edit applied." });
+  const { user } = conversation(aProject(), [prompt, aMessage({ state: "complete", parts: [{ id: "prt_1", kind: "tool", text: null, tool }] })]);
+  const row = await screen.findByRole("button", { name: /edit.*src\/a\.ts/ });
+  expect(screen.queryByText("old line")).toBeNull();
+  await user.click(row);
+  expect(screen.getByText("old line")).toBeTruthy();
+  expect(screen.getByText("better line")).toBeTruthy();
+  expect(screen.getByText("Edit applied.")).toBeTruthy();
+});
+
+it("a_turn_is_a_prompt_and_all_that_answers_it", () => {
+  const turns = turnsOf([prompt, aMessage({ id: "a" }), aMessage({ id: "b" }), { ...prompt, id: "msg_5" }]);
+  expect(turns.map((turn) => [turn.prompt?.id, turn.answers.map((answer) => answer.id)])).toEqual([
+    ["msg_0", ["a", "b"]],
+    ["msg_5", []],
+  ]);
+});
+
+function composer(project: Project, text: string) {
+  route("get", "/api/connections", page([aConnection()]));
+  route("get", "/api/providers/:id/models", page([aModel()]));
+  const onText = vi.fn();
+  return { ...show(<SendPromptForm project={project} text={text} onText={onText} fieldRef={null} pickingModel={false} onPickingModel={() => {}} />), onText };
+}
+
+it("a_prompt_is_sent_with_the_keyboard_and_the_field_is_emptied", async () => {
+  const asked = route("post", "/api/projects/prj_1/prompts", { status: 202, json: { message: prompt, job: aJob({ kind: "send_prompt" }) } as never });
+  const { user, onText } = composer(aProject(), "larger buttons");
+  await user.click(await screen.findByLabelText("Ask for a change"));
+  await user.keyboard("{Control>}{Enter}{/Control}");
+  await waitFor(() => expect(onText).toHaveBeenCalledWith(""));
+  expect(asked[0]?.body).toEqual({ text: "larger buttons" });
+});
+
+it("a_prompt_that_was_refused_stays_in_the_field", async () => {
+  route("post", "/api/projects/prj_1/prompts", problem(409, "busy", "An answer is running."));
+  const { user, onText } = composer(aProject(), "larger buttons");
+  await user.click(await screen.findByRole("button", { name: "Send" }));
+  expect((await screen.findByRole("alert")).textContent).toContain("An answer is running.");
+  expect(onText).not.toHaveBeenCalled();
+});
+
+it("while_an_answer_runs_it_can_be_stopped_and_nothing_is_sent", async () => {
+  const busy = aProject({ session: { kind: "busy", attempt: null, message: null, next_at: null } });
+  const asked = route("post", "/api/projects/prj_1/abort", { status: 202, json: aProject() as never });
+  const { user } = composer(busy, "next");
+  expect(screen.queryByRole("button", { name: "Send" })).toBeNull();
+  await user.click(await screen.findByRole("button", { name: /Stop the answer/ }));
+  await waitFor(() => expect(asked).toHaveLength(1));
+});
+
+it("a_stopped_project_takes_a_prompt_and_says_that_it_starts", async () => {
+  composer(aProject({ state: "stopped" }), "go on");
+  expect(await screen.findByText("Stopped. A prompt starts it again.")).toBeTruthy();
+  expect(screen.getByPlaceholderText("Stopped. A prompt starts it again.")).toBeTruthy();
+  expect(screen.getByRole("button", { name: "Send" })).toHaveProperty("disabled", false);
+});
+
+it("a_failed_launch_shows_its_step_its_reason_and_one_button", async () => {
+  route("get", "/api/connections", page([aConnection()]));
+  const asked = route("post", "/api/jobs/job_1/retry", { json: aJob() as never });
+  const job = aJob({ state: "failed", error: { code: "spawn", message: "The agent didn’t start: no such file.", action: { kind: "retry", label: "Try again", connection_id: null } } });
+  job.steps[1] = { ...job.steps[1]!, state: "failed", ended_at: "2026-01-02T10:00:02.000Z" };
+  const { user } = show(<LaunchPanel project={aProject({ state: "failed", job })} controls={controls} />);
+  expect((await screen.findAllByText("The agent didn’t start: no such file.")).length).toBeGreaterThan(0);
+  expect(screen.getByText("failed after 2.0 s")).toBeTruthy();
+  expect(screen.getAllByRole("button")).toHaveLength(1);
+  await user.click(screen.getByRole("button", { name: "Try again" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
+});

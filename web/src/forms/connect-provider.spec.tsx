@@ -1,0 +1,129 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import { beforeEach, describe, expect, it } from "vitest";
+import { aConnection, aModel, aProvider } from "../../test/nouns";
+import { page, problem, route } from "../../test/network";
+import { show } from "../../test/page";
+import { openDialog } from "../components/dialogs";
+import { groupsOf } from "./connect-provider";
+import { applicable } from "./provider-key-form";
+
+const PROVIDERS = [
+  aProvider(),
+  aProvider({ id: "zed", name: "Zed Gateway", popular: false }),
+  aProvider({ id: "github-copilot", name: "GitHub Copilot", popular: false, connectable: false, refusal: "It has no API keys.", methods: [{ kind: "oauth", label: "Sign-in", prompts: [] }] }),
+  aProvider({ id: "ollama", name: "Ollama", default_base_url: null, base_url_required: true, key_url: null }),
+];
+
+beforeEach(() => {
+  route("get", "/api/providers", page(PROVIDERS));
+  route("get", "/api/connections", page([]));
+  route("get", "/api/providers/:id/models", page([aModel(), aModel({ id: "opus" })]));
+});
+
+async function opened() {
+  const shown = show(<p>page</p>);
+  await screen.findByText("page");
+  openDialog({ kind: "connect-provider" });
+  await screen.findByRole("combobox", { name: "Providers" });
+  return shown;
+}
+
+it("a_provider_is_found_by_typing_and_connected_by_its_key", async () => {
+  const asked = route("post", "/api/connections", { status: 201, json: aConnection({ is_default: false }) });
+  const { user } = await opened();
+  expect(document.activeElement).toBe(screen.getByRole("combobox"));
+  await user.keyboard("anth{Enter}");
+  await user.type(await screen.findByLabelText("API key"), " sk-1 ");
+  await user.type(screen.getByLabelText(/^Label/), "work");
+  await user.click(screen.getByRole("button", { name: "Check and connect" }));
+  expect(await screen.findByText("Works")).toBeTruthy();
+  expect(await screen.findByText("· 2 models")).toBeTruthy();
+  expect(asked[0]?.body).toEqual({ provider_id: "anthropic", auth_type: "api", key: "sk-1", label: "work" });
+  expect(screen.getByRole("button", { name: "Make it my default" })).toBeTruthy();
+});
+
+it("a_rejected_key_can_be_edited_or_kept_anyway", async () => {
+  const asked = route("post", "/api/connections", ({ body }) => (body.keep_unverified ? { status: 201, json: aConnection({ verification: { outcome: "invalid", at: "2026-01-01T00:00:00.000Z", detail: "" } }) } : problem(422, "key_rejected", "Anthropic rejected this key (401).")));
+  const { user } = await opened();
+  await user.keyboard("anth{Enter}");
+  await user.type(await screen.findByLabelText("API key"), "sk-bad{Enter}");
+  expect(await screen.findByText("Anthropic rejected this key (401).")).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Edit" }));
+  expect(screen.queryByText("Anthropic rejected this key (401).")).toBeNull();
+  expect(screen.getByLabelText("API key")).toHaveProperty("value", "sk-bad");
+  await user.click(screen.getByRole("button", { name: "Check and connect" }));
+  await user.click(await screen.findByRole("button", { name: "Keep anyway" }));
+  expect(await screen.findByText("Kept, although it was rejected")).toBeTruthy();
+  expect(asked.at(-1)?.body).toMatchObject({ key: "sk-bad", keep_unverified: true });
+});
+
+it("an_unreachable_provider_is_saved_and_can_be_tried_again", async () => {
+  const away = aConnection({ verification: { outcome: "unreachable", at: "2026-01-01T00:00:00.000Z", detail: "No answer in 8 s." } });
+  route("post", "/api/connections", { status: 201, json: away });
+  route("post", "/api/connections/con_1/verify", { json: aConnection() });
+  const { user } = await opened();
+  await user.keyboard("anth{Enter}");
+  await user.type(await screen.findByLabelText("API key"), "sk{Enter}");
+  expect(await screen.findByText("Saved, not verified")).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Try again" }));
+  expect(await screen.findByText("Works")).toBeTruthy();
+});
+
+it("a_provider_that_can_not_be_connected_says_why", async () => {
+  const { user } = await opened();
+  await user.keyboard("copilot{Enter}");
+  expect(await screen.findByText("It has no API keys.")).toBeTruthy();
+  expect(screen.queryByLabelText("API key")).toBeNull();
+  await user.click(screen.getByRole("button", { name: "Pick another" }));
+  expect(await screen.findByRole("combobox")).toBeTruthy();
+});
+
+it("where_a_base_url_is_needed_it_is_asked_for_and_said_at_its_field", async () => {
+  route("post", "/api/connections", problem(422, "invalid", "This isn’t an address.", { field: "base_url" }));
+  const { user } = await opened();
+  await user.keyboard("ollama{Enter}");
+  const field = await screen.findByLabelText("Base URL");
+  await user.type(field, "http://localhost:11434/v1{Enter}");
+  await waitFor(() => expect(field.getAttribute("aria-invalid")).toBe("true"));
+  expect(screen.getByText("This isn’t an address.")).toBeTruthy();
+});
+
+it("the_page_says_who_will_be_able_to_read_the_key", async () => {
+  const { user } = await opened();
+  await user.keyboard("anth{Enter}");
+  expect(await screen.findByText(/This project’s agent can read this key\./)).toBeTruthy();
+  expect(screen.getByRole("link", { name: /console\.anthropic\.com/ }).getAttribute("rel")).toContain("noopener");
+});
+
+it("the_list_is_walked_with_the_arrow_keys", async () => {
+  const { user } = await opened();
+  const selected = () => within(screen.getByRole("listbox")).getByRole("option", { selected: true }).textContent;
+  expect(selected()).toContain("Anthropic");
+  await user.keyboard("{ArrowDown}{ArrowDown}");
+  expect(selected()).toContain("GitHub Copilot");
+  await user.keyboard("{ArrowUp}{ArrowUp}{ArrowUp}");
+  expect(selected()).toContain("Zed Gateway");
+});
+
+describe("groups", () => {
+  it("popular_ones_are_first_and_the_rest_is_by_name", () => {
+    const groups = groupsOf(PROVIDERS, "");
+    expect(groups.map((group) => [group.label, group.items.map((item) => item.id)])).toEqual([
+      ["Popular", ["anthropic", "ollama"]],
+      ["All, A–Z", ["github-copilot", "zed"]],
+    ]);
+  });
+  it("an_id_is_found_as_well_as_a_name_and_starts_come_first", () => {
+    expect(groupsOf(PROVIDERS, "copilot")[0]?.items.map((item) => item.id)).toEqual(["github-copilot"]);
+    expect(groupsOf(PROVIDERS, "g")[0]?.items.map((item) => item.id)).toEqual(["github-copilot", "zed"]);
+  });
+});
+
+describe("prompts", () => {
+  const prompt = (key: string, when: { key: string; op: "eq" | "neq"; value: string } | null) => ({ kind: "text" as const, key, message: key, placeholder: null, options: [], when });
+  it("a_prompt_applies_when_its_condition_holds", () => {
+    const prompts = [prompt("always", null), prompt("mine", { key: "kind", op: "eq", value: "own" }), prompt("other", { key: "kind", op: "neq", value: "own" })];
+    expect(applicable(prompts, { kind: "own" }).map((each) => each.key)).toEqual(["always", "mine"]);
+    expect(applicable(prompts, {}).map((each) => each.key)).toEqual(["always", "other"]);
+  });
+});

@@ -1,0 +1,166 @@
+// Connect a provider: find it, give its key, see what the provider said about it.
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { ArrowLeft, Ban, Check } from "lucide-react";
+import { useState } from "react";
+import { asApiError } from "../api/client";
+import { connectionsQuery, providersQuery } from "../api/queries";
+import type { Connection, Provider } from "../api/types";
+import { putConnection } from "../components/connection-actions";
+import { ProviderMark } from "../components/provider-mark";
+import { Button } from "../ui/button";
+import { Dialog, DialogBody, DialogFooter } from "../ui/dialog";
+import { FilterList, type FilterGroup } from "../ui/filter-list";
+import { Notice } from "../ui/notice";
+import { Skeleton } from "../ui/skeleton";
+import { ConnectionResult } from "./connection-result";
+import { ProviderKeyForm } from "./provider-key-form";
+
+type Stage = { name: "list" } | { name: "form"; provider: Provider } | { name: "result"; provider: Provider; connection: Connection };
+
+export default function ConnectProvider({ providerId, onClose }: { providerId?: string; onClose: () => void }) {
+  const cache = useQueryClient();
+  const { data: providers, error, refetch } = useQuery(providersQuery);
+  const { data: connections } = useQuery(connectionsQuery);
+  const [stage, setStage] = useState<Stage>({ name: "list" });
+  const [query, setQuery] = useState("");
+
+  const asked = stage.name === "list" && query === "" ? providers?.find((provider) => provider.id === providerId) : undefined;
+  const [skipped, setSkipped] = useState(false);
+  const current: Stage = asked && !skipped ? { name: "form", provider: asked } : stage;
+  const toList = () => {
+    setSkipped(true);
+    setStage({ name: "list" });
+  };
+
+  if (current.name === "result") {
+    const { connection, provider } = current;
+    return (
+      <Dialog open onClose={onClose} title={connection.provider_name} before={<ProviderMark id={provider.id} name={provider.name} />} width="sm">
+        <ConnectionResult connection={connection} onConnection={(changed) => setStage({ name: "result", provider, connection: changed })} onClose={onClose} />
+      </Dialog>
+    );
+  }
+  if (current.name === "form") {
+    const { provider } = current;
+    return (
+      <Dialog
+        open
+        onClose={onClose}
+        title={provider.name}
+        width="sm"
+        before={
+          <>
+            <button type="button" aria-label="Back to the list" onClick={toList} className="-my-1 -ml-1.5 rounded-md p-1.5 text-faint hover:bg-hover hover:text-text">
+              <ArrowLeft className="size-4" aria-hidden />
+            </button>
+            <ProviderMark id={provider.id} name={provider.name} />
+          </>
+        }
+      >
+        {provider.connectable ? (
+          <ProviderKeyForm
+            provider={provider}
+            taken={(connections ?? []).filter((connection) => connection.provider_id === provider.id).map((connection) => connection.label)}
+            onBack={toList}
+            onConnected={(connection) => {
+              putConnection(cache, connection);
+              setStage({ name: "result", provider, connection });
+            }}
+          />
+        ) : (
+          <Refusal provider={provider} onBack={toList} />
+        )}
+      </Dialog>
+    );
+  }
+
+  return (
+    <Dialog open onClose={onClose} title="Connect a provider" width="md">
+      {providers === undefined ? (
+        <DialogBody>
+          {error ? (
+            <Notice tone="red" title={asApiError(error).message} actions={<Button size="sm" onClick={() => void refetch()}>Try again</Button>} />
+          ) : (
+            <div className="grid gap-2" aria-busy aria-label="Reading the catalogue">
+              {[0, 1, 2, 3, 4, 5].map((key) => (
+                <Skeleton key={key} className="h-8" />
+              ))}
+            </div>
+          )}
+        </DialogBody>
+      ) : (
+        <FilterList
+          className="h-[min(32rem,70dvh)]"
+          label="Providers"
+          placeholder={`Search ${providers.length} providers`}
+          query={query}
+          onQuery={setQuery}
+          groups={groupsOf(providers, query)}
+          itemKey={(provider) => provider.id}
+          onPick={(provider) => setStage({ name: "form", provider })}
+          renderItem={(provider) => <ProviderRow provider={provider} />}
+          empty={`No provider matches “${query}”. Any server that speaks OpenAI’s protocol can be reached through one with a base URL of your own.`}
+        />
+      )}
+    </Dialog>
+  );
+}
+
+/** Popular ones first, then all of them by name; a match at the start of a name before one in the middle. */
+export function groupsOf(providers: Provider[], query: string): FilterGroup<Provider>[] {
+  const wanted = query.trim().toLowerCase();
+  const byName = [...providers].sort((a, b) => a.name.localeCompare(b.name));
+  if (wanted === "") {
+    return [
+      { label: "Popular", items: providers.filter((provider) => provider.popular) },
+      { label: "All, A–Z", items: byName.filter((provider) => !provider.popular) },
+    ];
+  }
+  const rank = ({ id, name }: Provider) => {
+    const text = name.toLowerCase();
+    if (text.startsWith(wanted) || id.startsWith(wanted)) return 0;
+    if (text.split(/[^\p{L}\p{N}]+/u).some((word) => word.startsWith(wanted))) return 1;
+    return text.includes(wanted) || id.includes(wanted) ? 2 : 3;
+  };
+  const found = byName.filter((provider) => rank(provider) < 3);
+  return [{ label: null, items: found.sort((a, b) => rank(a) - rank(b) || Number(b.popular) - Number(a.popular)) }];
+}
+
+function ProviderRow({ provider }: { provider: Provider }) {
+  const methods = provider.methods.map((method) => method.label).join(" · ");
+  return (
+    <>
+      <ProviderMark id={provider.id} name={provider.name} className={provider.connectable ? "" : "opacity-50"} />
+      <span className={provider.connectable ? "truncate" : "truncate text-faint"}>{provider.name}</span>
+      <span className="hidden min-w-0 flex-1 truncate font-mono text-xs text-faint sm:block">{provider.id}</span>
+      <span className="ml-auto flex shrink-0 items-center gap-2 text-xs text-faint">
+        {!provider.connectable ? (
+          <>
+            <Ban className="size-3.5" aria-hidden /> can’t be connected
+          </>
+        ) : provider.connected ? (
+          <span className="flex items-center gap-1 text-green">
+            <Check className="size-3.5" aria-hidden /> connected
+          </span>
+        ) : (
+          <span className="max-w-40 truncate">{methods || "API key"}</span>
+        )}
+      </span>
+    </>
+  );
+}
+
+function Refusal({ provider, onBack }: { provider: Provider; onBack: () => void }) {
+  return (
+    <>
+      <DialogBody>
+        <Notice tone="amber" title={`${provider.name} can’t be connected`}>
+          {provider.refusal ?? "This version of doce doesn’t support how it signs in."}
+        </Notice>
+      </DialogBody>
+      <DialogFooter>
+        <Button onClick={onBack}>Pick another</Button>
+      </DialogFooter>
+    </>
+  );
+}
