@@ -177,8 +177,7 @@ impl App {
         let waiting = conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
         let answering = self.agents.find(id).is_some_and(|agent| !agent.is_idle());
         // Between a Prompt's arrival and the first sign of its answer the Agent still says "idle".
-        let arriving =
-            conversation::last(tx, session.id).await?.is_some_and(|last| last.state == MessageState::Sent);
+        let arriving = conversation::last(tx, session.id).await?.is_some_and(|last| last.state == MessageState::Sent);
         if waiting.is_empty() && !answering && !arriving {
             return Ok(());
         }

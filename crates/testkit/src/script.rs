@@ -202,10 +202,10 @@ pub fn turns(directives: &[Directive]) -> Vec<Script> {
             Directive::Say(words) => say(&mut turn, words),
             Directive::Think(words) => turn.blocks.push(Block::Reasoning(words.clone())),
             Directive::Write { path, content } => {
-                call(&mut turn, "write", json!({ "filePath": path, "content": content }))
+                call(&mut turn, "write", json!({ "filePath": path, "content": content }));
             }
             Directive::Bash(command) => {
-                call(&mut turn, "bash", json!({ "command": command, "description": "Runs a scripted command" }))
+                call(&mut turn, "bash", json!({ "command": command, "description": "Runs a scripted command" }));
             }
             Directive::Read(path) => call(&mut turn, "read", json!({ "filePath": path })),
             Directive::Ask { permission, pattern } => turn.blocks.push(Block::ToolCall {

@@ -1,0 +1,352 @@
+//! Connections: what a user has connected, and who holds it.
+//!
+//! A key goes from the body straight into a type that doesn't print, and never comes back out.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State as Extract};
+use doce_app::{
+    ConnectionChange, NewConnection,
+    views::{ConnectionUse, ConnectionView},
+};
+use doce_model::ConnectionId;
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Page,
+    input::{Body, Id, present},
+    providers::ProviderDelivery,
+    words::{ConnectionStatus, DeliveryMode, DeliveryStatus, Time, VerificationOutcome},
+};
+use crate::{
+    error::Problem,
+    state::{Caller, State},
+};
+
+/// A user's link to a provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Connection {
+    /// Which.
+    id: String,
+    /// To which provider.
+    provider_id: String,
+    /// The provider's name.
+    provider_name: String,
+    /// What its owner calls it.
+    label: String,
+    /// How it proves itself.
+    #[schema(value_type = AuthType)]
+    auth_type: String,
+    /// Whether it can be used.
+    status: ConnectionStatus,
+    /// Why not, if it can't.
+    error_message: Option<String>,
+    /// What the provider said when the key was last checked.
+    verification: Option<Verification>,
+    /// Where requests go instead of the provider's default.
+    base_url: Option<String>,
+    /// Whether projects take this one unless they name another.
+    is_default: bool,
+    /// Keyed hash of the key.
+    fingerprint: String,
+    /// The last characters of the key.
+    last_four: String,
+    /// 1, then one more with each replacement of the key.
+    version: i64,
+    /// How it is handed to agents.
+    delivery: ProviderDelivery,
+    /// When it was made.
+    created_at: Time,
+    /// When it last changed.
+    updated_at: Time,
+    /// When an agent last got an answer with it.
+    last_used_at: Option<Time>,
+    /// The projects that use it.
+    projects: Vec<ConnectionProject>,
+}
+
+/// How a connection proves itself.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuthType {
+    /// With a key.
+    Api,
+}
+
+/// What the provider said when the key was last checked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verification {
+    /// In one word.
+    outcome: VerificationOutcome,
+    /// When.
+    at: Time,
+    /// In a sentence.
+    detail: String,
+}
+
+/// A project that uses a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionProject {
+    /// Which.
+    project_id: String,
+    /// Its name.
+    project_name: String,
+    /// What its agent holds, if it has one.
+    delivery: Option<Delivery>,
+}
+
+/// What an agent holds of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Delivery {
+    /// Which agent.
+    instance_id: String,
+    /// Which version of the key.
+    version: i64,
+    /// Real or not.
+    mode: DeliveryMode,
+    /// How far it is.
+    status: DeliveryStatus,
+    /// Why, where that needs saying.
+    reason: Option<String>,
+    /// Since when.
+    at: Time,
+}
+
+/// What an agent of a project holds of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionDelivery {
+    /// Which project.
+    project_id: String,
+    /// Its name.
+    project_name: String,
+    /// Which agent.
+    instance_id: String,
+    /// Which version of the key.
+    version: i64,
+    /// Real or not.
+    mode: DeliveryMode,
+    /// How far it is.
+    status: DeliveryStatus,
+    /// Why, where that needs saying.
+    reason: Option<String>,
+    /// Since when.
+    at: Time,
+}
+
+/// A provider to connect.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewConnection)]
+pub(crate) struct ConnectRequest {
+    /// Which provider.
+    provider_id: String,
+    /// How it proves itself.
+    auth_type: AuthType,
+    /// The key.
+    #[schema(value_type = String)]
+    key: SecretString,
+    /// What to call it.
+    label: Option<String>,
+    /// Where requests go instead of the provider's default.
+    base_url: Option<String>,
+    /// Answers to the method's questions.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    /// Whether to keep a key that the provider rejected.
+    #[serde(default)]
+    keep_unverified: bool,
+}
+
+/// What to change of a connection. A key replaces the one before.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ConnectionChange)]
+pub(crate) struct ChangeRequest {
+    /// What to call it.
+    label: Option<String>,
+    /// The key from now on.
+    #[schema(value_type = Option<String>)]
+    key: Option<SecretString>,
+    /// Where requests go; null for the provider's default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "absent and null are different wishes")]
+    base_url: Option<Option<String>>,
+    /// Whether projects take this one unless they name another.
+    is_default: Option<bool>,
+    /// Whether to keep a key that the provider rejected.
+    #[serde(default)]
+    keep_unverified: bool,
+}
+
+impl From<&ConnectionView> for Connection {
+    fn from(view: &ConnectionView) -> Self {
+        let connection = &view.connection;
+        Self {
+            id: connection.id.to_string(),
+            provider_id: connection.provider_id.clone(),
+            provider_name: view.provider_name.clone(),
+            label: connection.label.clone(),
+            auth_type: connection.auth_type.clone(),
+            status: connection.status.into(),
+            error_message: connection.error_message.clone(),
+            verification: connection.verification.as_ref().map(|verification| Verification {
+                outcome: verification.outcome.into(),
+                at: verification.at.into(),
+                detail: verification.detail.clone(),
+            }),
+            base_url: connection.base_url.clone(),
+            is_default: connection.is_default,
+            fingerprint: connection.fingerprint.clone(),
+            last_four: connection.last_four.clone(),
+            version: connection.version,
+            delivery: (&view.delivery).into(),
+            created_at: connection.created_at.into(),
+            updated_at: connection.updated_at.into(),
+            last_used_at: connection.last_used_at.map(Time::from),
+            projects: view.projects.iter().map(ConnectionProject::from).collect(),
+        }
+    }
+}
+
+impl From<&ConnectionUse> for ConnectionProject {
+    fn from(used: &ConnectionUse) -> Self {
+        Self {
+            project_id: used.project_id.to_string(),
+            project_name: used.project_name.clone(),
+            delivery: used.delivery.as_ref().map(Delivery::from),
+        }
+    }
+}
+
+impl From<&doce_model::Delivery> for Delivery {
+    fn from(delivery: &doce_model::Delivery) -> Self {
+        Self {
+            instance_id: delivery.instance_id.to_string(),
+            version: delivery.version,
+            mode: delivery.mode.into(),
+            status: delivery.status.into(),
+            reason: delivery.reason.clone(),
+            at: delivery.updated_at.into(),
+        }
+    }
+}
+
+impl ConnectionDelivery {
+    fn of(used: &ConnectionUse) -> Option<Self> {
+        let delivery = used.delivery.as_ref()?;
+        Some(Self {
+            project_id: used.project_id.to_string(),
+            project_name: used.project_name.clone(),
+            instance_id: delivery.instance_id.to_string(),
+            version: delivery.version,
+            mode: delivery.mode.into(),
+            status: delivery.status.into(),
+            reason: delivery.reason.clone(),
+            at: delivery.updated_at.into(),
+        })
+    }
+}
+
+/// Lists the caller's connections.
+#[utoipa::path(get, path = "/api/connections", tag = "connections",
+    responses((status = 200, description = "The connections.", body = Page<Connection>)))]
+pub(crate) async fn list_connections(
+    Extract(state): Extract<State>,
+    caller: Caller,
+) -> Result<Json<Page<Connection>>, Problem> {
+    let connections = state.app.list_connections(&caller.ctx, &caller.user).await?;
+    Ok(Json(Page::whole(connections.iter().map(Connection::from))))
+}
+
+/// Connects a provider: asks it whether the key is good, and keeps it.
+#[utoipa::path(post, path = "/api/connections", tag = "connections", request_body = ConnectRequest,
+    responses((status = 201, description = "It is connected; `verification` says what the provider said.", body = Connection)))]
+pub(crate) async fn connect(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Body(request): Body<ConnectRequest>,
+) -> Result<(StatusCode, Json<Connection>), Problem> {
+    let AuthType::Api = request.auth_type;
+    let new = NewConnection {
+        provider_id: request.provider_id,
+        label: request.label,
+        key: request.key,
+        base_url: request.base_url,
+        metadata: request.metadata,
+        keep_unverified: request.keep_unverified,
+    };
+    let made = state.app.connect(&caller.ctx, &caller.user, new).await?;
+    Ok((StatusCode::CREATED, Json((&made).into())))
+}
+
+/// Shows a connection.
+#[utoipa::path(get, path = "/api/connections/{id}", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "The connection.", body = Connection)))]
+pub(crate) async fn get_connection(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+) -> Result<Json<Connection>, Problem> {
+    let connection = state.app.get_connection(&caller.ctx, &caller.user, id).await?;
+    Ok(Json((&connection).into()))
+}
+
+/// Renames a connection, replaces its key or address, or makes it the default.
+#[utoipa::path(patch, path = "/api/connections/{id}", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    request_body = ChangeRequest, responses((status = 200, description = "It is changed.", body = Connection)))]
+pub(crate) async fn change_connection(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+    Body(request): Body<ChangeRequest>,
+) -> Result<Json<Connection>, Problem> {
+    let change = ConnectionChange {
+        label: request.label,
+        key: request.key,
+        base_url: request.base_url,
+        is_default: request.is_default,
+        keep_unverified: request.keep_unverified,
+    };
+    let changed = state.app.change_connection(&caller.ctx, &caller.user, id, change).await?;
+    Ok(Json((&changed).into()))
+}
+
+/// Disconnects: the key is taken from every agent and destroyed.
+#[utoipa::path(delete, path = "/api/connections/{id}", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(crate) async fn disconnect(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+) -> Result<StatusCode, Problem> {
+    state.app.disconnect(&caller.ctx, &caller.user, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks the provider again whether the key is good.
+#[utoipa::path(post, path = "/api/connections/{id}/verify", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "`verification` says what it said.", body = Connection)))]
+pub(crate) async fn verify_connection(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+) -> Result<Json<Connection>, Problem> {
+    let verified = state.app.verify(&caller.ctx, &caller.user, id).await?;
+    Ok(Json((&verified).into()))
+}
+
+/// Lists which agents hold a connection.
+#[utoipa::path(get, path = "/api/connections/{id}/deliveries", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "The deliveries.", body = Page<ConnectionDelivery>)))]
+pub(crate) async fn list_connection_deliveries(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+) -> Result<Json<Page<ConnectionDelivery>>, Problem> {
+    let connection = state.app.get_connection(&caller.ctx, &caller.user, id).await?;
+    Ok(Json(Page::whole(connection.projects.iter().filter_map(ConnectionDelivery::of))))
+}

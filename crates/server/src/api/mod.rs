@@ -1,0 +1,261 @@
+//! The HTTP API: one file per noun, and the table of all routes.
+//!
+//! A handler parses, makes one call of the use cases, and renders. Routes, their description (`openapi.json`) and who
+//! may use them are written once, in [`table`]. How to add one: `docs/adding-an-endpoint.md`.
+
+mod connections;
+mod conversation;
+mod events;
+mod input;
+mod jobs;
+mod people;
+mod projects;
+mod providers;
+pub(crate) mod stream;
+mod system;
+mod tickets;
+mod words;
+mod workspace;
+
+use axum::{
+    Router,
+    response::{IntoResponse as _, Response},
+};
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use utoipa::{
+    OpenApi as _, ToSchema,
+    openapi::{
+        Content, Ref, RefOr, ResponseBuilder, Schema,
+        schema::AdditionalProperties,
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
+    },
+};
+use utoipa_axum::routes;
+
+use crate::{
+    error::{Problem, ProblemDetails, code},
+    guard::{
+        access::{Access, SECURITY, Table, not_allowed},
+        front::{front, is_api},
+        same_origin::same_origin,
+    },
+    state::State,
+    ui,
+};
+
+/// What the description says beside its routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "doce",
+        description = "Describe an app, and watch an agent build it. Times are RFC 3339 in UTC; ids are text with a prefix; \
+            a field of an answer is always there, null if it has no value. Every failure is a problem (RFC 9457)."
+    ),
+    components(schemas(ProblemDetails<'static>, events::StreamPayload)),
+    tags(
+        (name = "system", description = "The server itself"),
+        (name = "people", description = "Accounts and signed-in browsers"),
+        (name = "providers", description = "What can be connected"),
+        (name = "connections", description = "What is connected"),
+        (name = "projects", description = "What is built"),
+        (name = "conversation", description = "What was said"),
+        (name = "workspace", description = "What was written"),
+        (name = "jobs", description = "What is being done"),
+        (name = "stream", description = "What happens, as it happens"),
+    )
+)]
+struct Description;
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// What is on it.
+    items: Vec<T>,
+    /// The cursor of the next page, if there is one.
+    next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that has only one page.
+    fn whole(items: impl IntoIterator<Item = T>) -> Self {
+        Self { items: items.into_iter().collect(), next: None }
+    }
+}
+
+/// Every route, and who may use it.
+fn table() -> Table {
+    use Access::{Admin, Open, User};
+    Table::new(Description::openapi())
+        .add(Open, routes!(system::get_health))
+        .add(Open, routes!(system::get_openapi))
+        .add(User, routes!(system::get_system))
+        .add(Open, routes!(people::set_up))
+        .add(Open, routes!(people::sign_in))
+        .add(User, routes!(people::sign_out))
+        .add(User, routes!(people::get_me, people::change_me))
+        .add(User, routes!(people::list_sign_ins))
+        .add(User, routes!(people::end_sign_in))
+        .add(Admin, routes!(people::list_users, people::create_user))
+        .add(User, routes!(providers::list_providers))
+        .add(User, routes!(providers::list_models))
+        .add(User, routes!(connections::list_connections, connections::connect))
+        .add(User, routes!(connections::get_connection, connections::change_connection, connections::disconnect))
+        .add(User, routes!(connections::verify_connection))
+        .add(User, routes!(connections::list_connection_deliveries))
+        .add(User, routes!(projects::list_projects, projects::create_project))
+        .add(User, routes!(projects::get_project, projects::change_project, projects::delete_project))
+        .add(User, routes!(projects::start_project))
+        .add(User, routes!(projects::stop_project))
+        .add(User, routes!(projects::list_project_deliveries))
+        .add(User, routes!(tickets::issue_preview_ticket))
+        .add(User, routes!(conversation::list_messages))
+        .add(User, routes!(conversation::prompt))
+        .add(User, routes!(conversation::continue_turn))
+        .add(User, routes!(conversation::abort))
+        .add(User, routes!(workspace::list_files))
+        .add(User, routes!(workspace::get_file))
+        .add(User, routes!(workspace::get_logs))
+        .add(User, routes!(jobs::list_jobs))
+        .add(User, routes!(jobs::get_job))
+        .add(User, routes!(jobs::cancel_job))
+        .add(User, routes!(jobs::retry_job))
+        .add(User, routes!(stream::open_stream))
+}
+
+/// Makes the service that answers every request of the listener.
+pub(crate) fn router(state: State) -> Router {
+    let (api, _) = table().finish(&state);
+    let guarded = |router: Router<State>| {
+        router
+            .layer(CompressionLayer::new())
+            .layer(axum::middleware::from_fn_with_state(state.clone(), same_origin))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(axum::middleware::from_fn_with_state(state.clone(), front))
+    };
+    guarded(api.fallback(elsewhere).method_not_allowed_fallback(async || not_allowed())).with_state(state)
+}
+
+/// Answers what no route answers.
+async fn elsewhere(request: axum::extract::Request) -> Response {
+    if is_api(request.uri().path()) {
+        return no_route(request.uri()).into_response();
+    }
+    ui::serve(&request)
+}
+
+fn no_route(uri: &Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::new(StatusCode::NOT_FOUND, code::NOT_FOUND, format!("There is no route `{path}`."))
+        .hint("GET /api/openapi.json describes all routes.")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer calls it so")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    #[derive(Debug, thiserror::Error)]
+    #[error("finish: a panic: {0}")]
+    struct Panicked(String);
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    let error = doce_app::Error::internal(Panicked(text.unwrap_or_default()));
+    Problem::from(error).into_response()
+}
+
+/// Describes the API.
+pub fn description() -> utoipa::openapi::OpenApi {
+    let mut description = table().describe();
+    env!("CARGO_PKG_VERSION").clone_into(&mut description.info.version);
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem_response()));
+        }
+    }
+    let components = description.components.get_or_insert_default();
+    let cookie = ApiKeyValue::with_description("__Host-doce", "Given by sign-in; `doce` on plain http in a network.");
+    components.security_schemes.insert(SECURITY.to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into());
+    components.schemas.values_mut().for_each(require_all);
+    description
+}
+
+/// Describes the API, as text to check in.
+pub fn description_text() -> String {
+    description().to_pretty_json().expect("a description is JSON")
+}
+
+fn problem_response() -> utoipa::openapi::Response {
+    let content = Content::builder().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new()
+        .description("It was not done; `code` says why.")
+        .content("application/problem+json", content)
+        .build()
+}
+
+/// Says that every field is there. Only requests may leave some out; they are the types that refuse unknown fields.
+fn require_all(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(object)) = schema {
+        let is_request = matches!(object.additional_properties.as_deref(), Some(AdditionalProperties::FreeForm(false)));
+        if !is_request {
+            object.required = object.properties.keys().cloned().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_says_who_may_use_it_and_how_it_fails() {
+        let description = serde_json::to_value(description()).unwrap();
+        let paths = description["paths"].as_object().unwrap();
+        assert!(paths.len() > 25);
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().unwrap() {
+                let access = operation["x-access"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
+                assert!(["open", "user", "admin"].contains(&access));
+                assert!(operation["responses"]["default"]["content"]["application/problem+json"].is_object());
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_description_leads_somewhere() {
+        fn references(value: &serde_json::Value, found: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(members) => {
+                    found.extend(members.get("$ref").and_then(|to| to.as_str()).map(str::to_owned));
+                    members.values().for_each(|value| references(value, found));
+                }
+                serde_json::Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+                _ => {}
+            }
+        }
+        let description = serde_json::to_value(description()).unwrap();
+        let mut found = Vec::new();
+        references(&description, &mut found);
+        assert!(found.len() > 50);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn answers_always_have_every_field_and_requests_refuse_unknown_ones() {
+        let description = serde_json::to_value(description()).unwrap();
+        let schemas = &description["components"]["schemas"];
+        let project = &schemas["Project"];
+        assert_eq!(project["required"].as_array().unwrap().len(), project["properties"].as_object().unwrap().len());
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+                if let Some(reference) = body["$ref"].as_str() {
+                    let schema = description.pointer(reference.trim_start_matches('#')).unwrap();
+                    assert_eq!(schema["additionalProperties"], false, "{method} {path}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The server itself: whether it lives, what it describes, how it runs.
+
+use axum::{Json, extract::State as Extract};
+use doce_app::{ProgramState, SandboxState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::description;
+use crate::{
+    address::{PreviewPlace, Via},
+    error::Problem,
+    guard::access::Visitor,
+    state::{Caller, State},
+};
+
+/// Whether the server lives, and whether it has an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// It lives.
+    status: HealthStatus,
+    /// Which version of doce.
+    version: &'static str,
+    /// Whether the first account is still to be made.
+    setup_required: bool,
+    /// Whether making it takes the code that `doce serve` printed.
+    setup_code_required: bool,
+}
+
+/// That the server lives.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HealthStatus {
+    /// It does.
+    Ok,
+}
+
+/// How the server runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct System {
+    /// Which version of doce.
+    version: &'static str,
+    /// Which version of OpenCode, once it is there.
+    opencode_version: Option<String>,
+    /// Whether agents are locked in.
+    sandbox: Sandbox,
+    /// Whether every page has to warn that agents are not locked in.
+    unsandboxed_warning: bool,
+    /// Whether nobody can listen between this browser and the server.
+    encrypted: bool,
+    /// How previews are reached.
+    preview: PreviewAddresses,
+    /// Where everything is kept; told to admins.
+    data_dir: Option<String>,
+}
+
+/// Whether agents are locked in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Sandbox {
+    /// In one word.
+    state: SandboxWord,
+    /// What to know, or to do.
+    detail: String,
+}
+
+/// Whether agents are locked in, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SandboxWord {
+    /// They are.
+    Active,
+    /// They can't be, so none starts.
+    Unavailable,
+    /// They aren't, by the owner's order.
+    Overridden,
+}
+
+/// How previews are reached.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PreviewAddresses {
+    /// By a host name each, or by a port each.
+    mode: PreviewMode,
+}
+
+/// By what previews are told apart.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PreviewMode {
+    /// A host name each.
+    Host,
+    /// A port each.
+    Port,
+}
+
+/// Says whether the server lives.
+#[utoipa::path(get, path = "/api/health", tag = "system", responses((status = 200, description = "It does.", body = Health)))]
+pub(crate) async fn get_health(Extract(state): Extract<State>, visitor: Visitor) -> Result<Json<Health>, Problem> {
+    Ok(Json(Health {
+        status: HealthStatus::Ok,
+        version: env!("CARGO_PKG_VERSION"),
+        setup_required: state.app.setup_required().await?,
+        setup_code_required: needs_setup_code(&state, &visitor),
+    }))
+}
+
+/// Describes this API, as OpenAPI 3.1.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "system", responses((status = 200, description = "The description.", body = Object)))]
+pub(crate) async fn get_openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(description())
+}
+
+/// Says how the server runs.
+#[utoipa::path(get, path = "/api/system", tag = "system", responses((status = 200, description = "How it runs.", body = System)))]
+pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<System> {
+    let sandbox = sandbox(state.app.sandbox());
+    let opencode_version = match &*state.app.program().borrow() {
+        ProgramState::Ready { .. } => Some(doce_app::OPENCODE_VERSION.to_owned()),
+        ProgramState::Checking | ProgramState::Installing { .. } | ProgramState::Failed { .. } => None,
+    };
+    let mode = match state.names.preview_of(&visitor.place, "any") {
+        PreviewPlace::Origin(_) | PreviewPlace::None => PreviewMode::Host,
+        PreviewPlace::Port => PreviewMode::Port,
+    };
+    Json(System {
+        version: env!("CARGO_PKG_VERSION"),
+        opencode_version,
+        unsandboxed_warning: sandbox.state == SandboxWord::Overridden,
+        sandbox,
+        encrypted: visitor.place.is_encrypted(),
+        preview: PreviewAddresses { mode },
+        data_dir: caller.is_admin().then(|| state.app.data_dir().to_string()),
+    })
+}
+
+fn sandbox(state: &SandboxState) -> Sandbox {
+    let (state, detail) = match state {
+        SandboxState::Active => (SandboxWord::Active, "Each agent is locked into its own project.".to_owned()),
+        SandboxState::Overridden => (
+            SandboxWord::Overridden,
+            "Agents run without a sandbox and can read everything that the server can, its keys included.".to_owned(),
+        ),
+        SandboxState::Unavailable { reason, repair } => (SandboxWord::Unavailable, format!("{reason} {repair}")),
+    };
+    Sandbox { state, detail }
+}
+
+/// Says whether the first account takes the printed code: unless listener and name are this machine's own, and nobody
+/// forwarded the request.
+pub(super) fn needs_setup_code(state: &State, visitor: &Visitor) -> bool {
+    !(state.listen.ip().is_loopback() && visitor.place.via == Via::Loopback && !visitor.is_forwarded)
+}

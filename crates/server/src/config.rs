@@ -1,0 +1,279 @@
+//! The command line and the environment, read once.
+//!
+//! Every setting is an option and a variable; `--help` of each command says which. What can't be is said here, before
+//! anything is opened. Exit codes: 0 it worked, 1 it failed, 2 it was asked for wrongly.
+
+use std::{ffi::OsString, net::SocketAddr, process::ExitCode};
+
+use anyhow::anyhow;
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use doce_app::Outside;
+
+use crate::{logs, preview::Origin, printer::Printer, serve};
+
+/// What `DOCE_UNSANDBOXED` has to say.
+const TRUST: &str = "i-trust-every-prompt";
+
+/// A self-hosted AI app builder: describe an app, and watch an agent build it, live, on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "doce", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What is logged, as `level` or `part=level,…`
+    #[arg(long, global = true, env = "DOCE_LOG", default_value = logs::DEFAULT_FILTER, value_name = "FILTER")]
+    log: String,
+    /// How the log is written
+    #[arg(long, global = true, env = "DOCE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the server and prints its address
+    ///
+    /// One server uses a data directory at a time. Ctrl+C (or SIGTERM) ends it in order: open requests are answered,
+    /// agents are stopped, the database is closed. A second Ctrl+C ends it at once.
+    Serve(ServeArgs),
+    /// Prints the description of the HTTP API
+    #[command(hide = true)]
+    Openapi,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// The settings of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<Utf8PathBuf>,
+    /// The address and port to listen on; port 0 takes a free one
+    #[arg(long, env = "DOCE_LISTEN", default_value = "127.0.0.1:4321", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// The address that browsers use, if it is another one: behind a TLS proxy or a mapped port
+    #[arg(long, env = "DOCE_PUBLIC_URL", value_name = "URL", value_parser = origin)]
+    pub(crate) public_url: Option<Origin>,
+    /// The domain whose subdomains all lead here, for previews: `apps.example.com`
+    #[arg(long, env = "DOCE_PREVIEW_DOMAIN", value_name = "DOMAIN", value_parser = domain)]
+    pub(crate) preview_domain: Option<String>,
+    /// An OpenCode to use instead of the one that doce installs
+    #[arg(long, env = "DOCE_OPENCODE", value_name = "FILE")]
+    pub(crate) opencode: Option<Utf8PathBuf>,
+    /// The file that holds the master key [default: master.key in the data directory, made at the first start]
+    #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
+    pub(crate) master_key_file: Option<Utf8PathBuf>,
+    /// The npm registry to install from [default: npm's own setting]
+    #[arg(long, env = "DOCE_NPM_REGISTRY", value_name = "URL", value_parser = registry)]
+    pub(crate) npm_registry: Option<String>,
+    /// Runs agents without a sandbox: they can then read everything that this user can
+    #[arg(long, env = "DOCE_UNSANDBOXED", value_name = TRUST, value_parser = trust)]
+    pub(crate) unsandboxed: Option<Trust>,
+}
+
+/// The owner's word that every prompt is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trust;
+
+/// An error as the command line tells it.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// What failed, and why.
+    pub(crate) error: anyhow::Error,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// Whether it was asked for wrongly, rather than failed.
+    pub(crate) by_user: bool,
+}
+
+impl Stop {
+    /// Something failed.
+    pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), hint: None, by_user: false }
+    }
+
+    /// Something was asked for that can't be.
+    pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), hint: None, by_user: true }
+    }
+
+    /// Says what to do about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    // Before anything may want TLS. It fails only if a provider is there already, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let printer = Printer::new();
+    match run(&printer, std::env::args_os()) {
+        Ok(code) => code,
+        Err(stop) => {
+            printer.error(&stop.error, stop.hint.as_deref());
+            ExitCode::from(if stop.by_user { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Stop> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version come this way, too; clap knows which stream and which code each has.
+        Err(answer) => {
+            drop(answer.print());
+            return Ok(ExitCode::from(if answer.use_stderr() { 2 } else { 0 }));
+        }
+    };
+    logs::start(&cli.log, cli.log_format, printer)
+        .map_err(|error| Stop::wrong(error).hint("DOCE_LOG=info, or DOCE_LOG=warn,doce=debug"))?;
+    match cli.command {
+        Command::Openapi => {
+            printer.result(crate::api::description_text());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(arguments) => {
+            refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+            let data_dir = data_dir(arguments.data_dir.clone())?;
+            serve::serve(printer, data_dir, arguments)
+        }
+    }
+}
+
+fn refuse_database(asked_for: bool) -> Result<(), Stop> {
+    if asked_for {
+        return Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: this version keeps its data in SQLite only"))
+            .hint("unset DOCE_DATABASE_URL; the database is doce.db in the data directory"));
+    }
+    Ok(())
+}
+
+fn data_dir(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Stop> {
+    let named = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+    given
+        .or_else(|| named("XDG_DATA_HOME").map(|base| base.join("doce")))
+        .or_else(|| named("HOME").map(|home| home.join(".local/share/doce")))
+        .ok_or_else(|| {
+            Stop::wrong(anyhow!("find a place for the data: neither XDG_DATA_HOME nor HOME is set"))
+                .hint("name one with --data-dir or DOCE_DATA_DIR")
+        })
+}
+
+/// Variables about proxies and certificates, that sandboxed programs need as much as this one.
+const NETWORK: [&str; 10] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// Returns what sandboxed programs get to know of the system around this one.
+pub(crate) fn outside() -> Outside {
+    let network = NETWORK.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?)));
+    Outside { search_path: variable("PATH").unwrap_or_default(), variables: network.collect() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text.trim_end_matches('/')).map_err(|error| error.to_string())
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
+    let is_label =
+        |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if name.len() <= 189 && name.contains('.') && name.split('.').all(is_label) {
+        Ok(name)
+    } else {
+        Err(format!("`{text}` is not a domain like apps.example.com"))
+    }
+}
+
+fn registry(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
+        Ok(_) | Err(_) => Err("a registry's address begins with http:// or https://".to_owned()),
+    }
+}
+
+fn trust(text: &str) -> Result<Trust, String> {
+    if text == TRUST { Ok(Trust) } else { Err(format!("agents run in a sandbox unless this is `{TRUST}`")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<ServeArgs, clap::Error> {
+        let cli = Cli::try_parse_from(line.split_whitespace())?;
+        match cli.command {
+            Command::Serve(arguments) => Ok(arguments),
+            Command::Openapi => panic!("`{line}` is not serve"),
+        }
+    }
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_arguments_there_is_help_and_a_user_error() {
+        let answer = Cli::try_parse_from(["doce"]).unwrap_err();
+        assert!(answer.to_string().contains("serve"), "{answer}");
+        assert!(answer.use_stderr());
+    }
+
+    #[test]
+    fn only_the_exact_words_switch_the_sandbox_off() {
+        assert!(parse("doce serve --unsandboxed i-trust-every-prompt").unwrap().unsandboxed.is_some());
+        for value in ["1", "true", "I-trust-every-prompt", "yes"] {
+            assert!(parse(&format!("doce serve --unsandboxed {value}")).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_an_origin_and_nothing_more() {
+        let public = |url: &str| parse(&format!("doce serve --public-url {url}"));
+        assert_eq!(public("https://doce.example/").unwrap().public_url.unwrap().as_str(), "https://doce.example");
+        for url in ["doce.example", "https://doce.example/path", "ftp://doce.example"] {
+            assert!(public(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_preview_domain_may_be_written_with_a_star() {
+        assert_eq!(domain("*.Apps.example.com"), Ok("apps.example.com".to_owned()));
+        for text in ["", "*", "localhost", "a..b", "https://a.b", "a.b:1", "a_b.c"] {
+            assert!(domain(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_address_is_refused_with_the_way_out() {
+        let stop = refuse_database(true).unwrap_err();
+        assert!(stop.by_user && stop.hint.unwrap().contains("unset"));
+        assert!(refuse_database(false).is_ok());
+    }
+}

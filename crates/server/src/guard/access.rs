@@ -1,0 +1,239 @@
+//! Who may use a route: the table of all routes, and the guard that asks it.
+//!
+//! A route gets into the router only through [`Table::add`], together with who may use it. The guard looks the request
+//! up by method and path; what isn't listed is refused, so a route that came in another way answers nobody.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State as Extract},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use doce_model::{Actor, Ctx};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use utoipa::openapi::{PathItem, SecurityRequirement, extensions::ExtensionsBuilder, path::Operation};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::{cookie, front};
+use crate::{
+    address::Place,
+    error::{Problem, code},
+    state::{Caller, State},
+};
+
+/// The name of the cookie in the description of the API.
+pub(crate) const SECURITY: &str = "sign_in";
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody.
+    Open,
+    /// Who is signed in.
+    User,
+    /// Who is signed in and an admin.
+    Admin,
+}
+
+impl Access {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+type Rules = HashMap<(Method, String), Access>;
+
+/// All routes, and who may use each.
+#[derive(Default)]
+pub(crate) struct Table {
+    router: OpenApiRouter<State>,
+    rules: Rules,
+}
+
+impl Table {
+    /// Begins an empty table with what the description says beside its routes.
+    pub(crate) fn new(description: utoipa::openapi::OpenApi) -> Self {
+        Self { router: OpenApiRouter::with_openapi(description), rules: Rules::new() }
+    }
+
+    /// Adds the routes of one path, and who may use them.
+    pub(crate) fn add(mut self, access: Access, mut routes: UtoipaMethodRouter<State>) -> Self {
+        for (path, item) in &mut routes.1.paths {
+            for (method, operation) in operations(item) {
+                describe(operation, access);
+                self.rules.insert((method, path.clone()), access);
+            }
+        }
+        self.router = self.router.routes(routes);
+        self
+    }
+
+    /// Returns the guarded router, and the description of its routes.
+    pub(crate) fn finish(self, state: &State) -> (axum::Router<State>, utoipa::openapi::OpenApi) {
+        let (router, description) = self.router.split_for_parts();
+        let guard = (state.clone(), Arc::new(self.rules));
+        (router.route_layer(axum::middleware::from_fn_with_state(guard, access)), description)
+    }
+
+    /// Returns only the description.
+    pub(crate) fn describe(self) -> utoipa::openapi::OpenApi {
+        self.router.into_openapi()
+    }
+}
+
+/// The operations that a path may have.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    [
+        (Method::GET, &mut item.get),
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::PATCH, &mut item.patch),
+        (Method::DELETE, &mut item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+fn describe(operation: &mut Operation, access: Access) {
+    operation.security = Some(match access {
+        Access::Open => vec![SecurityRequirement::default()],
+        Access::User | Access::Admin => vec![SecurityRequirement::new(SECURITY, [] as [&str; 0])],
+    });
+    let extensions = ExtensionsBuilder::new().add("x-access", access.word()).build();
+    operation.extensions = Some(extensions);
+}
+
+/// Lets a request through to its route, if the table allows it.
+async fn access(
+    Extract((state, rules)): Extract<(State, Arc<Rules>)>,
+    path: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = path.as_ref().map(MatchedPath::as_str);
+    let Some(rule) = rule_for(&rules, request.method(), path) else {
+        return not_allowed().into_response();
+    };
+    if rule != Access::Open {
+        let caller =
+            match identify(&state, request.extensions().get(), request.extensions().get(), request.headers()).await {
+                Ok(Some(caller)) => caller,
+                Ok(None) => return Problem::sign_in_required().into_response(),
+                Err(problem) => return problem.into_response(),
+            };
+        if rule == Access::Admin && !caller.is_admin() {
+            let problem = Problem::new(StatusCode::FORBIDDEN, code::ADMINS_ONLY, "Only an admin may do this.");
+            return problem.into_response();
+        }
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
+/// Looks up who may use a route. A route that isn't listed has no rule.
+fn rule_for(rules: &Rules, method: &Method, path: Option<&str>) -> Option<Access> {
+    // Who may get something may ask for its head.
+    let method = if *method == Method::HEAD { Method::GET } else { method.clone() };
+    rules.get(&(method, path?.to_owned())).copied()
+}
+
+/// Answers a method that the path doesn't have.
+pub(crate) fn not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, "This path doesn't take this method.")
+}
+
+/// Finds out who sent a request.
+pub(crate) async fn identify(
+    state: &State,
+    ctx: Option<&Ctx>,
+    place: Option<&Place>,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Problem> {
+    let (Some(ctx), Some(place)) = (ctx, place) else { return Ok(None) };
+    let Some(token) = cookie::token(headers, &place.origin) else { return Ok(None) };
+    let found = state.app.authenticate(token).await?;
+    Ok(found.map(|(sign_in, user)| {
+        let ctx = ctx.acting_as(Actor::User(user.id));
+        Caller { user, sign_in, ctx }
+    }))
+}
+
+impl FromRequestParts<State> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::sign_in_required)
+    }
+}
+
+/// Whoever sent a request, signed in or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    pub(crate) ctx: Ctx,
+    pub(crate) place: Place,
+    /// What the browser calls itself.
+    pub(crate) user_agent: Option<String>,
+    /// Whether a proxy claims to have forwarded the request.
+    pub(crate) is_forwarded: bool,
+}
+
+impl FromRequestParts<State> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let ctx = parts.extensions.get::<Ctx>().cloned();
+        let place = parts.extensions.get::<Place>().cloned();
+        let (Some(ctx), Some(place)) = (ctx, place) else {
+            return Err(Problem::sign_in_required());
+        };
+        let user_agent = parts.headers.get(header::USER_AGENT);
+        let user_agent = user_agent.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+        Ok(Self { ctx, place, user_agent, is_forwarded: front::is_forwarded(&parts.headers) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa_axum::routes;
+
+    use super::*;
+
+    #[utoipa::path(get, path = "/api/thing/{id}", responses((status = 200, description = "It.")))]
+    async fn get_thing() {}
+
+    #[utoipa::path(delete, path = "/api/thing/{id}", responses((status = 204, description = "Gone.")))]
+    async fn delete_thing() {}
+
+    #[test]
+    fn a_route_that_is_not_listed_has_no_rule() {
+        let description = utoipa::openapi::OpenApiBuilder::new().build();
+        let table = Table::new(description).add(Access::Admin, routes!(get_thing, delete_thing));
+        for method in [Method::GET, Method::HEAD, Method::DELETE] {
+            assert_eq!(rule_for(&table.rules, &method, Some("/api/thing/{id}")), Some(Access::Admin), "{method}");
+        }
+        for (method, path) in [
+            (Method::POST, Some("/api/thing/{id}")),
+            (Method::OPTIONS, Some("/api/thing/{id}")),
+            (Method::GET, Some("/api/thing/{name}")),
+            (Method::GET, Some("/api/hidden")),
+            (Method::GET, None),
+        ] {
+            assert_eq!(rule_for(&table.rules, &method, path), None, "{method} {path:?}");
+        }
+    }
+
+    #[test]
+    fn the_description_says_who_may_use_a_route() {
+        let description = utoipa::openapi::OpenApiBuilder::new().build();
+        let described = Table::new(description).add(Access::User, routes!(get_thing)).describe();
+        let described = serde_json::to_value(described).unwrap();
+        let operation = &described["paths"]["/api/thing/{id}"]["get"];
+        assert_eq!(operation["x-access"], "user");
+        assert_eq!(operation["security"], serde_json::json!([{SECURITY: []}]));
+    }
+}

@@ -1,0 +1,29 @@
+//! The `doce` program: HTTP, the event stream, the preview proxy, the embedded pages, the command line.
+//!
+//! It parses, calls `doce-app`, and renders; it holds no rule of the domain. A request comes in through [`listen`],
+//! is looked at by the guards (which host, which page sent it, who is signed in), and ends in one function of
+//! `api/<noun>.rs`, in a preview ([`preview`]) or in a file of the web client (`ui`).
+//! `serve` is the command that ties them together; [`Server`] is the part of it that a test starts, too.
+
+mod address;
+pub mod api;
+mod clock;
+mod config;
+mod error;
+mod guard;
+pub mod listen;
+mod lock;
+mod logs;
+pub mod preview;
+mod preview_host;
+mod printer;
+mod serve;
+mod server;
+mod setup_code;
+mod state;
+mod ui;
+
+pub use clock::SystemClock;
+pub use config::main;
+pub use error::CODES;
+pub use server::{Limits, Server, Settings};

@@ -1,0 +1,133 @@
+//! The one place that writes to the terminal: results, progress, errors and the log's lines.
+//!
+//! Progress redraws its line, so everything else has to go around it; that is why the log writes through here too.
+//! Where no person watches, progress becomes a plain line now and then.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _, Write},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How far plain progress moves between two lines, in percent.
+const PLAIN_STEP: u64 = 20;
+
+/// Writes to the terminal. Clones write to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Printer {
+    bars: MultiProgress,
+    interactive: bool,
+}
+
+impl Printer {
+    /// Makes one for this process's standard streams.
+    pub(crate) fn new() -> Self {
+        let interactive = io::stderr().is_terminal();
+        let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), interactive }
+    }
+
+    /// Writes what was asked for, to standard output.
+    pub(crate) fn result(&self, text: impl Display) {
+        self.bars.suspend(|| {
+            // Nobody reads any more: there is nothing left to tell and nobody to tell it to.
+            drop(writeln!(io::stdout().lock(), "{text}"));
+        });
+    }
+
+    /// Writes a line about what is going on, to standard error.
+    pub(crate) fn line(&self, text: impl Display) {
+        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));
+    }
+
+    /// Writes an error: its name, the reasons below it, and the next move.
+    pub(crate) fn error(&self, error: &anyhow::Error, hint: Option<&str>) {
+        self.line(format_args!("error: {error}"));
+        for cause in error.chain().skip(1) {
+            self.line(format_args!("  because: {cause}"));
+        }
+        if let Some(hint) = hint {
+            self.line(format_args!("  try: {hint}"));
+        }
+    }
+
+    /// Begins to show how far something is.
+    pub(crate) fn progress(&self, what: &'static str) -> Progress {
+        let bar = self.interactive.then(|| {
+            let bar = self.bars.add(ProgressBar::no_length());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Progress { printer: self.clone(), what, bar, last: None }
+    }
+}
+
+/// Something under way.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    printer: Printer,
+    what: &'static str,
+    bar: Option<ProgressBar>,
+    last: Option<u64>,
+}
+
+impl Progress {
+    /// Tells how many bytes there are, of how many.
+    pub(crate) fn bytes(&mut self, got: u64, total: Option<u64>) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.what);
+            if let Some(total) = total {
+                bar.set_length(total);
+                bar.set_style(style("{msg} {wide_bar} {bytes}/{total_bytes}"));
+            } else {
+                bar.set_style(style("{spinner} {msg} {bytes}"));
+            }
+            bar.set_position(got);
+            return;
+        }
+        let percent = total.filter(|total| *total > 0).map(|total| got.saturating_mul(100) / total);
+        let percent = percent.map_or(0, |percent| percent / PLAIN_STEP * PLAIN_STEP);
+        if self.last.is_none_or(|last| percent > last) {
+            self.last = Some(percent);
+            self.printer.line(format_args!("{}: {percent} %", self.what));
+        }
+    }
+
+    /// Ends it with what came of it.
+    pub(crate) fn done(self, came_of_it: impl Display) {
+        let Self { printer, what, bar, .. } = self;
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        printer.line(format_args!("{what}: {came_of_it}"));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl<'a> MakeWriter<'a> for Printer {
+    type Writer = LogLine;
+
+    fn make_writer(&'a self) -> LogLine {
+        LogLine(self.clone())
+    }
+}
+
+/// Where the log writes a line to.
+#[derive(Debug)]
+pub(crate) struct LogLine(Printer);
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.bars.suspend(|| io::stderr().lock().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}

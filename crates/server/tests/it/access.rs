@@ -1,0 +1,201 @@
+//! Every route × everybody: taken from the description of the API, so that a new route is looked at, too.
+
+use std::collections::BTreeSet;
+
+use doce_testkit::ScriptedModel;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Browser, World};
+
+/// The routes that answer anybody. Hand-written: a route gets in here by decision.
+const OPEN: [&str; 4] = ["GET /api/health", "GET /api/openapi.json", "POST /api/setup", "POST /api/sign-in"];
+/// The routes that answer admins only.
+const ADMINS: [&str; 2] = ["GET /api/users", "POST /api/users"];
+/// The routes whose id names something that belongs to nobody.
+const EVERYBODYS: [&str; 1] = ["GET /api/providers/{id}/models"];
+
+/// A route of the description.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    access: String,
+}
+
+impl Route {
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+/// Every route that there is.
+pub(crate) fn routes() -> Vec<Route> {
+    let description = serde_json::to_value(doce_server::api::description()).expect("it is JSON");
+    let mut routes = Vec::new();
+    for (path, item) in description["paths"].as_object().expect("there are paths") {
+        for (method, operation) in item.as_object().expect("a path has operations") {
+            routes.push(Route {
+                method: method.to_uppercase().parse().expect("it is a method"),
+                path: path.clone(),
+                access: operation["x-access"].as_str().expect("a route says who may use it").to_owned(),
+            });
+        }
+    }
+    assert!(routes.len() > 30, "the description has lost its routes");
+    routes
+}
+
+/// A body that the route would accept from its owner.
+fn body(route: &Route) -> Value {
+    match route.name().as_str() {
+        "POST /api/projects/{id}/prompts" => json!({"text": "hello"}),
+        _ => json!({}),
+    }
+}
+
+async fn send(browser: &Browser, route: &Route, id: &str) -> crate::world::Answer {
+    let mut path = route.path.replace("{id}", id);
+    match route.name().as_str() {
+        "GET /api/projects/{id}/file" => path.push_str("?path=package.json"),
+        "GET /api/projects/{id}/logs" => path.push_str("?source=agent"),
+        _ => {}
+    }
+    let request = browser.request(route.method.clone(), &path);
+    let request = if route.method == Method::GET { request } else { request.json(&body(route)) };
+    browser.send(request).await
+}
+
+fn names(routes: &[Route], access: &str) -> BTreeSet<String> {
+    routes.iter().filter(|route| route.access == access).map(Route::name).collect()
+}
+
+#[test]
+fn only_the_listed_routes_are_open_and_only_the_listed_ones_are_for_admins() {
+    let routes = routes();
+    assert_eq!(names(&routes, "open"), BTreeSet::from(OPEN.map(str::to_owned)));
+    assert_eq!(names(&routes, "admin"), BTreeSet::from(ADMINS.map(str::to_owned)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_in_anywhere_but_the_open_routes() {
+    let world = World::start().await;
+    world.admin().await;
+    let nobody = world.nobody();
+    for route in routes() {
+        let answer = send(&nobody, &route, "prj_0198f0000000700080000000000000aa").await;
+        if OPEN.contains(&route.name().as_str()) {
+            assert_ne!(answer.status, 401, "{}", route.name());
+        } else {
+            answer.problem(401, "sign_in_required");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_cookie_is_nobody() {
+    let world = World::start().await;
+    world.admin().await;
+    let nobody = world.nobody();
+    for cookie in ["__Host-doce=x", "__Host-doce=", "doce=x", "__Host-doce=../../etc/passwd"] {
+        nobody.set_cookie(Some(cookie.to_owned()));
+        nobody.get("/api/me").await.problem(401, "sign_in_required");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_refused_where_admins_are_asked_for() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let member = world.member(&admin, "bob").await;
+    for route in routes().into_iter().filter(|route| route.access == "admin") {
+        send(&member, &route, "").await.problem(403, "admins_only");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let owner = world.member(&admin, "alice").await;
+    let other = world.member(&admin, "bob").await;
+    let connection = owner.connect(&model, "sk-of-alice").await;
+    let created = owner.create_project("a page").await;
+    let sign_ins = owner.get("/api/sign-ins").await.expect(200);
+    let id_of = |route: &Route| -> Option<String> {
+        let noun = route.path.strip_prefix("/api/")?.split('/').next()?;
+        let id = match noun {
+            "projects" => &created["project"]["id"],
+            "jobs" => &created["job"]["id"],
+            "connections" => &connection["id"],
+            "sign-ins" => &sign_ins["items"][0]["id"],
+            _ => return None,
+        };
+        id.as_str().map(str::to_owned)
+    };
+    let mut seen = 0;
+    for route in routes() {
+        if !route.path.contains("{id}") || EVERYBODYS.contains(&route.name().as_str()) {
+            continue;
+        }
+        let id = id_of(&route).unwrap_or_else(|| panic!("say whose noun {} names", route.name()));
+        for browser in [&other, &admin] {
+            let answer = send(browser, &route, &id).await;
+            assert_eq!(answer.status, 404, "{}: {}", route.name(), answer.text());
+            let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+            assert!(code.ends_with("_not_found") && code != "file_not_found", "{}: {code}", route.name());
+        }
+        seen += 1;
+    }
+    assert!(seen > 20);
+    // It is still there for its owner: none of those requests did anything.
+    owner.get(&format!("/api/connections/{}", connection["id"].as_str().unwrap())).await.expect(200);
+    let project = owner.get(&format!("/api/projects/{}", created["project"]["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(project["desired"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_show_nothing_of_other_people() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let owner = world.member(&admin, "alice").await;
+    owner.connect(&model, "sk-of-alice").await;
+    owner.create_project("a page").await;
+    for path in ["/api/connections", "/api/projects", "/api/jobs"] {
+        assert!(!owner.get(path).await.expect(200)["items"].as_array().unwrap().is_empty(), "{path}");
+        assert!(admin.get(path).await.expect(200)["items"].as_array().unwrap().is_empty(), "{path}");
+    }
+    let providers = admin.get("/api/providers?q=anthropic").await.expect(200);
+    assert_eq!(providers["items"][0]["connected"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_can_not_be_made_with_somebody_elses_connection() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let owner = world.member(&admin, "alice").await;
+    let connection = owner.connect(&model, "sk-of-alice").await;
+    let new = json!({
+        "prompt": "a page",
+        "model": {"provider_id": "anthropic", "model_id": "claude-sonnet-4-6"},
+        "connections": {"anthropic": connection["id"]},
+    });
+    let refused = admin.post("/api/projects", &new).await;
+    assert!(refused.status.is_client_error(), "{}", refused.text());
+    assert!(admin.get("/api/projects").await.expect(200)["items"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_none_names_nothing() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    for (path, code) in [
+        ("/api/projects/nonsense", "project_not_found"),
+        ("/api/projects/con_0198f0000000700080000000000000aa", "project_not_found"),
+        ("/api/connections/con_%00", "connection_not_found"),
+    ] {
+        admin.get(path).await.problem(404, code);
+    }
+}

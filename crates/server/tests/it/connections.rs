@@ -1,0 +1,156 @@
+//! Connections: connect, rename, replace, verify, disconnect.
+
+use doce_testkit::{ScriptedModel, scripted_model::RecordedRequest};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn new(model: &ScriptedModel, key: &str) -> Value {
+    json!({"provider_id": "anthropic", "auth_type": "api", "key": key, "base_url": model.anthropic_base_url()})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_key_is_connected_and_never_shown_again() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    model.accept_keys(["sk-good-1234567890"]);
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let made = browser.post("/api/connections", &new(&model, "  \"sk-good-1234567890\"\n")).await;
+    let connection = made.expect(201);
+    assert_eq!(connection["status"], "connected");
+    assert_eq!(connection["verification"]["outcome"], "valid");
+    assert_eq!(connection["last_four"], "7890");
+    assert_eq!((&connection["version"], &connection["is_default"]), (&json!(1), &json!(true)));
+    assert_eq!(connection["delivery"]["mode"], "direct");
+    assert!(connection["delivery"]["reason"].as_str().unwrap().contains("agent"));
+    let asked: Vec<RecordedRequest> = model.requests();
+    assert!(!asked.is_empty(), "the provider was asked");
+    let id = connection["id"].as_str().unwrap();
+    for path in
+        ["/api/connections".to_owned(), format!("/api/connections/{id}"), format!("/api/connections/{id}/deliveries")]
+    {
+        let answer = browser.get(&path).await;
+        answer.expect(200);
+        assert!(!answer.text().contains("sk-good"), "{path}");
+    }
+    assert!(!made.text().contains("sk-good"));
+    let provider = browser.get("/api/providers?q=anthropic").await.expect(200);
+    assert_eq!(provider["items"][0]["connected"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_key_is_not_kept_unless_asked() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    model.accept_keys(["sk-good"]);
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let problem = browser.post("/api/connections", &new(&model, "sk-bad-0123")).await.problem(422, "key_rejected");
+    assert!(problem["detail"].as_str().unwrap().contains("Anthropic"), "{problem}");
+    assert!(problem["hint"].is_string(), "{problem}");
+    assert!(browser.get("/api/connections").await.expect(200)["items"].as_array().unwrap().is_empty());
+    let mut anyway = new(&model, "sk-bad-0123");
+    anyway["keep_unverified"] = json!(true);
+    let kept = browser.post("/api/connections", &anyway).await.expect(201);
+    assert_eq!(kept["verification"]["outcome"], "invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_does_not_answer_is_connected_and_said_to_be_unreachable() {
+    let world = World::running().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let nowhere = format!("http://127.0.0.1:{}/v1", doce_testkit::free_port());
+    let new = json!({"provider_id": "anthropic", "auth_type": "api", "key": "sk-x-0123456789", "base_url": nowhere});
+    let made = browser.post("/api/connections", &new).await.expect(201);
+    assert_eq!(made["verification"]["outcome"], "unreachable");
+    assert_eq!(made["base_url"], nowhere);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_connected_is_named_by_its_field() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let with = |field: &str, value: Value| {
+        let mut body = new(&model, "sk-good-1234567890");
+        body[field] = value;
+        body
+    };
+    for (body, field) in [
+        (with("key", json!("")), "key"),
+        (with("key", json!("  \u{200b}\n ")), "key"),
+        (with("key", json!("sk-a\u{200b}b")), "key"),
+        (with("key", json!("sk-a\nb")), "key"),
+        (with("base_url", json!("ftp://example")), "base_url"),
+        (with("label", json!("x".repeat(200))), "label"),
+    ] {
+        let answer = browser.post("/api/connections", &body).await;
+        assert_eq!(answer.problem(422, "invalid")["field"], field, "{body}");
+    }
+    let unknown = with("provider_id", json!("no-such-provider"));
+    browser.post("/api/connections", &unknown).await.problem(404, "provider_not_found");
+    assert!(browser.get("/api/connections").await.expect(200)["items"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_connection_has_its_own_label_and_may_become_the_default() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let first = browser.connect(&model, "sk-one-0123456789").await;
+    let mut taken = new(&model, "sk-two-0123456789");
+    taken["label"] = first["label"].clone();
+    browser.post("/api/connections", &taken).await.problem(409, "label_taken");
+    let second = browser.connect(&model, "sk-two-0123456789").await;
+    assert_ne!(second["label"], first["label"]);
+    assert_eq!((&first["is_default"], &second["is_default"]), (&json!(true), &json!(false)));
+    let at = |connection: &Value| format!("/api/connections/{}", connection["id"].as_str().unwrap());
+    let changed = browser.patch(&at(&second), &json!({"label": "Work", "is_default": true})).await.expect(200);
+    assert_eq!((&changed["label"], &changed["is_default"]), (&json!("Work"), &json!(true)));
+    assert_eq!(browser.get(&at(&first)).await.expect(200)["is_default"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_key_is_another_version_and_a_rejected_one_changes_nothing() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    model.accept_keys(["sk-one-0123456789", "sk-two-9876543210"]);
+    let browser = world.admin().await;
+    let first = browser.connect(&model, "sk-one-0123456789").await;
+    let at = format!("/api/connections/{}", first["id"].as_str().unwrap());
+    browser.patch(&at, &json!({"key": "sk-bad-0000000000"})).await.problem(422, "key_rejected");
+    let unchanged = browser.get(&at).await.expect(200);
+    assert_eq!((&unchanged["version"], &unchanged["fingerprint"]), (&json!(1), &first["fingerprint"]));
+    let replaced = browser.patch(&at, &json!({"key": "sk-two-9876543210"})).await.expect(200);
+    assert_eq!((&replaced["version"], &replaced["last_four"]), (&json!(2), &json!("3210")));
+    assert_ne!(replaced["fingerprint"], first["fingerprint"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verifying_again_says_what_the_provider_says_now() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = browser.connect(&model, "sk-one-0123456789").await;
+    let at = format!("/api/connections/{}", connection["id"].as_str().unwrap());
+    model.accept_keys(["another"]);
+    let verified = browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    assert_eq!(verified["verification"]["outcome"], "invalid");
+    assert_eq!(browser.get(&at).await.expect(200)["verification"]["outcome"], "invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disconnected_connection_is_gone() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = browser.connect(&model, "sk-one-0123456789").await;
+    let at = format!("/api/connections/{}", connection["id"].as_str().unwrap());
+    browser.delete(&at).await.expect(204);
+    browser.get(&at).await.problem(404, "connection_not_found");
+    browser.delete(&at).await.problem(404, "connection_not_found");
+    assert!(browser.get("/api/connections").await.expect(200)["items"].as_array().unwrap().is_empty());
+}

@@ -1,0 +1,18 @@
+//! The use cases from outside: HTTP in, jobs run, HTTP and the world out.
+//!
+//! Each test has a world of its own ([`world`]): a data directory, the real server on a port, the real sandbox, and in
+//! place of OpenCode a fake with its protocol.
+
+mod access;
+mod audit;
+mod connections;
+mod documents;
+mod guards;
+mod limits;
+mod people;
+mod preview;
+mod problems;
+mod projects;
+mod stream;
+mod workspace;
+mod world;

@@ -1,0 +1,213 @@
+//! The first account, signing in and out, roles, passwords.
+
+use doce_app::{FAILURE_WINDOW, FAILURES_PER_NAME, SIGN_IN_IDLE};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::{PASSWORD, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_account_is_made_once_and_is_an_admins() {
+    let world = World::start().await;
+    let browser = world.nobody();
+    let health = browser.get("/api/health").await.expect(200);
+    assert_eq!((&health["status"], &health["setup_required"]), (&json!("ok"), &json!(true)));
+    let user = browser.post("/api/setup", &json!({"username": "ada", "password": PASSWORD})).await.expect(201);
+    assert_eq!(user["role"], "admin");
+    assert_eq!(browser.get("/api/me").await.expect(200), user);
+    assert_eq!(browser.get("/api/health").await.expect(200)["setup_required"], false);
+    let second = world.nobody().post("/api/setup", &json!({"username": "eve", "password": PASSWORD})).await;
+    second.problem(409, "setup_done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_set_up_at_once_make_one_account() {
+    let world = World::start().await;
+    let (one, two) = (world.nobody(), world.nobody());
+    let (one, two) = tokio::join!(
+        async { one.post("/api/setup", &json!({"username": "one", "password": PASSWORD})).await.status.as_u16() },
+        async { two.post("/api/setup", &json!({"username": "two", "password": PASSWORD})).await.status.as_u16() },
+    );
+    let mut statuses = [one, two];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_name_or_password_is_named_by_its_field() {
+    let world = World::start().await;
+    let nobody = world.nobody();
+    for (username, password, field) in
+        [("", PASSWORD, "username"), ("a b", PASSWORD, "username"), ("ada", "short", "password")]
+    {
+        let answer = nobody.post("/api/setup", &json!({"username": username, "password": password})).await;
+        assert_eq!(answer.problem(422, "invalid")["field"], field);
+    }
+    assert_eq!(nobody.get("/api/health").await.expect(200)["setup_required"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_elsewhere_the_first_account_takes_the_printed_code() {
+    let world = World::builder().public_url("https://doce.example").start().await;
+    let browser = world.nobody();
+    let from_elsewhere = |method: Method, path: &str| browser.request(method, path).header("host", "doce.example");
+    let health = browser.send(from_elsewhere(Method::GET, "/api/health")).await.expect(200);
+    assert_eq!(health["setup_code_required"], true);
+    for code in [json!(null), json!(""), json!("aaaa-aaaa-aaaa-aaaa")] {
+        let new = json!({"username": "eve", "password": PASSWORD, "setup_code": code});
+        let refused = browser.send(from_elsewhere(Method::POST, "/api/setup").json(&new)).await;
+        refused.problem(403, "setup_code_wrong");
+    }
+    let code = world.setup_code();
+    let new = json!({"username": "ada", "password": PASSWORD, "setup_code": code});
+    let made = browser.send(from_elsewhere(Method::POST, "/api/setup").json(&new)).await;
+    made.expect(201);
+    assert!(!made.text().contains(&code));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_this_machine_the_first_account_takes_no_code_unless_somebody_forwarded_the_request() {
+    let world = World::start().await;
+    let nobody = world.nobody();
+    assert_eq!(nobody.get("/api/health").await.expect(200)["setup_code_required"], false);
+    for header in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"] {
+        let request = nobody.request(Method::GET, "/api/health").header(header, "x");
+        assert_eq!(nobody.send(request).await.expect(200)["setup_code_required"], true, "{header}");
+        let new = json!({"username": "eve", "password": PASSWORD});
+        let request = nobody.request(Method::POST, "/api/setup").header(header, "x").json(&new);
+        nobody.send(request).await.problem(403, "setup_code_wrong");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_listener_for_every_address_the_first_account_takes_the_code_even_here() {
+    let world = World::builder().on_all_addresses().start().await;
+    assert_eq!(world.nobody().get("/api/health").await.expect(200)["setup_code_required"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_name_and_a_wrong_password_look_the_same() {
+    let world = World::start().await;
+    world.admin().await;
+    let nobody = world.nobody();
+    let mut details = Vec::new();
+    for (username, password) in [("ada", "not the password"), ("nobody", PASSWORD)] {
+        let answer = nobody.post("/api/sign-in", &json!({"username": username, "password": password})).await;
+        details.push(answer.problem(401, "sign_in_failed")["detail"].clone());
+    }
+    assert_eq!(details[0], details[1]);
+    assert_eq!(nobody.cookie(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_too_many_failures_a_name_waits_even_with_the_right_password() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    world.member(&admin, "bob").await;
+    let nobody = world.nobody();
+    for _ in 0..FAILURES_PER_NAME {
+        let answer = nobody.post("/api/sign-in", &json!({"username": "Bob", "password": "wrong wrong"})).await;
+        answer.problem(401, "sign_in_failed");
+    }
+    let right = json!({"username": "bob", "password": PASSWORD});
+    let throttled = nobody.post("/api/sign-in", &right).await;
+    throttled.problem(429, "throttled");
+    let wait: u64 = throttled.header("retry-after").parse().expect("it says when to try again");
+    assert!((1..=FAILURE_WINDOW.as_secs()).contains(&wait));
+    world.clock.advance(FAILURE_WINDOW);
+    nobody.post("/api/sign-in", &right).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_again_ends_the_sign_in_that_the_browser_had() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let before = browser.cookie();
+    browser.post("/api/sign-in", &json!({"username": "ada", "password": PASSWORD})).await.expect(200);
+    assert_ne!(browser.cookie(), before);
+    let old = world.nobody();
+    old.set_cookie(before);
+    old.get("/api/me").await.problem(401, "sign_in_required");
+    assert_eq!(browser.get("/api/sign-ins").await.expect(200)["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_ends_the_sign_in_and_takes_the_cookie() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let before = browser.cookie();
+    let out = browser.post("/api/sign-out", &json!({})).await;
+    out.expect(204);
+    assert!(out.header("set-cookie").contains("Max-Age=0"), "{}", out.header("set-cookie"));
+    assert_eq!(browser.cookie(), None);
+    browser.set_cookie(before);
+    browser.get("/api/me").await.problem(401, "sign_in_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_not_used_ends_by_itself() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    world.clock.advance(SIGN_IN_IDLE / 2);
+    browser.get("/api/me").await.expect(200);
+    world.clock.advance(SIGN_IN_IDLE / 2 + SIGN_IN_IDLE / 4);
+    browser.get("/api/me").await.expect(200);
+    world.clock.advance(SIGN_IN_IDLE);
+    browser.get("/api/me").await.problem(401, "sign_in_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_signs_the_other_browsers_out() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let other = world.signed_in("ada").await;
+    let wrong = json!({"current_password": "not this one", "new_password": "another good password"});
+    assert_eq!(browser.patch("/api/me", &wrong).await.problem(422, "invalid")["field"], "current_password");
+    other.get("/api/me").await.expect(200);
+    let change = json!({"current_password": PASSWORD, "new_password": "another good password"});
+    browser.patch("/api/me", &change).await.expect(200);
+    browser.get("/api/me").await.expect(200);
+    other.get("/api/me").await.problem(401, "sign_in_required");
+    let nobody = world.nobody();
+    nobody.post("/api/sign-in", &json!({"username": "ada", "password": PASSWORD})).await.problem(401, "sign_in_failed");
+    let right = json!({"username": "ada", "password": "another good password"});
+    nobody.post("/api/sign-in", &right).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_and_ends_their_own_sign_ins() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let request = world.nobody();
+    let sign_in = request
+        .request(Method::POST, "/api/sign-in")
+        .header("user-agent", "A Browser/1.0")
+        .json(&json!({"username": "ada", "password": PASSWORD}));
+    request.send(sign_in).await.expect(200);
+    let list = browser.get("/api/sign-ins").await.expect(200);
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    let other = items.iter().find(|item| item["current"] == false).unwrap();
+    assert_eq!((&other["user_agent"], &other["address"]), (&json!("A Browser/1.0"), &json!("127.0.0.1")));
+    browser.delete(&format!("/api/sign-ins/{}", other["id"].as_str().unwrap())).await.expect(204);
+    request.get("/api/me").await.problem(401, "sign_in_required");
+    let own = items.iter().find(|item| item["current"] == true).unwrap();
+    browser.delete(&format!("/api/sign-ins/{}", own["id"].as_str().unwrap())).await.expect(204);
+    assert_eq!(browser.cookie(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_makes_accounts_and_a_taken_name_is_said() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let new = json!({"username": "bob", "password": PASSWORD, "role": "member"});
+    let bob = admin.post("/api/users", &new).await.expect(201);
+    assert_eq!((&bob["username"], &bob["role"]), (&json!("bob"), &json!("member")));
+    let again = admin.post("/api/users", &json!({"username": "BOB", "password": PASSWORD, "role": "member"})).await;
+    assert_eq!(again.problem(422, "invalid")["field"], "username");
+    let role = admin.post("/api/users", &json!({"username": "eve", "password": PASSWORD, "role": "owner"})).await;
+    assert_eq!(role.problem(422, "invalid")["field"], "role");
+    let list = admin.get("/api/users").await.expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    assert!(!list.to_string().contains("argon2"));
+}

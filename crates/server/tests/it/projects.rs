@@ -1,0 +1,174 @@
+//! Projects: launched, talked to, stopped, started, deleted.
+
+use doce_testkit::ScriptedModel;
+use serde_json::{Value, json};
+
+use crate::world::{Browser, World, id};
+
+fn text_of(message: &Value) -> String {
+    let parts = message["parts"].as_array().expect("a message has parts");
+    parts.iter().filter_map(|part| part["text"].as_str()).collect()
+}
+
+async fn launched(browser: &Browser, prompt: &str) -> String {
+    let created = browser.create_project(prompt).await;
+    let job = browser.wait_for_job(&id(&created["job"])).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    id(&created["project"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_launched_step_by_step_and_its_agent_answers() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let created = browser.create_project("A page for a bakery [[say: It is done.]]").await;
+    let (project, job) = (&created["project"], &created["job"]);
+    assert_eq!((&project["state"], &project["desired"]), (&json!("launching"), &json!("running")));
+    assert_eq!(job["kind"], "launch_project");
+    assert_eq!(job["project_id"], project["id"]);
+    let job = browser.wait_for_job(&id(job)).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let names: Vec<&str> = job["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    let expected =
+        ["prepare_workspace", "start_instance", "wait_healthy", "deliver_credentials", "create_session", "send_prompt"];
+    assert_eq!(names, expected);
+    assert!(job["steps"].as_array().unwrap().iter().all(|step| step["state"] == "succeeded"));
+
+    let project = id(project);
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[0]["role"], "user");
+    assert!(text_of(&messages[0]).starts_with("A page for a bakery"));
+    assert_eq!(text_of(&messages[1]), "It is done.");
+    let at = format!("/api/projects/{project}");
+    let project = browser.get(&at).await.expect(200);
+    assert_eq!((&project["state"], &project["instance"]["observed"]), (&json!("running"), &json!("healthy")));
+    assert_eq!(project["job"], Value::Null);
+    let held = browser.get(&format!("{at}/deliveries")).await.expect(200);
+    assert_eq!(held["items"][0]["status"], "delivered");
+    assert_eq!(held["items"][0]["provider_id"], "anthropic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_answered_and_a_stopped_project_is_started_for_one() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let project = launched(&browser, "[[say: one]]").await;
+    browser.wait_for_answer(&project).await;
+    let at = format!("/api/projects/{project}");
+    let accepted = browser.post(&format!("{at}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
+    assert_eq!(accepted["message"]["role"], "user");
+    browser.wait_for_job(&id(&accepted["job"])).await;
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(text_of(messages.last().unwrap()), "two");
+
+    let stop = browser.post(&format!("{at}/stop"), &json!({})).await.expect(202);
+    assert_eq!(browser.wait_for_job(&id(&stop)).await["state"], "succeeded");
+    let stopped = browser.get(&at).await.expect(200);
+    assert_eq!((&stopped["state"], &stopped["instance"]), (&json!("stopped"), &Value::Null));
+    let read = browser.get(&format!("{at}/messages")).await.expect(200);
+    assert_eq!(read["items"].as_array().unwrap().len(), 4, "the conversation is there without an agent");
+    assert_eq!(browser.get(&at).await.expect(200)["state"], "stopped", "reading starts nothing");
+
+    let accepted = browser.post(&format!("{at}/prompts"), &json!({"text": "[[say: three]]"})).await.expect(202);
+    browser.wait_for_job(&id(&accepted["job"])).await;
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(text_of(messages.last().unwrap()), "three");
+    assert_eq!(messages.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_while_an_answer_runs_is_refused_and_the_answer_can_be_stopped() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let project = launched(&browser, "[[hang]]").await;
+    let at = format!("/api/projects/{project}");
+    doce_testkit::wait_for("a busy agent", crate::world::BOUND, async || {
+        (browser.get(&at).await.expect(200)["session"]["kind"] == "busy").then_some(())
+    })
+    .await;
+    browser.post(&format!("{at}/prompts"), &json!({"text": "more"})).await.problem(409, "busy");
+    browser.post(&format!("{at}/abort"), &json!({})).await.expect(202);
+    doce_testkit::wait_for("an idle agent", crate::world::BOUND, async || {
+        (browser.get(&at).await.expect(200)["session"]["kind"] == "idle").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_project_is_gone_with_its_files() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let project = launched(&browser, "[[say: one]]").await;
+    let at = format!("/api/projects/{project}");
+    let job = browser.delete(&at).await.expect(202);
+    assert_eq!(job["kind"], "delete_project");
+    doce_testkit::wait_for("the project to be gone", crate::world::BOUND, async || {
+        (browser.get(&at).await.status == 404).then_some(())
+    })
+    .await;
+    assert!(browser.get("/api/projects").await.expect(200)["items"].as_array().unwrap().is_empty());
+    let left = std::fs::read_dir(world.data().join("projects")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "something of the project is left on the disk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_built_is_said_before_anything_is_made() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let sonnet = json!({"provider_id": "anthropic", "model_id": "claude-sonnet-4-6"});
+    let unconnected = json!({"prompt": "a page", "model": sonnet});
+    browser.post("/api/projects", &unconnected).await.problem(422, "provider_not_connected");
+    browser.connect(&model, "sk-one-0123456789").await;
+    for (body, field) in [
+        (json!({"prompt": "  ", "model": sonnet}), "prompt"),
+        (json!({"prompt": "a", "model": {"provider_id": "anthropic", "model_id": "no such\nmodel"}}), "model"),
+        (json!({"prompt": "a", "model": sonnet, "name": "x".repeat(200)}), "name"),
+        (json!({"prompt": "a", "model": sonnet, "connections": {"anthropic": "nonsense"}}), "connections"),
+        (json!({"prompt": "a", "model": {"provider_id": "anthropic"}}), "model.model_id"),
+    ] {
+        let answer = browser.post("/api/projects", &body).await;
+        assert_eq!(answer.problem(422, "invalid")["field"], field, "{body}");
+    }
+    assert!(browser.get("/api/projects").await.expect(200)["items"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_are_listed_in_pages() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(browser.create_project("[[say: one]]").await["project"]["id"].as_str().unwrap().to_owned());
+    }
+    let mut listed = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = browser.get(&format!("/api/projects?limit=2{next}")).await.expect(200);
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        listed.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    listed.sort_unstable();
+    listed.dedup();
+    made.sort_unstable();
+    assert_eq!(listed, made);
+    let jobs = browser.get(&format!("/api/jobs?project_id={}", made[0])).await.expect(200);
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,246 @@
+//! A key is where it may be, and nowhere else.
+//!
+//! The main job runs with a planted key. Then every place is searched for it: in clear, in base64, URL-encoded. A search
+//! that finds nothing proves nothing, so it must also find a decoy that was planted in each of those places.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use doce_testkit::{ScriptedModel, wait_for};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::doce::{BOUND, Doce, word};
+
+/// The forms in which a secret may lie around.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let mut forms = vec![secret.as_bytes().to_vec()];
+    let mut hex = String::new();
+    for byte in secret.bytes() {
+        write!(hex, "%{byte:02X}").expect("a String takes everything");
+    }
+    forms.push(hex.into_bytes());
+    forms.push(secret.replace('-', "%2D").into_bytes());
+    // In base64 a text looks different at each of three offsets; the ends depend on neighbours and are left out.
+    for offset in 0..3 {
+        let padded: Vec<u8> = std::iter::repeat_n(b'x', offset).chain(secret.bytes()).collect();
+        let encoded = base64(&padded);
+        let whole = encoded.trim_end_matches('=');
+        forms.push(whole.as_bytes()[4..whole.len() - 3].to_vec());
+    }
+    forms
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let n = chunk.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        for index in 0..4 {
+            let symbol = ALPHABET[(n >> (18 - 6 * index) & 63) as usize];
+            text.push(if index <= chunk.len() { char::from(symbol) } else { '=' });
+        }
+    }
+    text
+}
+
+fn holds(bytes: &[u8], secret: &str) -> bool {
+    forms(secret).iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+}
+
+/// Lists the files beneath a directory that hold a secret.
+fn files_with(directory: &Path, secret: &str) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let kind = entry.file_type().expect("a kind");
+            if kind.is_dir() {
+                // What npm unpacked came from the registry.
+                if entry.file_name() != "node_modules" {
+                    pending.push(entry.path());
+                }
+            } else if kind.is_file() && std::fs::read(entry.path()).is_ok_and(|bytes| holds(&bytes, secret)) {
+                found.insert(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Lists the processes of this machine whose environment or command line holds a secret.
+fn processes_with(secret: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // This test's own process holds the secret as a variable of its own, not in either of these.
+        for place in ["environ", "cmdline"] {
+            if std::fs::read(entry.path().join(place)).is_ok_and(|bytes| holds(&bytes, secret)) {
+                found.push(format!("{place} of {pid}"));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
+    let model = ScriptedModel::start().await;
+    let key = word("sk-canary-Q");
+    model.accept_keys([key.clone()]);
+    let mut doce = Doce::new().await;
+
+    // Everything the API says from here on is searched, the stream included.
+    let mut events = doce.request(Method::GET, "/api/stream", None).await;
+    let connection = doce.connect("anthropic", &model.anthropic_base_url(), &key).await;
+    let project = doce
+        .create("Say it. [[say: Done.]] [[bash: env; cat /proc/self/cmdline]]", "anthropic", "claude-sonnet-4-5")
+        .await;
+    doce.answered(&project, "complete").await;
+    assert!(model.agent_turns()[0].key.as_deref() == Some(key.as_str()), "the job did run with the key");
+
+    // While the agent runs, the key is in its own auth.json (direct delivery) and nowhere else.
+    let auth = doce.auth_file(&project);
+    assert_eq!(files_with(doce.data.parent().expect("a parent"), &key), BTreeSet::from([auth.clone()]));
+    assert_eq!(processes_with(&key), Vec::<String>::new());
+    let mut bodies = String::new();
+    for path in [
+        "/api/connections".to_owned(),
+        format!("/api/connections/{connection}"),
+        format!("/api/connections/{connection}/deliveries"),
+        "/api/providers".to_owned(),
+        "/api/projects".to_owned(),
+        format!("/api/projects/{project}"),
+        format!("/api/projects/{project}/messages"),
+        format!("/api/projects/{project}/deliveries"),
+        format!("/api/projects/{project}/logs?source=agent"),
+        "/api/jobs".to_owned(),
+        "/api/system".to_owned(),
+        "/api/me".to_owned(),
+        "/api/openapi.json".to_owned(),
+    ] {
+        let response = doce.request(Method::GET, &path, None).await;
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        bodies.push_str(&response.text().await.expect("a body"));
+    }
+    let rejected = doce
+        .request(
+            Method::POST,
+            "/api/connections",
+            Some(json!({ "provider_id": "nope", "auth_type": "api", "key": key, "extra": key })),
+        )
+        .await;
+    bodies.push_str(&rejected.text().await.expect("a body"));
+    assert!(!holds(bodies.as_bytes(), &key), "an answer of the API holds the key");
+
+    // The decoys: the same search finds them in each of those places, in each form.
+    for (index, form) in forms("sk-decoy-0123456789abcdef").into_iter().enumerate() {
+        let text = String::from_utf8(form).expect("text");
+        for place in ["data/projects", "data/doce.sqlite-wal.decoy", "data.log.decoy", "data/instances"] {
+            let path = doce.data.parent().expect("a parent").join(place);
+            let path = if path.is_dir() { path.join(format!("decoy-{index}")) } else { path };
+            std::fs::write(&path, format!("…{text}…")).expect("a decoy");
+            let found = files_with(doce.data.parent().expect("a parent"), "sk-decoy-0123456789abcdef");
+            assert!(found.contains(&path), "form {index} was not found in {}", path.display());
+            std::fs::remove_file(&path).expect("the decoy goes");
+        }
+        let mut decoy = Command::new("sleep")
+            .arg("60")
+            .env("DECOY", &text)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("a process with a decoy");
+        let seen = wait_for("the decoy's environment is found", BOUND, || async {
+            let found = processes_with("sk-decoy-0123456789abcdef");
+            (!found.is_empty()).then_some(found)
+        })
+        .await;
+        decoy.kill().expect("the decoy ends");
+        decoy.wait().expect("the decoy ends");
+        assert!(seen.contains(&format!("environ of {}", decoy.id())), "{seen:?}");
+        assert!(holds(format!("{bodies}{text}").as_bytes(), "sk-decoy-0123456789abcdef"));
+    }
+
+    // The database holds the key sealed: a dump of every table shows none of it.
+    let dump = Command::new("strings").args(["-n", "6"]).arg(doce.data.join("doce.sqlite")).output();
+    if let Ok(dump) = dump {
+        assert!(!holds(&dump.stdout, &key));
+    }
+
+    // A new key and a revoked one leave nothing of the old one behind.
+    let second = word("sk-canary-R");
+    model.accept_keys([key.clone(), second.clone()]);
+    doce.patch(&format!("/api/connections/{connection}"), json!({ "key": second })).await;
+    wait_for("the agent holds the new key", BOUND, || async {
+        std::fs::read_to_string(&auth).is_ok_and(|text| text.contains(&second)).then_some(())
+    })
+    .await;
+    wait_for("the new key is delivered", BOUND, || async {
+        let held = doce.get(&format!("/api/projects/{project}/deliveries")).await;
+        (held["items"][0]["status"] == "delivered" && held["items"][0]["version"] == 2).then_some(())
+    })
+    .await;
+    assert_eq!(files_with(&doce.data, &key), BTreeSet::new(), "the old key is gone");
+    doce.prompt(&project, "Again. [[say: Second.]]").await;
+    doce.answered(&project, "complete").await;
+    assert_eq!(model.agent_turns().pop().expect("a request").key.as_deref(), Some(second.as_str()));
+
+    // After kill -9 of doce and a restart, the agent is adopted and the key is in its auth.json only.
+    doce.kill();
+    doce.start();
+    doce.settled(&project, "running").await;
+    assert_eq!(files_with(&doce.data, &second), BTreeSet::from([auth.clone()]));
+
+    // After kill -9 of doce and of the agent, and a restart, nowhere at all.
+    doce.kill();
+    kill_agents(&doce.data);
+    doce.start();
+    doce.settled(&project, "stopped").await;
+    assert_eq!(files_with(&doce.data, &second), BTreeSet::new());
+    assert!(!auth.exists());
+
+    // After a clean stop, nowhere either.
+    doce.prompt(&project, "Once more. [[say: Third.]]").await;
+    doce.answered(&project, "complete").await;
+    assert_eq!(files_with(&doce.data, &second), BTreeSet::from([auth.clone()]));
+    doce.stop();
+    assert_eq!(files_with(doce.data.parent().expect("a parent"), &second), BTreeSet::new());
+
+    let seen = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+        let mut seen = Vec::new();
+        while let Ok(Some(chunk)) = events.chunk().await {
+            seen.extend_from_slice(&chunk);
+        }
+        seen
+    })
+    .await
+    .unwrap_or_default();
+    assert!(seen.windows(10).any(|w| w == b"connection"), "the stream was read");
+    assert!(!holds(&seen, &key) && !holds(&seen, &second), "the stream held a key");
+}
+
+/// Ends every process of the agents of one data directory, at once.
+pub(crate) fn kill_agents(data: &Path) {
+    let data = data.to_str().expect("a path").as_bytes();
+    let mut killed = 0;
+    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // The process that builds the sandbox names the data directory in its arguments; the one inside is its child.
+        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let names_it = arguments.windows(data.len()).any(|window| window == data);
+        let serves = arguments.windows(5).any(|window| window == b"serve");
+        if !(names_it && serves && arguments.windows(5).any(|window| window == b"bwrap")) {
+            continue;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            drop(Command::new("kill").args(["-9", child]).status());
+            killed += 1;
+        }
+    }
+    assert!(killed > 0, "an agent was found to kill");
+}

@@ -1,0 +1,53 @@
+//! What a new user does, over each protocol.
+
+use doce_testkit::ScriptedModel;
+
+use crate::doce::{Doce, word};
+
+/// Tells the whole story with one provider: the key in its header, the word in the file, stop, and start again.
+async fn tell(
+    provider: &str,
+    model_id: &str,
+    header: &str,
+    value: fn(&str) -> String,
+    base_url: fn(&ScriptedModel) -> String,
+) {
+    let model = ScriptedModel::start().await;
+    let key = word("sk-story");
+    model.accept_keys([key.clone()]);
+    let mut doce = Doce::new().await;
+    doce.connect(provider, &base_url(&model), &key).await;
+    let fruit = word("papaya");
+    let prompt = format!("Build it. [[say: I will write the file.]] [[write: src/word.txt | {fruit}]]");
+    let project = doce.create(&prompt, provider, model_id).await;
+
+    let messages = doce.answered(&project, "complete").await;
+    assert_eq!(messages.iter().filter(|m| m["role"] == "user").count(), 1);
+    assert_eq!(doce.bytes(&project, "src/word.txt").await.as_deref().map(str::trim), Some(fruit.as_str()));
+    let turn = model.agent_turns().into_iter().next().expect("a request of the agent");
+    assert_eq!(turn.headers.get(header), Some(&value(&key)), "{:?}", turn.headers.keys());
+    assert!(turn.mentions("The preview beside the conversation is already running and reloads by itself"));
+
+    // Stopped, the conversation is there without any agent; a prompt starts it again, and it remembers.
+    doce.post(&format!("/api/projects/{project}/stop"), serde_json::json!({})).await;
+    doce.settled(&project, "stopped").await;
+    assert!(!doce.auth_file(&project).exists());
+    assert_eq!(doce.messages(&project).await.len(), messages.len());
+    doce.prompt(&project, "And again. [[say: Still here.]]").await;
+    let more = doce.answered(&project, "complete").await;
+    assert!(more.len() > messages.len() && more.last().expect("a message").to_string().contains("Still here."));
+    let last = model.agent_turns().pop().expect("a request");
+    assert!(last.mentions(&fruit), "the earlier turn is part of the request");
+    doce.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_travels_over_anthropic_messages_into_a_file() {
+    tell("anthropic", "claude-sonnet-4-5", "x-api-key", str::to_owned, ScriptedModel::anthropic_base_url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_travels_over_openai_chat_completions_into_a_file() {
+    let bearer = |key: &str| format!("Bearer {key}");
+    tell("deepseek", "deepseek-chat", "authorization", bearer, ScriptedModel::openai_base_url).await;
+}
