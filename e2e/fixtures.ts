@@ -47,10 +47,13 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
     await use(folder);
     await remove(folder);
   },
-  model: async ({ folder }, use) => {
+  model: async ({ folder }, use, testInfo) => {
     const model = await ScriptedModel.start(process.env.DOCE_SCRIPTED_MODEL ?? built("scripted-model"), join(folder, "model.log"));
     try {
       await use(model);
+      if (testInfo.status !== testInfo.expectedStatus) {
+        await testInfo.attach("what the model was asked", { body: JSON.stringify(await model.summary(), null, 1), contentType: "application/json" });
+      }
     } finally {
       await model.stop();
     }

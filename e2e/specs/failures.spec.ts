@@ -106,6 +106,7 @@ test.describe("without a package registry", () => {
     await expect(page.getByRole("heading", { name: "The app doesn’t run" })).toBeVisible({ timeout: PREVIEW_MS });
     await expect(page.getByText(/npm|packages|registry/i).first()).toBeVisible();
     await page.getByRole("button", { name: "Open the log" }).click();
+    await page.getByRole("radiogroup", { name: "Log of" }).getByText("Packages").click();
     await expect(page.getByRole("region", { name: /^Log of the/ })).toContainText(/ECONNREFUSED|127\.0\.0\.1:9/);
 
     // The conversation isn't held up by it.

@@ -59,6 +59,19 @@ export class ScriptedModel {
     return requests.filter((request) => request.tools.length > 0);
   }
 
+  /** The record in short, for reading after a failure. */
+  async summary(): Promise<object[]> {
+    const requests = await this.requests();
+    return requests.map(({ path, key_accepted, user_text, tool_results, tools, outcome }) => ({
+      path,
+      key_accepted,
+      user_text: user_text.slice(0, 120),
+      tool_results,
+      tools: tools.length,
+      outcome,
+    }));
+  }
+
   /** Accepts only these keys from here on. */
   async acceptOnly(...keys: string[]): Promise<void> {
     const response = await fetch(`${this.url}/__script`, {

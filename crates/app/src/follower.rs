@@ -89,9 +89,20 @@ struct Followed {
 
 struct FollowedPart {
     part: Part,
+    /// It was whole in a snapshot: words that are still on their way are in it already.
+    whole: bool,
     /// Length of its text in UTF-16 units.
     utf16: usize,
     dirty: bool,
+}
+
+/// Where a Part comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The stream, in order.
+    Stream,
+    /// The whole conversation, read beside the stream.
+    Snapshot,
 }
 
 struct Follower {
@@ -195,9 +206,9 @@ impl Follower {
         let client = self.agent.client.clone();
         let messages = client.messages(&self.agent_session).await.map_err(Error::internal)?;
         for entry in messages {
-            self.take_message(entry.info).await?;
+            self.take_message(entry.info, !entry.parts.is_empty()).await?;
             for part in entry.parts {
-                self.take_part(part).await?;
+                self.take_part(part, Origin::Snapshot).await?;
             }
         }
         let statuses = client.statuses().await.map_err(Error::internal)?;
@@ -232,12 +243,14 @@ impl Follower {
                 self.settle_at = Some(Instant::now() + SETTLE_AFTER);
             }
             Event::MessageUpdated(message) if message.session == self.agent_session => {
-                self.take_message(message).await?;
+                self.take_message(message, false).await?;
             }
             Event::MessageRemoved { session, message } if session == self.agent_session => {
                 self.remove_message(&message).await?;
             }
-            Event::PartUpdated(part) if part.session == self.agent_session => self.take_part(part).await?,
+            Event::PartUpdated(part) if part.session == self.agent_session => {
+                self.take_part(part, Origin::Stream).await?;
+            }
             Event::PartDelta { session, message, part, field, delta }
                 if session == self.agent_session && field == "text" =>
             {
@@ -323,7 +336,7 @@ impl Follower {
             .iter()
             .map(|part| {
                 let utf16 = part.text.as_deref().map_or(0, utf16_len);
-                (part.agent_part_id.clone(), FollowedPart { part: part.clone(), utf16, dirty: false })
+                (part.agent_part_id.clone(), FollowedPart { part: part.clone(), utf16, dirty: false, whole: false })
             })
             .collect();
         let next_position = message.parts.iter().map(|part| part.position + 1).max().unwrap_or(0);
@@ -331,7 +344,7 @@ impl Follower {
         Ok(true)
     }
 
-    async fn take_message(&mut self, info: doce_opencode::Message) -> Result<(), Error> {
+    async fn take_message(&mut self, info: doce_opencode::Message, parts_follow: bool) -> Result<(), Error> {
         let known = self.known(&info.id).await?;
         match info.role {
             Role::User => {
@@ -412,7 +425,7 @@ impl Follower {
             // finish (OpenCode 1.18.33, observed). That is no success.
             followed.message.state = if info.finish.is_some() { MessageState::Complete } else { MessageState::Aborted };
             followed.message.completed_at = Some(self.app.clock.now());
-            ended_empty = followed.parts.is_empty();
+            ended_empty = followed.parts.is_empty() && !parts_follow;
             if ended_empty {
                 self.empty += 1;
             } else {
@@ -571,7 +584,7 @@ impl Follower {
         self.publish(Change::Message(self.agent.project_id, Box::new(message)));
     }
 
-    async fn take_part(&mut self, part: doce_opencode::Part) -> Result<(), Error> {
+    async fn take_part(&mut self, part: doce_opencode::Part, origin: Origin) -> Result<(), Error> {
         if !self.known(&part.message).await? {
             return Ok(());
         }
@@ -590,13 +603,15 @@ impl Follower {
             if entry.part.text == text && entry.part.tool == tool {
                 return Ok(());
             }
-            // Words only grow: a snapshot from before the words that already came must not take them back.
-            let older = entry
-                .part
-                .text
-                .as_deref()
-                .zip(text.as_deref())
-                .is_some_and(|(had, got)| got.len() < had.len() && had.starts_with(got));
+            // What comes through the stream is in order, and replaces what was there. A snapshot may be older than the
+            // words that already came: a text that is being written is empty in it (1.18.33, observed).
+            let older = origin == Origin::Snapshot
+                && entry
+                    .part
+                    .text
+                    .as_deref()
+                    .zip(text.as_deref())
+                    .is_some_and(|(had, got)| got.len() < had.len() && had.starts_with(got));
             if older {
                 return Ok(());
             }
@@ -615,11 +630,19 @@ impl Follower {
                 text,
                 tool,
             };
-            followed.parts.entry(part.id.clone()).or_insert(FollowedPart { part: made, utf16: 0, dirty: true })
+            followed.parts.entry(part.id.clone()).or_insert(FollowedPart {
+                part: made,
+                utf16: 0,
+                dirty: true,
+                whole: false,
+            })
         };
         entry.utf16 = entry.part.text.as_deref().map_or(0, utf16_len);
         entry.dirty = true;
+        entry.whole = origin == Origin::Snapshot && entry.utf16 > 0;
         let snapshot = entry.part.clone();
+        // In memory first: whoever reads the row finds its words too.
+        self.agent.live.lock().unwrap_or_else(PoisonError::into_inner).parts.insert(snapshot.id, snapshot.clone());
         if !followed.stored {
             self.store_message(&part.message).await?;
         }
@@ -642,6 +665,9 @@ impl Follower {
         let Some(entry) = self.messages.get_mut(message).and_then(|followed| followed.parts.get_mut(part)) else {
             return;
         };
+        if entry.whole {
+            return;
+        }
         let text = entry.part.text.get_or_insert_default();
         if text.len() + delta.len() > TEXT_MAX {
             return;
@@ -801,7 +827,10 @@ impl Follower {
             tool: None,
         };
         followed.next_position += 1;
-        followed.parts.insert(part.agent_part_id.clone(), FollowedPart { part: part.clone(), utf16: 0, dirty: true });
+        followed.parts.insert(
+            part.agent_part_id.clone(),
+            FollowedPart { part: part.clone(), utf16: 0, dirty: true, whole: false },
+        );
         self.flush().await;
         self.publish(Change::Part(self.agent.project_id, Box::new(part)));
         Ok(())

@@ -290,6 +290,11 @@ impl App {
         if tokio::time::timeout(SHUTDOWN_GRACE, self.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
+        // A sandbox that was being set up when its task was dropped has nobody left to end it.
+        let swept = self.runtime.sweep(&format!("{}-", self.installation), &[]).await;
+        for stray in swept.survived {
+            tracing::error!(pid = stray.pid, marker = stray.marker, "a process of ours could not be ended");
+        }
         self.store.close().await;
     }
 

@@ -72,7 +72,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
     pub(crate) master_key_file: Option<Utf8PathBuf>,
     /// The npm registry to install from [default: npm's own setting]
-    #[arg(long, env = "DOCE_NPM_REGISTRY", value_name = "URL", value_parser = registry)]
+    #[arg(long, env = "DOCE_NPM_REGISTRY", hide_env_values = true, value_name = "URL", value_parser = registry)]
     pub(crate) npm_registry: Option<String>,
     /// Runs agents without a sandbox: they can then read everything that this user can
     #[arg(long, env = "DOCE_UNSANDBOXED", value_name = TRUST, value_parser = trust)]
@@ -152,7 +152,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
 fn refuse_database(asked_for: bool) -> Result<(), Stop> {
     if asked_for {
         return Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: this version keeps its data in SQLite only"))
-            .hint("unset DOCE_DATABASE_URL; the database is doce.db in the data directory"));
+            .hint("unset DOCE_DATABASE_URL; the database is doce.sqlite in the data directory"));
     }
     Ok(())
 }

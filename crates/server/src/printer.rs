@@ -46,8 +46,13 @@ impl Printer {
     /// Writes an error: its name, the reasons below it, and the next move.
     pub(crate) fn error(&self, error: &anyhow::Error, hint: Option<&str>) {
         self.line(format_args!("error: {error}"));
-        for cause in error.chain().skip(1) {
-            self.line(format_args!("  because: {cause}"));
+        let mut said = error.to_string();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Some errors repeat their source's words as their own.
+            if cause != said {
+                self.line(format_args!("  because: {cause}"));
+            }
+            said = cause;
         }
         if let Some(hint) = hint {
             self.line(format_args!("  try: {hint}"));

@@ -74,8 +74,8 @@ impl Suite {
         let minutes = match self {
             Self::Fmt | Self::Tidy | Self::Deny => 5,
             Self::Web => 15,
-            Self::Doc | Self::UseCase | Self::Real | Self::Openapi | Self::Browser => 40,
-            Self::Tools | Self::Clippy | Self::Unit => 60,
+            Self::Doc | Self::UseCase | Self::Real | Self::Openapi => 40,
+            Self::Tools | Self::Clippy | Self::Unit | Self::Browser => 60,
         };
         Duration::from_mins(minutes)
     }

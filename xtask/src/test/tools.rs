@@ -233,6 +233,8 @@ fn install_from_crates_io(
     let mut install = world.cargo();
     install.args(["install", "--locked", name, "--version", version, "--no-default-features"]);
     install.arg("--features").arg(features.join(",")).arg("--root").arg(world.project().tools());
+    // Optimised, they would take minutes more to build than they ever save here.
+    install.arg("--debug");
     // Not among the project's own output: its profile and lock file are others.
     install.env("CARGO_TARGET_DIR", world.project().tools().join("build"));
     process::run(&mut install, deadline)

@@ -36,7 +36,7 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = a.clone();
         async move { prompt::send_and_show(&app, &step).await }
     })
-    .timeout(Duration::from_mins(1));
+    .timeout(Duration::from_mins(5));
     let a = with(app);
     let send = send.undo(move |step| {
         let app = a.clone();

@@ -26,6 +26,6 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = b.clone();
         async move { prompt::abort(&app, &step).await }
     })
-    .timeout(Duration::from_mins(1));
+    .timeout(Duration::from_mins(5));
     Definition::new(KIND, vec![send])
 }

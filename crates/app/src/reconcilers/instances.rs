@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a survivor may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Adopts every Agent whose process, password and answer all match its row, and ends every other process of ours.
 pub(crate) async fn adopt_survivors(app: &App) {
@@ -29,8 +29,13 @@ pub(crate) async fn adopt_survivors(app: &App) {
         }
     };
     let mut kept = Vec::new();
-    for record in live {
-        match adopt(app, &record).await {
+    // All at once: a silent one must not keep the others from being found.
+    let adoptions = live.into_iter().map(|record| async move {
+        let adopted = adopt(app, &record).await;
+        (record, adopted)
+    });
+    for (record, adopted) in futures::future::join_all(adoptions).await {
+        match adopted {
             Ok(Some(identity)) => kept.push(identity),
             Ok(None) => {
                 app.runtime.sweep(&crate::steps::instance::marker(app, record.id), &[]).await;

@@ -118,9 +118,9 @@ async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<
 
 /// Effect: the Agent holds the Credentials its Project uses, and a Delivery says so for each. A repeat writes the same
 /// again, which changes nothing. Undo: [`revoke_all`].
-async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> {
+pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
-    let agent = app.agents.find(id).ok_or_else(instance::gone)?;
+    let agent = instance::ready(app, step).await?;
     let project = app.find_project(id).await.map_err(step_error)?;
     let _gate = agent.gate.write().await;
     let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)

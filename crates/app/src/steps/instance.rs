@@ -1,17 +1,17 @@
 //! The Instance: its Agent is started, waited for, and stopped.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
 use doce_jobs::{Step, StepCtx, StepError};
-use doce_model::{Failure, Instance, InstanceId, NextMove, Observed, Project};
+use doce_model::{Desired, Failure, Instance, InstanceId, NextMove, Observed, Project};
 use doce_opencode::{Client, HealthError};
 use doce_store::instance;
 use doce_vault::Identity;
 
 use crate::{
     App,
-    agents::{self, Arrival},
+    agents::{self, Agent, Arrival},
     chain,
     conversations::session_of,
     jobs::{project_id, step_error},
@@ -44,7 +44,7 @@ pub(crate) fn healthy_step(app: &App) -> Step {
         async move { wait_healthy(&app, &step).await }
     })
     .attempts(1)
-    .timeout(HEALTHY_BOUND + Duration::from_secs(10))
+    .timeout(START_BOUND)
 }
 
 /// Effect: the Project has an Instance whose Agent's process runs. A repeat finds it in the registry. Undo: [`stop`].
@@ -168,10 +168,36 @@ fn start_failed(reason: &str) -> StepError {
     ))
 }
 
+/// Returns the Project's Agent for a step that needs one.
+///
+/// Crash: a step is repeated after a crash, and the Agent of the steps before it may have died with the machine, or
+/// have been too slow to be adopted. Then those steps are done again; each is harmless to repeat.
+pub(crate) async fn ready(app: &App, step: &StepCtx) -> Result<Arc<Agent>, StepError> {
+    let id = project_id(step)?;
+    if let Some(agent) = app.agents.find(id) {
+        return Ok(agent);
+    }
+    let project = app.find_project(id).await.map_err(step_error)?;
+    if project.desired != Desired::Running {
+        return Err(StepError::fail(Failure::new(
+            "project_not_running",
+            "The project was stopped before the prompt was sent. Nothing is lost.",
+            NextMove::Continue,
+        )));
+    }
+    workspace::prepare(app, step).await?;
+    start(app, step).await?;
+    wait_healthy(app, step).await?;
+    app.agents.find(id).ok_or_else(gone)
+}
+
 /// Effect: none; it waits until the Agent answers. Only `/global/health` is asked: anything more would make the Agent
 /// load without its credentials. A repeat only reads. Nothing to undo.
 async fn wait_healthy(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
+    if app.agents.find(id).is_none() {
+        start(app, step).await?;
+    }
     let agent = app.agents.find(id).ok_or_else(gone)?;
     let healthy = tokio::select! {
         healthy = agent.client.wait_healthy(HEALTHY_BOUND) => healthy,

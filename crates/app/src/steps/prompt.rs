@@ -17,7 +17,7 @@ use crate::{
     conversations::session_of,
     jobs::{project_id, send_prompt, step_error},
     previews,
-    steps::instance,
+    steps::{instance, session},
 };
 
 /// How long a Prompt that was sent may take to exist before it counts as never arrived.
@@ -31,6 +31,9 @@ pub(crate) async fn send(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let payload: send_prompt::Payload = step.payload()?;
     let id: MessageId = payload.message_id.parse().map_err(StepError::internal)?;
     let project_id = project_id(step)?;
+    if app.agents.find(project_id).is_none() {
+        session::create(app, step).await?;
+    }
     let agent = app.agents.find(project_id).ok_or_else(not_running)?;
     let mut read = app.store.read().await.map_err(StepError::internal)?;
     let session = session_of(&mut read, project_id).await.map_err(step_error)?;

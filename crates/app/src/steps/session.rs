@@ -10,7 +10,7 @@ use crate::{
     conversations::session_of,
     follower,
     jobs::{project_id, step_error},
-    steps::instance,
+    steps::{delivery, instance},
 };
 
 pub(crate) fn create_step(app: &App) -> Step {
@@ -27,8 +27,11 @@ pub(crate) fn create_step(app: &App) -> Step {
 
 /// Effect: the Agent has a Session for the Project, its id is stored, and it is followed. A repeat looks it up first:
 /// Sessions outlive Instances in the Agent's home. Undo: [`undo`].
-async fn create(app: &App, step: &StepCtx) -> Result<(), StepError> {
+pub(crate) async fn create(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
+    if app.agents.find(id).is_none() {
+        delivery::deliver(app, step).await?;
+    }
     let agent = app.agents.find(id).ok_or_else(instance::gone)?;
     let session =
         session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;

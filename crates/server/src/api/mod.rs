@@ -28,7 +28,7 @@ use utoipa::{
     OpenApi as _, ToSchema,
     openapi::{
         Content, Ref, RefOr, ResponseBuilder, Schema,
-        schema::AdditionalProperties,
+        schema::{AdditionalProperties, ArrayBuilder},
         security::{ApiKey, ApiKeyValue, SecurityScheme},
     },
 };
@@ -38,6 +38,7 @@ use crate::{
     error::{Problem, ProblemDetails, code},
     guard::{
         access::{Access, SECURITY, Table, not_allowed},
+        carry_out::carry_out,
         front::{front, is_api},
         same_origin::same_origin,
     },
@@ -130,6 +131,7 @@ pub(crate) fn router(state: State) -> Router {
     let guarded = |router: Router<State>| {
         router
             .layer(CompressionLayer::new())
+            .layer(axum::middleware::from_fn_with_state(state.clone(), carry_out))
             .layer(axum::middleware::from_fn_with_state(state.clone(), same_origin))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(axum::middleware::from_fn_with_state(state.clone(), front))
@@ -173,6 +175,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
         }
     }
     let components = description.components.get_or_insert_default();
+    components.schemas.iter_mut().for_each(|(name, schema)| refer_to_items(name, schema));
     let cookie = ApiKeyValue::with_description("__Host-doce", "Given by sign-in; `doce` on plain http in a network.");
     components.security_schemes.insert(SECURITY.to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into());
     components.schemas.values_mut().for_each(require_all);
@@ -190,6 +193,16 @@ fn problem_response() -> utoipa::openapi::Response {
         .description("It was not done; `code` says why.")
         .content("application/problem+json", content)
         .build()
+}
+
+/// A page is described with its items spelled out; they are a type of their own, and pages refer to it.
+fn refer_to_items(name: &str, schema: &mut RefOr<Schema>) {
+    if let Some(item) = name.strip_prefix("Page_")
+        && let RefOr::T(Schema::Object(page)) = schema
+    {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(item)).description(Some("What is on it."));
+        page.properties.insert("items".to_owned(), items.into());
+    }
 }
 
 /// Says that every field is there. Only requests may leave some out; they are the types that refuse unknown fields.
@@ -246,8 +259,16 @@ mod tests {
     fn answers_always_have_every_field_and_requests_refuse_unknown_ones() {
         let description = serde_json::to_value(description()).unwrap();
         let schemas = &description["components"]["schemas"];
-        let project = &schemas["Project"];
-        assert_eq!(project["required"].as_array().unwrap().len(), project["properties"].as_object().unwrap().len());
+        let mut answers = 0;
+        for (name, schema) in schemas.as_object().unwrap() {
+            let Some(fields) = schema["properties"].as_object().filter(|fields| !fields.is_empty()) else { continue };
+            if schema["additionalProperties"] != false {
+                assert_eq!(schema["required"].as_array().map(Vec::len), Some(fields.len()), "{name}");
+                answers += 1;
+            }
+        }
+        assert!(answers > 30);
+        assert_eq!(schemas["Page_Project"]["properties"]["items"]["items"]["$ref"], "#/components/schemas/Project");
         for (path, item) in description["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let body = &operation["requestBody"]["content"]["application/json"]["schema"];

@@ -65,7 +65,8 @@ fn foreign() -> Problem {
     )
 }
 
-fn is_safe(method: &Method) -> bool {
+/// Says whether a method only asks.
+pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 

@@ -157,6 +157,29 @@ async fn a_requests_number_is_ours_and_no_two_are_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_carried_out_though_nobody_waits_for_it_any_more() {
+    let world = World::running().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let provider = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", provider.local_addr().unwrap());
+    let new = json!({"provider_id": "anthropic", "auth_type": "api", "key": "sk-one-0123456789", "base_url": base_url});
+    let request = browser.request(Method::POST, "/api/connections").json(&new).send();
+    // The provider was asked, so the change is under way; then the browser goes away, and the provider hangs up.
+    let (asked, _) = tokio::select! {
+        accepted = provider.accept() => accepted.unwrap(),
+        answer = request => panic!("the provider was not asked: {answer:?}"),
+    };
+    drop(asked);
+    drop(provider);
+    doce_testkit::wait_for("the connection", crate::world::BOUND, async || {
+        let list = browser.get("/api/connections").await.expect(200);
+        (!list["items"].as_array()?.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_answer_is_packed_for_who_takes_it() {
     let world = World::start().await;
     let nobody = world.nobody();

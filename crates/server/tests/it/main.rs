@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod cli;
 mod connections;
 mod documents;
 mod guards;

@@ -1,8 +1,12 @@
 //! Previews through the whole server: a ticket, a pass, the app; by host name and by port.
 
+use std::time::Duration;
+
 use doce_testkit::{ScriptedModel, wait_for};
+use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use url::Url;
 
 use crate::world::{Answer, BOUND, Browser, World, id};
@@ -94,6 +98,30 @@ async fn the_app_sees_no_cookie_of_doces_and_the_api_is_not_on_its_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hot_reload_comes_through_and_does_not_hold_back_the_end_of_the_server() {
+    let mut world = World::running().await;
+    let browser = world.admin().await;
+    let project = with_preview(&world, &browser).await;
+    let issued = ticket(&browser, &project, &format!("localhost:{}", world.port)).await.expect(200);
+    let (inside, base) = enter(&world, issued["url"].as_str().unwrap(), world.port).await;
+    let connect = async |cookie: Option<String>| {
+        let mut request = base.replacen("http", "ws", 1).into_client_request().unwrap();
+        request.headers_mut().insert("origin", base.trim_end_matches('/').parse().unwrap());
+        if let Some(cookie) = cookie {
+            request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        }
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        tokio_tungstenite::client_async(request, stream).await
+    };
+    assert!(connect(None).await.is_err(), "without a pass there is no socket");
+    let (mut socket, _) = connect(inside.cookie()).await.expect("the socket opens");
+    let said = tokio::time::timeout(BOUND, socket.next()).await.expect("the app says something").unwrap().unwrap();
+    assert_eq!(said.into_text().unwrap(), "the app changed");
+    let ended = tokio::time::timeout(Duration::from_secs(5), world.stop_server()).await;
+    ended.expect("the server ends while a socket is open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signing_out_and_deleting_end_what_is_inside() {
     let world = World::running().await;
     let browser = world.admin().await;
@@ -153,6 +181,29 @@ async fn where_no_host_names_resolve_a_preview_has_a_port_of_its_own() {
     assert_eq!(visit(&inside, &format!("http://evil.example:{port}/"), port).await.status, 421);
     let again = ticket(&lan, &project, "doce.lan").await.expect(200);
     assert_eq!(Url::parse(again["url"].as_str().unwrap()).unwrap().port(), Some(port), "it keeps its port");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_previews_with_ports_the_oldest_gives_way() {
+    let world = World::builder()
+        .public_url("http://doce.lan")
+        .limits(|limits| limits.preview_ports = 1)
+        .running()
+        .start()
+        .await;
+    let browser = world.admin().await;
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        let project = with_preview(&world, &browser).await;
+        let lan = world.nobody();
+        let sign_in = json!({"username": "ada", "password": crate::world::PASSWORD});
+        lan.send(lan.request(Method::POST, "/api/sign-in").header("host", "doce.lan").json(&sign_in)).await.expect(200);
+        let issued = ticket(&lan, &project, "doce.lan").await.expect(200);
+        ports.push(Url::parse(issued["url"].as_str().unwrap()).unwrap().port().unwrap());
+    }
+    let answers = async |port: u16| tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+    wait_for("the oldest port to close", BOUND, async || (!answers(ports[0]).await).then_some(())).await;
+    assert!(answers(ports[1]).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

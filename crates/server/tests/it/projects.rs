@@ -41,7 +41,7 @@ async fn a_project_is_launched_step_by_step_and_its_agent_answers() {
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0]["role"], "user");
     assert!(text_of(&messages[0]).starts_with("A page for a bakery"));
-    assert_eq!(text_of(&messages[1]), "It is done.");
+    assert_eq!(text_of(&messages[1]), "It is done.", "{}", messages[1]);
     let at = format!("/api/projects/{project}");
     let project = browser.get(&at).await.expect(200);
     assert_eq!((&project["state"], &project["instance"]["observed"]), (&json!("running"), &json!("healthy")));

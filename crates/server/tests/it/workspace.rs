@@ -13,7 +13,7 @@ async fn with_files(world: &World) -> (Browser, String) {
         [[bash: printf 'a\\\\000b' > data.bin; ln -s /etc/passwd link; mkdir -p deep/er; echo hi > deep/er/file.txt]][[say: done]]";
     let created = browser.create_project(prompt).await;
     let project = id(&created["project"]);
-    browser.wait_for_answer(&project).await;
+    browser.wait_for_words(&project, "done").await;
     (browser, format!("/api/projects/{project}"))
 }
 

@@ -103,7 +103,7 @@ impl Builder {
 }
 
 /// Where the fake lies that Cargo builds with the tests.
-fn fake_opencode() -> Utf8PathBuf {
+pub(crate) fn fake_opencode() -> Utf8PathBuf {
     let test = std::env::current_exe().expect("a test knows where it lies");
     let target = test.parent().and_then(|deps| deps.parent()).map(PathBuf::from).expect("a test lies in deps/");
     let path = target
@@ -128,6 +128,15 @@ require("node:http")
   .createServer((request, response) => {
     response.setHeader("content-type", "text/html");
     response.end(`<h1>the app at ${request.url}</h1><pre>${JSON.stringify(request.headers)}</pre>`);
+  })
+  .on("upgrade", (request, socket) => {
+    const { createHash } = require("node:crypto");
+    const key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const accept = createHash("sha1").update(key).digest("base64");
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    const words = Buffer.from("the app changed");
+    socket.write(Buffer.concat([Buffer.from([0x81, words.length]), words]));
+    socket.on("error", () => {});
   })
   .listen(port, "127.0.0.1");
 JS
@@ -346,7 +355,8 @@ impl Browser {
         .await
     }
 
-    /// Waits until a project's agent has nothing to do, and returns its messages.
+    /// Waits until the last message of a project is an answer that is whole, and returns the messages. An answer with
+    /// tools is several messages: wait for its words.
     pub(crate) async fn wait_for_answer(&self, project: &str) -> Vec<Value> {
         wait_for("the answer", BOUND, async || {
             let page = self.get(&format!("/api/projects/{project}/messages")).await.expect(200);
@@ -356,6 +366,16 @@ impl Browser {
             (last["role"] == "assistant" && last["state"] == "complete").then_some(messages)
         })
         .await
+    }
+
+    /// Waits until an answer that is whole ends with these words.
+    pub(crate) async fn wait_for_words(&self, project: &str, words: &str) {
+        wait_for("the words of the answer", BOUND, async || {
+            let messages = self.wait_for_answer(project).await;
+            let parts = messages.last()?["parts"].as_array()?.clone();
+            (parts.last()?["text"] == words).then_some(())
+        })
+        .await;
     }
 
     /// Opens the event stream.

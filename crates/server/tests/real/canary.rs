@@ -16,6 +16,9 @@ use serde_json::json;
 
 use crate::doce::{BOUND, Doce, word};
 
+/// What the search must find wherever it is planted.
+const DECOY: &str = "sk-decoy-0123456789abcdef";
+
 /// The forms in which a secret may lie around.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![secret.as_bytes().to_vec()];
@@ -49,7 +52,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
-    forms(secret).iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+    forms(secret).iter().any(|form| memchr::memmem::find(bytes, form).is_some())
 }
 
 /// Lists the files beneath a directory that hold a secret.
@@ -138,15 +141,18 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     assert!(!holds(bodies.as_bytes(), &key), "an answer of the API holds the key");
 
     // The decoys: the same search finds them in each of those places, in each form.
-    for (index, form) in forms("sk-decoy-0123456789abcdef").into_iter().enumerate() {
+    let around = doce.data.parent().expect("a parent").to_owned();
+    for (index, form) in forms(DECOY).into_iter().enumerate() {
         let text = String::from_utf8(form).expect("text");
-        for place in ["data/projects", "data/doce.sqlite-wal.decoy", "data.log.decoy", "data/instances"] {
-            let path = doce.data.parent().expect("a parent").join(place);
-            let path = if path.is_dir() { path.join(format!("decoy-{index}")) } else { path };
-            std::fs::write(&path, format!("…{text}…")).expect("a decoy");
-            let found = files_with(doce.data.parent().expect("a parent"), "sk-decoy-0123456789abcdef");
-            assert!(found.contains(&path), "form {index} was not found in {}", path.display());
-            std::fs::remove_file(&path).expect("the decoy goes");
+        let places = ["data/doce.sqlite-wal.decoy", "data.log.decoy", "data/projects/decoy", "data/instances/decoy"]
+            .map(|place| around.join(place));
+        for place in &places {
+            std::fs::write(place, format!("…{text}…")).expect("a decoy");
+        }
+        let found = files_with(&around, DECOY);
+        for place in places {
+            assert!(found.contains(&place), "form {index} was not found in {}", place.display());
+            std::fs::remove_file(&place).expect("the decoy goes");
         }
         let mut decoy = Command::new("sleep")
             .arg("60")
@@ -155,14 +161,14 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
             .spawn()
             .expect("a process with a decoy");
         let seen = wait_for("the decoy's environment is found", BOUND, || async {
-            let found = processes_with("sk-decoy-0123456789abcdef");
+            let found = processes_with(DECOY);
             (!found.is_empty()).then_some(found)
         })
         .await;
         decoy.kill().expect("the decoy ends");
         decoy.wait().expect("the decoy ends");
         assert!(seen.contains(&format!("environ of {}", decoy.id())), "{seen:?}");
-        assert!(holds(format!("{bodies}{text}").as_bytes(), "sk-decoy-0123456789abcdef"));
+        assert!(holds(format!("{bodies}{text}").as_bytes(), DECOY));
     }
 
     // The database holds the key sealed: a dump of every table shows none of it.

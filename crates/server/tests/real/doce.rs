@@ -227,9 +227,9 @@ fn kept_catalogue() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("catalogue-1.18.33.json")
 }
 
-/// The text of every part of these messages, for searching.
+/// All that the agent said in these messages, for searching.
 pub(crate) fn said(messages: &[Value]) -> String {
-    messages.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    messages.iter().filter(|m| m["role"] == "assistant").map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A word that no other run uses.

@@ -1,0 +1,242 @@
+//! The command itself: what it says, how it ends, and what it does when something is in its way.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::TcpStream,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use doce_testkit::wait_for;
+use serde_json::{Value, json};
+
+use crate::world::{BOUND, PASSWORD, fake_opencode};
+
+#[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
+fn doce(directory: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doce"));
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("DOCE_DATA_DIR", directory.join("data"))
+        .env("DOCE_LISTEN", "127.0.0.1:0")
+        .env("DOCE_OPENCODE", fake_opencode())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("doce can be started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what doce says is UTF-8");
+    (status.code().expect("it ended by itself"), text(stdout), text(stderr))
+}
+
+/// A `doce serve` that runs; it is ended with this value.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.arg("serve").spawn().expect("doce can be started");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("what doce says is UTF-8");
+        let Some(url) = line.trim().strip_prefix("Open ") else {
+            let mut said = String::new();
+            let stderr = child.stderr.as_mut().expect("it is piped");
+            stderr.read_to_string(&mut said).expect("what doce says is UTF-8");
+            panic!("`{line}` is no address: {said}");
+        };
+        Self { url: url.to_owned(), child }
+    }
+
+    fn port(&self) -> u16 {
+        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the address has a port")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is what a person in a terminal does")]
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    /// Waits for the end; returns its code and what was said on standard error.
+    async fn end(mut self) -> (i32, String) {
+        let status = wait_for("the end of doce", BOUND, async || self.child.try_wait().expect("it is our child")).await;
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut said).expect("what doce says is UTF-8");
+        (status.code().expect("it ended by itself"), said)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It has ended already unless a test failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn help_names_every_setting_and_no_arguments_are_a_question_for_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said, _) = run(doce(directory.path()).args(["serve", "--help"]));
+    assert_eq!(code, 0);
+    for setting in [
+        "DOCE_DATA_DIR",
+        "DOCE_LISTEN",
+        "DOCE_OPENCODE",
+        "DOCE_MASTER_KEY_FILE",
+        "DOCE_UNSANDBOXED",
+        "DOCE_PUBLIC_URL",
+        "DOCE_PREVIEW_DOMAIN",
+        "DOCE_NPM_REGISTRY",
+        "DOCE_LOG",
+    ] {
+        assert!(said.contains(setting), "{setting}");
+    }
+    let (code, _, said) = run(&mut doce(directory.path()));
+    assert_eq!(code, 2);
+    assert!(said.contains("serve"), "{said}");
+    let (code, said, _) = run(doce(directory.path()).arg("--version"));
+    assert_eq!((code, said.trim()), (0, concat!("doce ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_description_is_printed_without_a_data_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said, errors) = run(doce(directory.path()).env_remove("DOCE_DATA_DIR").arg("openapi"));
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let printed: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(printed["openapi"], "3.1.0");
+    assert_eq!(printed, serde_json::to_value(doce_server::api::description()).unwrap());
+    assert!(!directory.path().join("data").exists());
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_a_name_a_reason_and_a_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    for (variable, value, words) in [
+        ("DOCE_DATABASE_URL", "postgres://planted@x/y", ["DOCE_DATABASE_URL", "unset"]),
+        ("DOCE_UNSANDBOXED", "yes", ["i-trust-every-prompt", "--help"]),
+        ("DOCE_LISTEN", "4321", ["--listen", "--help"]),
+        ("DOCE_PUBLIC_URL", "doce.example", ["--public-url", "--help"]),
+        ("DOCE_LOG", "a=b=c", ["log filter", "try:"]),
+        ("DOCE_LOG_FORMAT", "xml", ["--log-format", "json"]),
+    ] {
+        let (code, _, said) = run(doce(directory.path()).env(variable, value).arg("serve"));
+        assert_eq!(code, 2, "{variable}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{variable}: {said}");
+        assert!(said.starts_with("error: ") && !said.contains("planted"), "{variable}: {said}");
+    }
+    let (code, _, said) = run(doce(directory.path()).env_remove("DOCE_DATA_DIR").arg("serve"));
+    assert_eq!(code, 2);
+    assert!(said.contains("HOME") && said.contains("--data-dir"), "{said}");
+    assert!(!directory.path().join("data").exists(), "nothing is made before the settings are good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_data_is_told_who_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Serving::start(doce(directory.path()));
+    let (code, _, said) = run(doce(directory.path()).arg("serve"));
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("pid {}", first.child.id())) && said.contains(&first.url), "{said}");
+    assert!(said.contains("try: "), "{said}");
+    first.signal("TERM");
+    assert_eq!(first.end().await.0, 0);
+    let again = Serving::start(doce(directory.path()));
+    again.signal("INT");
+    assert_eq!(again.end().await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_named_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let (code, _, said) = run(doce(directory.path()).env("DOCE_LISTEN", &address).arg("serve"));
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("listen on {address}: the port is taken")), "{said}");
+    assert!(said.contains("DOCE_LISTEN") && said.contains("ss -ltnp"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_account_of_a_server_in_a_network_takes_the_code_that_was_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = doce(directory.path());
+    command.env("DOCE_LISTEN", "0.0.0.0:0");
+    let serving = Serving::start(command);
+    serving.signal("TERM");
+    let (code, said) = serving.end().await;
+    assert_eq!(code, 0);
+    let printed = said.lines().find_map(|line| line.trim().strip_prefix("setup")).expect("the code is printed");
+    assert_eq!(printed.split_whitespace().next().map(str::len), Some(19), "{printed}");
+
+    let serving = Serving::start(doce(directory.path()));
+    serving.signal("TERM");
+    let (_, said) = serving.end().await;
+    assert!(
+        !said.lines().any(|line| line.trim().starts_with("setup")),
+        "on this machine alone nobody needs it: {said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_the_server_at_once() {
+    use tokio::io::AsyncWriteExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(doce(directory.path()));
+    // A request that never arrives whole holds an orderly end back.
+    let stream = TcpStream::connect(("127.0.0.1", serving.port())).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    let head =
+        "POST /api/sign-in HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // An answered request after it shows that the first has been taken in.
+    let health = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{}/api/health", serving.url));
+    assert_eq!(health.send().await.unwrap().status(), 200);
+    serving.signal("TERM");
+    let closed =
+        || async { tokio::net::TcpStream::connect(("127.0.0.1", serving.port())).await.is_err().then_some(()) };
+    wait_for("a closed listener", BOUND, closed).await;
+    serving.signal("TERM");
+    let ended = tokio::time::timeout(Duration::from_secs(5), serving.end()).await;
+    let (code, said) = ended.expect("it ends at once");
+    assert_eq!(code, 1);
+    assert!(said.contains("Ended at once"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_accepted_is_lost_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(doce(directory.path()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let setup = client.post(format!("{}/api/setup", serving.url));
+    let made = setup.json(&json!({"username": "ada", "password": PASSWORD})).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let cookie = made.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    let serving = Serving::start(doce(directory.path()));
+    let me = client.get(format!("{}/api/me", serving.url)).header("cookie", cookie).send().await.unwrap();
+    assert_eq!(me.status(), 200, "the browser is still signed in");
+}
+
+#[test]
+fn the_data_directory_is_nobody_elses() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(doce(directory.path()));
+    for (path, mode) in [("data", 0o700), ("data/lock", 0o600), ("data/master.key", 0o600)] {
+        let found = directory.path().join(path).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{path}");
+    }
+    drop(serving);
+}
