@@ -10,8 +10,8 @@ use crate::process::{self, Deadline};
 use crate::project::Project;
 use crate::stamp;
 
-/// What the first page load may weigh, gzipped: React, router, queries and Markdown take about 270.
-const FIRST_LOAD_LIMIT: usize = 330 * 1024;
+/// What the first page load may weigh, gzipped: React, router and queries. Pages come when visited.
+const FIRST_LOAD_LIMIT: usize = 180 * 1024;
 
 /// npm in a folder, without the noise that it makes by default.
 pub(crate) fn npm(folder: &Path) -> Command {

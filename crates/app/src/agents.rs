@@ -41,6 +41,8 @@ pub(crate) struct Agent {
     pub(crate) ended: CancellationToken,
     /// Whether somebody of ours is ending it: then its end is no surprise.
     pub(crate) stopping: AtomicBool,
+    /// Whether the user stopped the present answer.
+    pub(crate) aborted: AtomicBool,
     following: AtomicBool,
 }
 
@@ -134,6 +136,7 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         live: Mutex::default(),
         ended: CancellationToken::new(),
         stopping: AtomicBool::new(false),
+        aborted: AtomicBool::new(false),
         following: AtomicBool::new(false),
     });
     app.agents.by_project.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.project_id, Arc::clone(&agent));

@@ -1,6 +1,6 @@
 //! Conversations: read them, prompt, continue, abort.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use doce_jobs::{New, Policy};
 use doce_model::{
@@ -167,6 +167,7 @@ impl App {
         tx.commit().await?;
         self.jobs.changed(cancelled);
         if let (Some(agent), Some(agent_session)) = (self.agents.find(id), session.agent_session_id) {
+            agent.aborted.store(true, Ordering::SeqCst);
             agent.client.abort(&agent_session).await.map_err(Error::internal)?;
         }
         let mut read = self.store.read().await?;

@@ -6,7 +6,11 @@
 //! lays over the rows. What an Agent says is untrusted: sizes are capped, ids are only compared, a user's Message that
 //! doce did not send is not believed.
 
-use std::{collections::HashMap, sync::Arc, sync::PoisonError, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, Connection, Failure, Message, MessageId, MessageState, ModelRef, Ms, NextMove,
@@ -118,6 +122,8 @@ struct Follower {
     error: Option<AgentError>,
     /// Answers of this turn without any content, in a row.
     empty: usize,
+    /// Whether this turn was stopped for those.
+    runaway: bool,
 }
 
 impl Follower {
@@ -132,6 +138,7 @@ impl Follower {
             files_at: None,
             error: None,
             empty: 0,
+            runaway: false,
         }
     }
 
@@ -153,6 +160,8 @@ impl Follower {
     /// Follows one stream until it ends.
     async fn follow_once(&mut self) -> Result<(), Error> {
         let mut events = std::pin::pin!(self.agent.client.events());
+        // OpenCode says "connected" a moment before it listens to itself, and what happens in between is lost (1.18.33,
+        // observed). So the state is read again at the first sign that it does listen: an event, or a heartbeat.
         let mut heard = false;
         loop {
             let due = [self.flush_at, self.settle_at, self.files_at].into_iter().flatten().min();
@@ -165,11 +174,10 @@ impl Follower {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(Event::Connected)) => self.resync().await?,
-                    // OpenCode says "connected" a moment before it listens to itself, and what happens in between is
-                    // lost (1.18.33, observed). By the first heartbeat that moment is over.
-                    Some(Ok(Event::Heartbeat)) if !heard => {
+                    Some(Ok(event)) if !heard => {
                         heard = true;
                         self.resync().await?;
+                        self.take(event).await?;
                     }
                     Some(Ok(event)) => self.take(event).await?,
                     Some(Err(e)) => return Err(Error::internal(e)),
@@ -423,7 +431,11 @@ impl Follower {
         } else if info.completed_at.is_some() && followed.message.state == MessageState::Streaming {
             // Stopped while it waited to try again, an answer ends without an error and without a reason to
             // finish (OpenCode 1.18.33, observed). That is no success.
-            followed.message.state = if info.finish.is_some() { MessageState::Complete } else { MessageState::Aborted };
+            followed.message.state = if info.finish.is_none() && self.agent.aborted.load(Ordering::SeqCst) {
+                MessageState::Aborted
+            } else {
+                MessageState::Complete
+            };
             followed.message.completed_at = Some(self.app.clock.now());
             ended_empty = followed.parts.is_empty() && !parts_follow;
             if ended_empty {
@@ -433,7 +445,9 @@ impl Follower {
             }
         }
         let followed = self.messages.get(&info.id).expect("it was there a moment ago");
-        let worth_a_row = followed.stored || !followed.parts.is_empty() || followed.message.failure.is_some();
+        let ended_early =
+            followed.message.failure.is_some() || (followed.message.state == MessageState::Aborted && !self.runaway);
+        let worth_a_row = followed.stored || !followed.parts.is_empty() || ended_early;
         if worth_a_row && (followed.message != before || !followed.stored) {
             self.store_message(&info.id).await?;
         }
@@ -505,6 +519,8 @@ impl Follower {
         tx.commit().await?;
         if changed {
             followed.message.state = MessageState::Sent;
+            self.agent.aborted.store(false, Ordering::SeqCst);
+            self.runaway = false;
             self.empty = 0;
             self.error = None;
             let message = followed.message.clone();
@@ -838,6 +854,7 @@ impl Follower {
 
     /// Stops a run in which the provider answers with nothing, again and again.
     async fn stop_runaway(&mut self, agent_id: &str) -> Result<(), Error> {
+        self.runaway = true;
         self.agent.client.abort(&self.agent_session).await.map_err(Error::internal)?;
         let provider_id = self.messages.get(agent_id).and_then(|f| f.message.model.clone()).map(|m| m.provider_id);
         let provider = self.app.provider_name(provider_id.as_deref().unwrap_or_default());

@@ -8,6 +8,10 @@ use crate::doce::{BOUND, Doce, said, word};
 /// Waits until the last message ended in this state, and returns it.
 async fn last(doce: &Doce, project: &str, state: &str) -> Value {
     wait_for(&format!("the last message is {state}"), BOUND, || async {
+        // The agent says that it is idle a moment after it has said how the answer ended.
+        if doce.project(project).await["session"]["kind"] != "idle" {
+            return None;
+        }
         doce.messages(project).await.into_iter().next_back().filter(|last| last["state"] == state)
     })
     .await

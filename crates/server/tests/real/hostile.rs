@@ -99,15 +99,14 @@ async fn neither_a_shell_nor_a_postinstall_reaches_what_is_not_its_own() {
     let package = r#"{"name":"evil","version":"1.0.0","scripts":{"postinstall":"sh /workspace/loot.sh install"}}"#;
     let prompt = format!(
         "Loot. [[write: loot.sh | {}]] [[write: evil/package.json | {package}]] [[bash: sh loot.sh shell]] \
-         [[bash: mkdir -p /tmp/x && cd /tmp/x && npm install --ignore-scripts=false --no-audit --no-fund /workspace/evil; \
-         cd /workspace/evil && npm run postinstall]] [[say: looted]]",
+         [[bash: cd evil && npm install --ignore-scripts=false --foreground-scripts --no-audit --no-fund 2>&1]] [[say: looted]]",
         escaped(&loot)
     );
     let thief = doce.create(&prompt, "anthropic", "claude-sonnet-4-5").await;
-    doce.answered(&thief, "complete").await;
+    let messages = doce.answered(&thief, "complete").await;
     for how in ["shell", "install"] {
         let loot = doce.bytes(&thief, &format!("loot-{how}.txt")).await.unwrap_or_default();
-        assert!(loot.contains("looted-all-of-it"), "{how}: the script ran: {loot}");
+        assert!(loot.contains("looted-all-of-it"), "{how}: the script ran: {loot} {}", said(&messages));
         assert!(loot.contains("uid=10001"), "{how}: {loot}");
         for secret in [master.trim(), "victims-own-words", "SQLite format 3", "credential"] {
             assert!(!loot.contains(secret), "{how}: the loot holds `{secret}`");

@@ -35,7 +35,8 @@ async fn tell(
     assert_eq!(doce.messages(&project).await.len(), messages.len());
     doce.prompt(&project, "And again. [[say: Still here.]]").await;
     let more = doce.answered(&project, "complete").await;
-    assert!(more.len() > messages.len() && more.last().expect("a message").to_string().contains("Still here."));
+    assert!(more.len() > messages.len());
+    assert!(more.last().expect("a message").to_string().contains("Still here."), "{more:#?}");
     let last = model.agent_turns().pop().expect("a request");
     assert!(last.mentions(&fruit), "the earlier turn is part of the request");
     doce.stop();
