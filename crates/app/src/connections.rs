@@ -525,12 +525,12 @@ fn check_label(label: &str, others: &[Connection], own: Option<ConnectionId>) ->
 
 fn free_label(others: &[Connection]) -> String {
     let taken = |label: &str| others.iter().any(|other| other.label == label);
-    if !taken("default") {
-        return "default".to_owned();
+    if !taken("main") {
+        return "main".to_owned();
     }
     // One more candidate than there are labels: one of them is free.
     (2..=others.len() + 2)
-        .map(|n| format!("default {n}"))
+        .map(|n| format!("main {n}"))
         .find(|label| !taken(label))
         .expect("fewer labels are taken than there are candidates")
 }

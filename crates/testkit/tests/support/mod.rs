@@ -45,7 +45,7 @@ impl SseReader {
                 }
                 match self.body.next().await {
                     Some(bytes) => {
-                        self.buffer.push_str(std::str::from_utf8(&bytes?).expect("pieces are whole characters"))
+                        self.buffer.push_str(std::str::from_utf8(&bytes?).expect("pieces are whole characters"));
                     }
                     None => return Ok(None),
                 }
