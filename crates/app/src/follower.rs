@@ -120,6 +120,8 @@ struct Follower {
     files_at: Option<Instant>,
     /// An error of the run, until it is known which Message it belongs to.
     error: Option<AgentError>,
+    /// The Prompt of this turn, by the Agent's id.
+    turn: Option<String>,
     /// Answers of this turn without any content, in a row.
     empty: usize,
     /// Whether this turn was stopped for those.
@@ -137,6 +139,7 @@ impl Follower {
             settle_at: None,
             files_at: None,
             error: None,
+            turn: None,
             empty: 0,
             runaway: false,
         }
@@ -513,16 +516,20 @@ impl Follower {
         if followed.message.speaker != Speaker::User {
             return Ok(());
         }
+        if self.turn.as_deref() != Some(agent_id) {
+            // A new turn: what was counted in the one before is over.
+            self.turn = Some(agent_id.to_owned());
+            self.agent.aborted.store(false, Ordering::SeqCst);
+            self.runaway = false;
+            self.empty = 0;
+            self.error = None;
+        }
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         let changed = conversation::mark_sent(&mut tx, followed.message.id).await?;
         tx.commit().await?;
         if changed {
             followed.message.state = MessageState::Sent;
-            self.agent.aborted.store(false, Ordering::SeqCst);
-            self.runaway = false;
-            self.empty = 0;
-            self.error = None;
             let message = followed.message.clone();
             self.publish_message(&message);
         }
