@@ -89,6 +89,8 @@ test("the same over an OpenAI-compatible protocol, and a change shows without a 
   await workspace.prompt(`Now greet ${second}. ${write("src/App.tsx", appThatSays(second))}`);
   await expect(workspace.app.getByRole("heading", { name: second })).toBeVisible({ timeout: LAUNCH_MS });
   await expect(document).toHaveAttribute("data-mark", "same page");
+  // The page changes when the file does, which is before the answer's last turn.
+  await workspace.idle();
 
   for (const word of [first, second]) {
     const turns = turnsAbout(await model.turns(), word);
