@@ -287,7 +287,7 @@ export function world(scenario) {
     user: { id: "usr_1", username: "ana", role: "admin", created_at: iso(9 * DAY) },
     system: {
       version: "0.1.0",
-      opencode_version: "1.18.33",
+      opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null },
       sandbox: { state: "active", detail: "bubblewrap 0.8.0, with user namespaces." },
       unsandboxed_warning: false,
       encrypted: true,

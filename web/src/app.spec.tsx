@@ -19,7 +19,7 @@ const health = (setup: boolean) => route("get", "/api/health", { json: { status:
 
 function aServer() {
   health(false);
-  route("get", "/api/system", { json: { version: "0.1.0", opencode_version: null, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null } });
+  route("get", "/api/system", { json: { version: "0.1.0", opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null }, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null } });
   route("get", "/api/projects", page([]));
   route("get", "/api/connections", page([aConnection()]));
   route("get", "/api/providers/:id/models", page([]));

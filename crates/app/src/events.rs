@@ -12,7 +12,10 @@ use std::{
 use doce_model::{ConnectionId, Job, Message, MessageId, Part, PartId, ProjectId, UserId};
 use tokio::sync::broadcast;
 
-use crate::views::{ConnectionView, ProjectView};
+use crate::{
+    program::ProgramState,
+    views::{ConnectionView, ProjectView},
+};
 
 /// Events kept for browsers that come back.
 pub const RING: usize = 8192;
@@ -51,6 +54,8 @@ pub enum Change {
     },
     /// Files of a Workspace changed.
     Files(ProjectId),
+    /// `OpenCode` is further, there, or failed. Everybody is told.
+    Program(ProgramState),
 }
 
 impl Change {
@@ -61,7 +66,8 @@ impl Change {
             | Self::ProjectDeleted(_)
             | Self::Connection(_)
             | Self::ConnectionDeleted(_)
-            | Self::Job(_) => None,
+            | Self::Job(_)
+            | Self::Program(_) => None,
             Self::Message(id, _) | Self::MessageDeleted(id, _) | Self::Part(id, _) | Self::Files(id) => Some(*id),
             Self::Delta { project_id, .. } => Some(*project_id),
         }
@@ -73,10 +79,17 @@ impl Change {
 pub struct Event {
     /// Its number, one more than the one before.
     pub number: u64,
-    /// Who may see it.
-    pub user_id: UserId,
+    /// Who may see it; `None` is everybody.
+    pub user_id: Option<UserId>,
     /// What happened.
     pub change: Change,
+}
+
+impl Event {
+    /// Returns whether a user may see it.
+    pub fn is_for(&self, user_id: UserId) -> bool {
+        self.user_id.is_none_or(|whose| whose == user_id)
+    }
 }
 
 /// Where events are published and subscribed to.
@@ -112,8 +125,17 @@ impl Bus {
         Self { boot: boot.into(), state: Arc::default(), sender: broadcast::channel(RING).0 }
     }
 
-    /// Tells everybody who may know.
+    /// Tells the user whose it is.
     pub fn publish(&self, user_id: UserId, change: Change) {
+        self.send(Some(user_id), change);
+    }
+
+    /// Tells everybody.
+    pub fn publish_to_all(&self, change: Change) {
+        self.send(None, change);
+    }
+
+    fn send(&self, user_id: Option<UserId>, change: Change) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last += 1;
         let event = Arc::new(Event { number: state.last, user_id, change });
@@ -188,6 +210,15 @@ mod tests {
         assert!(bus.subscribe(Some("b-9")).reset);
         assert!(!bus.subscribe(Some("b-10")).reset);
         assert_eq!(bus.subscribe(Some("b-10")).missed.len(), RING);
+    }
+
+    #[test]
+    fn what_is_everybodys_is_for_each_and_what_is_somebodys_is_not() {
+        let bus = bus_with(1);
+        bus.publish_to_all(Change::Program(ProgramState::Checking));
+        let missed = bus.subscribe(Some("b-0")).missed;
+        let stranger = UserId::new(Ms(2));
+        assert_eq!(missed.iter().map(|event| event.is_for(stranger)).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

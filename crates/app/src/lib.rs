@@ -266,6 +266,8 @@ impl App {
     pub fn run_background(&self) {
         let app = self.clone();
         self.tasks.spawn(async move { program::set_up(&app).await });
+        let app = self.clone();
+        self.tasks.spawn(async move { program::tell_changes(&app).await });
         if let Some(changes) = self.job_changes.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let app = self.clone();
             self.tasks.spawn(async move { queue::tell_changes(&app, changes).await });
@@ -339,7 +341,9 @@ impl App {
             SandboxState::Active | SandboxState::Overridden => Ok(()),
             SandboxState::Unavailable { reason, repair } => Err(doce_model::Failure::new(
                 "sandbox_unavailable",
-                format!("Agents can't be sandboxed on this machine, so none is started: {reason}. {repair}"),
+                format!(
+                    "Agents can't be sandboxed on this machine, so none is started: doce could not {reason}. {repair}"
+                ),
                 doce_model::NextMove::Retry,
             )),
         }

@@ -101,7 +101,7 @@ impl Previews {
                 PreviewState::Installing | PreviewState::Starting | PreviewState::Ready => {
                     return None;
                 }
-                PreviewState::Off | PreviewState::Failed => {}
+                PreviewState::Off | PreviewState::NotInstalled | PreviewState::Failed => {}
             }
         }
         let (end, gone) = (CancellationToken::new(), CancellationToken::new());
@@ -144,8 +144,8 @@ pub(crate) fn ensure(app: &App, project: &Project) {
     app.clone().tasks.spawn(async move {
         let run = Run { app: app.clone(), project: project.clone(), gone: gone.clone() };
         // It looks at `end` by itself: dropping it would leave a dev server running.
-        if let Err(reason) = run.run(&end).await {
-            run.say(PreviewState::Failed, Some(reason), None).await;
+        if let Err((state, reason)) = run.run(&end).await {
+            run.say(state, Some(reason), None).await;
         }
         gone.cancel();
     });
@@ -165,23 +165,27 @@ impl Run {
     }
 
     /// Installs, starts and watches. Ends when the dev server ends, with the reason.
-    async fn run(&self, end: &CancellationToken) -> Result<(), String> {
-        self.app.require_sandbox().map_err(|failure| failure.message)?;
+    async fn run(&self, end: &CancellationToken) -> Result<(), (PreviewState, String)> {
+        let failed = |reason: String| (PreviewState::Failed, reason);
+        self.app.require_sandbox().map_err(|failure| failed(failure.message))?;
         let workspace = Utf8PathBuf::from(&self.project.workspace);
         if !is_file(&workspace, "package.json").await {
-            return Err("There is no package.json in the workspace, so there is nothing to run yet.".to_owned());
+            let reason = "There is no package.json in the workspace, so there is nothing to run yet.";
+            return Err(failed(reason.to_owned()));
         }
         if needs_install(&self.app, &self.project, &workspace).await {
             self.say(PreviewState::Installing, None, None).await;
             // An installation is killed whole when nobody waits for it any more.
             tokio::select! {
-                installed = self.install(&workspace) => installed?,
+                installed = self.install(&workspace) => {
+                    installed.map_err(|reason| (PreviewState::NotInstalled, reason))?;
+                }
                 () = end.cancelled() => return Ok(()),
             }
         }
         self.say(PreviewState::Starting, None, None).await;
-        let port = doce_runtime::free_port().map_err(|e| format!("No free port: {e}."))?;
-        let running = self.start(&workspace, port).await?;
+        let port = doce_runtime::free_port().map_err(|e| failed(format!("No free port: {e}.")))?;
+        let running = self.start(&workspace, port).await.map_err(failed)?;
         let outcome = tokio::select! {
             outcome = self.watch(&running, port) => outcome,
             () = end.cancelled() => Ok(()),
@@ -189,7 +193,7 @@ impl Run {
         if let Err(e) = running.stop(STOP_GRACE).await {
             tracing::error!(project = %self.project.id, error = chain(&e), "a dev server did not end");
         }
-        outcome
+        outcome.map_err(failed)
     }
 
     async fn install(&self, workspace: &Utf8Path) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_model::Failure;
+use doce_model::{AuditAction, AuditEvent, Ctx, Failure};
 use doce_opencode::{
     Client,
     config::{
@@ -15,7 +15,7 @@ use doce_opencode::{
 use doce_runtime::{Bind, Isolation, Limits, Spec};
 use url::Url;
 
-use crate::{App, SandboxState, beneath, catalogue, chain, make_private_directory};
+use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change, make_private_directory};
 
 /// The public npm registry.
 const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
@@ -23,6 +23,9 @@ const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 const CATALOGUE_BOUND: Duration = Duration::from_mins(1);
 /// How long `opencode --version` may take. The first run reads 185 MB from the disk.
 const VERSION_BOUND: Duration = Duration::from_mins(1);
+
+/// How often at most the progress of a download is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 /// How far `OpenCode` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +106,8 @@ async fn install(app: &App) -> Result<Utf8PathBuf, String> {
     .await
     .map_err(|e| {
         format!(
-            "OpenCode {} could not be installed: {}. Check the network and start doce again, or point DOCE_OPENCODE to \
-             a binary of that version.",
+            "OpenCode {} could not be installed: {}. Check the network and try again, or start doce with DOCE_OPENCODE \
+             set to a binary of that version.",
             install::VERSION,
             chain(&e)
         )
@@ -114,7 +117,7 @@ async fn install(app: &App) -> Result<Utf8PathBuf, String> {
 
 async fn check_version(app: &App, path: &Utf8Path) -> Result<(), String> {
     if let SandboxState::Unavailable { reason, repair } = app.sandbox() {
-        return Err(format!("OpenCode is only run in a sandbox, and there is none: {reason}. {repair}"));
+        return Err(format!("OpenCode is only run in a sandbox, and there is none: doce could not {reason}. {repair}"));
     }
     let binary = Bind::read_only(path, "/opt/opencode");
     let mut spec = Spec::new("opencode --version", format!("{}-version", app.installation), program_path(app, &binary));
@@ -162,8 +165,26 @@ pub(crate) async fn ready(app: &App, on_progress: impl Fn(String)) -> Result<Utf
     }
 }
 
-/// Tries again to set `OpenCode` up, if the last try failed.
+impl App {
+    /// Tries again to set `OpenCode` up, and to read its catalogue, if the last try failed. Returns at once.
+    pub async fn retry_opencode(&self, ctx: &Ctx) -> Result<(), Error> {
+        let mut tx = self.store.write(ctx).await?;
+        tx.audit(AuditEvent::ok(AuditAction::RetryOpencode, "server")).await?;
+        tx.commit().await?;
+        retry(self);
+        Ok(())
+    }
+}
+
+/// Tries again to set `OpenCode` up, and to read its catalogue, if the last try failed.
 pub(crate) fn retry(app: &App) {
+    let missing = app.catalogue.send_if_modified(|state| match state {
+        catalogue::CatalogueState::Failed(_) => {
+            *state = catalogue::CatalogueState::Loading;
+            true
+        }
+        catalogue::CatalogueState::Loading | catalogue::CatalogueState::Ready(_) => false,
+    });
     let failed = app.program.send_if_modified(|state| match state {
         ProgramState::Failed { .. } => {
             *state = ProgramState::Checking;
@@ -171,9 +192,30 @@ pub(crate) fn retry(app: &App) {
         }
         ProgramState::Checking | ProgramState::Installing { .. } | ProgramState::Ready { .. } => false,
     });
-    if failed {
+    if failed || missing {
         let app = app.clone();
         app.clone().tasks.spawn(async move { set_up(&app).await });
+    }
+}
+
+/// Tells everybody how far it is, until the server stops.
+pub(crate) async fn tell_changes(app: &App) {
+    let mut state = app.program();
+    loop {
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return },
+            () = app.stopping.cancelled() => return,
+        }
+        let now = state.borrow_and_update().clone();
+        let is_progress = matches!(now, ProgramState::Installing { .. });
+        app.bus.publish_to_all(Change::Program(now));
+        if is_progress {
+            // A download says something for every few kilobytes: the newest word is enough.
+            tokio::select! {
+                () = tokio::time::sleep(PROGRESS_EVERY) => {}
+                () = app.stopping.cancelled() => return,
+            }
+        }
     }
 }
 

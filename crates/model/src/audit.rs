@@ -51,6 +51,8 @@ text_enum! {
         CancelJob = "cancel_job",
         /// A Job was run again.
         RetryJob = "retry_job",
+        /// Setting `OpenCode` up was tried again.
+        RetryOpencode = "retry_opencode",
         /// The server started without a sandbox, by its owner's order.
         Unsandboxed = "unsandboxed",
         /// An Agent asked for a permission and was refused.

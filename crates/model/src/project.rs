@@ -43,6 +43,8 @@ text_enum! {
         Starting = "starting",
         /// It answers.
         Ready = "ready",
+        /// The app's packages could not be installed; the reason stands beside.
+        NotInstalled = "not_installed",
         /// It does not work; the reason stands beside.
         Failed = "failed",
     }

@@ -575,6 +575,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/opencode/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tries again to set OpenCode up after it failed. How it goes is told on the event stream. */
+        post: operations["retry_opencode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -1087,6 +1104,35 @@ export interface components {
         };
         /** @enum {string} */
         Observed: "starting" | "healthy" | "unhealthy" | "exited";
+        /** @description How far OpenCode is. */
+        OpenCode: {
+            /** @description Why it isn't there, and what to do. */
+            detail: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of it that were downloaded so far.
+             */
+            downloaded: number | null;
+            /** @description In one word. */
+            state: components["schemas"]["OpenCodeWord"];
+            /**
+             * Format: int64
+             * @description Bytes to download in all, if known.
+             */
+            total: number | null;
+            /** @description The version that doce works with. */
+            version: string;
+        };
+        /** @description OpenCode is further, there, or failed. */
+        OpenCodeEvent: {
+            /** @description How far it is. */
+            opencode: components["schemas"]["OpenCode"];
+        };
+        /**
+         * @description How far OpenCode is, in one word.
+         * @enum {string}
+         */
+        OpenCodeWord: "checking" | "installing" | "ready" | "failed";
         /** @description A page of a list. */
         Page_Connection: {
             /** @description What is on it. */
@@ -1196,7 +1242,7 @@ export interface components {
          */
         PreviewMode: "host" | "port";
         /** @enum {string} */
-        PreviewState: "off" | "installing" | "starting" | "ready" | "failed";
+        PreviewState: "off" | "installing" | "starting" | "ready" | "not_installed" | "failed";
         /** @description A way into a preview. */
         PreviewTicket: {
             /** @description From when on it is worthless. */
@@ -1388,15 +1434,15 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OpenCodeEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
             data_dir: string | null;
             /** @description Whether nobody can listen between this browser and the server. */
             encrypted: boolean;
-            /** @description Which version of OpenCode, once it is there. */
-            opencode_version: string | null;
+            /** @description How far OpenCode is: no agent starts before it is there. */
+            opencode: components["schemas"]["OpenCode"];
             /** @description How previews are reached. */
             preview: components["schemas"]["PreviewAddresses"];
             /** @description Whether agents are locked in. */
@@ -2741,6 +2787,33 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["System"];
                 };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_opencode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is tried. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description It was not done; `code` says why. */
             default: {

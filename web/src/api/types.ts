@@ -6,6 +6,7 @@ type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 export type Health = Schemas["Health"];
 export type System = Schemas["System"];
+export type OpenCode = System["opencode"];
 export type User = Schemas["User"];
 export type SignIn = Schemas["SignIn"];
 export type Provider = Schemas["Provider"];

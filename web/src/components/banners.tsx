@@ -1,7 +1,9 @@
-import { useQuery } from "@tanstack/react-query";
-import { LockOpen, ShieldAlert, ShieldX, WifiOff } from "lucide-react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { CircleAlert, Download, LockOpen, ShieldAlert, ShieldX, WifiOff } from "lucide-react";
 import { useEffect, useState, type ReactNode } from "react";
+import { api, done } from "../api/client";
 import { systemQuery } from "../api/queries";
+import type { OpenCode } from "../api/types";
 import { useStreamStatus } from "../stream/use-stream";
 import { cn } from "../ui/cn";
 
@@ -23,6 +25,7 @@ export function Banners() {
           <b className="font-medium">Projects can’t start:</b> the sandbox doesn’t work here. {system.sandbox.detail}
         </Bar>
       )}
+      {system && system.sandbox.state !== "unavailable" && <OpenCodeBar opencode={system.opencode} />}
       {system && !system.encrypted && (
         <Bar tone="amber" icon={<LockOpen aria-hidden />}>
           <b className="font-medium">Not encrypted.</b> Anyone on this network can read what you type here, keys included.
@@ -33,11 +36,48 @@ export function Banners() {
   );
 }
 
-function Bar({ tone, icon, children }: { tone: "red" | "amber"; icon: ReactNode; children: ReactNode }) {
+const MEGABYTE = 1_000_000;
+
+/** OpenCode is downloaded at the first start; until it is there no agent starts, and there is no catalogue. */
+function OpenCodeBar({ opencode }: { opencode: OpenCode }) {
+  const retry = useMutation({ mutationFn: () => done(api.POST("/api/system/opencode/retry")) });
+  switch (opencode.state) {
+    case "ready":
+    case "checking":
+      return null;
+    case "installing": {
+      const got = Math.floor((opencode.downloaded ?? 0) / MEGABYTE);
+      const share = opencode.total === null ? null : Math.min(1, (opencode.downloaded ?? 0) / opencode.total);
+      return (
+        <Bar tone="accent" icon={<Download aria-hidden />}>
+          <b className="font-medium">Installing OpenCode {opencode.version}</b>, once: {opencode.total === null ? `${got} MB` : `${got} of ${Math.ceil(opencode.total / MEGABYTE)} MB`}. Agents and the list of providers need it.
+          {share !== null && <progress className="sr-only" value={share} aria-label="Installing OpenCode" />}
+        </Bar>
+      );
+    }
+    case "failed":
+      return (
+        <Bar tone="red" icon={<CircleAlert aria-hidden />}>
+          <b className="font-medium">Agents can’t start.</b> {retry.error?.message ?? opencode.detail}{" "}
+          <button type="button" className="cursor-pointer font-medium underline underline-offset-2" disabled={retry.isPending} onClick={() => retry.mutate()}>
+            Try again
+          </button>
+        </Bar>
+      );
+  }
+}
+
+const BAR_TONE = {
+  red: "border-red-line bg-red-soft text-red",
+  amber: "border-amber-line bg-amber-soft text-amber",
+  accent: "border-line bg-sunken text-muted",
+} as const;
+
+function Bar({ tone, icon, children }: { tone: keyof typeof BAR_TONE; icon: ReactNode; children: ReactNode }) {
   return (
-    <div role="status" className={cn("flex shrink-0 items-start gap-2 border-b px-4 py-1.5 text-xs [&>svg]:mt-px [&>svg]:size-3.5 [&>svg]:shrink-0", tone === "red" ? "border-red-line bg-red-soft text-red" : "border-amber-line bg-amber-soft text-amber")}>
+    <div role="status" className={cn("flex shrink-0 items-start gap-2 border-b px-4 py-1.5 text-xs [&>svg]:mt-px [&>svg]:size-3.5 [&>svg]:shrink-0", BAR_TONE[tone])}>
       {icon}
-      <p className="min-w-0">{children}</p>
+      <div className="min-w-0">{children}</div>
     </div>
   );
 }

@@ -89,6 +89,7 @@ export function PreviewPane({ project, preview, controls }: { project: Project; 
 
 function RunningPreview({ project, preview, controls }: { project: Project; preview: Preview; controls: WorkspaceControls }) {
   const { reason } = project.preview;
+  const { start } = useProjectActions(project.id);
   switch (project.preview.state) {
     case "off":
       return (
@@ -106,6 +107,26 @@ function RunningPreview({ project, preview, controls }: { project: Project; prev
       return (
         <State icon={<LoaderCircle className="animate-spin" aria-hidden />} title="Starting the app">
           {reason ?? "A few seconds."}
+        </State>
+      );
+    case "not_installed":
+      return (
+        <State
+          tone="red"
+          icon={<CircleAlert aria-hidden />}
+          title="The app’s packages couldn’t be installed"
+          actions={
+            <>
+              <Button variant="primary" size="sm" busy={start.isPending} onClick={() => start.mutate()}>
+                Try again
+              </Button>
+              <Button size="sm" onClick={controls.openLogs}>
+                Open the log
+              </Button>
+            </>
+          }
+        >
+          {reason ?? "The log says more."} The agent works meanwhile.
         </State>
       );
     case "failed":

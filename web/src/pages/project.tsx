@@ -42,6 +42,16 @@ export default function ProjectPage() {
   );
 }
 
+/** Which log says why the preview is as it is. */
+const LOG_OF: Record<Project["preview"]["state"], LogSource> = {
+  off: "agent",
+  installing: "install",
+  not_installed: "install",
+  starting: "preview",
+  ready: "agent",
+  failed: "preview",
+};
+
 function Workspace({ project }: { project: Project }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
@@ -62,7 +72,7 @@ function Workspace({ project }: { project: Project }) {
       setPickingModel(true);
     },
     openLogs: () => {
-      setLogSource(project.preview.state === "installing" ? "install" : project.preview.state === "failed" ? "preview" : "agent");
+      setLogSource(LOG_OF[project.preview.state]);
       goTo("logs");
     },
     suggest: (text) => {

@@ -24,6 +24,18 @@ it("what_nobody_has_read_is_not_made_up", () => {
   expect(cache.getQueryData(keys.connections)).toBeUndefined();
 });
 
+it("the_server_says_how_far_opencode_is_and_the_catalogue_is_read_once_it_is_there", () => {
+  const cache = createCache();
+  cache.setQueryData(keys.system, { opencode: { state: "checking" } });
+  const invalidate = vi.spyOn(cache, "invalidateQueries");
+  const at = (state: "installing" | "ready") => ({ state, version: "1.18.33", detail: null, downloaded: null, total: null });
+  applyEvents(cache, events({ type: "opencode", opencode: at("installing") }));
+  expect(cache.getQueryData(keys.system)).toMatchObject({ opencode: { state: "installing" } });
+  expect(invalidate).not.toHaveBeenCalled();
+  applyEvents(cache, events({ type: "opencode", opencode: at("ready") }));
+  expect(invalidate).toHaveBeenCalledWith({ queryKey: keys.providers });
+});
+
 it("a_project_that_was_deleted_elsewhere_says_so_on_its_page", () => {
   const cache = createCache();
   cache.setQueryData(keys.project("prj_1"), aProject());

@@ -1,7 +1,7 @@
 // Keeps the query cache equal to what the stream says.
 import type { QueryClient } from "@tanstack/react-query";
 import { keys } from "../api/queries";
-import type { Connection, Project } from "../api/types";
+import type { Connection, Project, System } from "../api/types";
 import type { StreamEvent } from "./events";
 import type { Hub } from "./hub";
 import { applyToConnections, applyToProject, applyToProjects } from "./patch";
@@ -76,6 +76,11 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
         break;
       case "files":
         void cache.invalidateQueries({ queryKey: keys.files(event.project_id) });
+        break;
+      case "opencode":
+        cache.setQueryData(keys.system, (system: System | undefined) => system && { ...system, opencode: event.opencode });
+        // The catalogue is OpenCode's own: what could not be read without it can be now.
+        if (event.opencode.state === "ready") void cache.invalidateQueries({ queryKey: keys.providers });
         break;
     }
   }

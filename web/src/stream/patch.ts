@@ -47,6 +47,7 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "delta":
     case "message_deleted":
     case "files":
+    case "opencode":
       return list;
   }
 }
@@ -65,6 +66,7 @@ export function applyToConnections(list: Connection[], event: StreamEvent): Conn
     case "delta":
     case "message_deleted":
     case "files":
+    case "opencode":
       return list;
   }
 }

@@ -9,6 +9,7 @@ use super::{
     conversation::{Message, Part},
     jobs::Job,
     projects::Project,
+    system::OpenCode,
 };
 
 /// The data of an event of the stream; its `event` field says which of these it is.
@@ -39,6 +40,8 @@ pub(crate) enum StreamPayload {
     MessageDeleted(MessageDeletedEvent),
     /// `files`: something changed in the workspace.
     Files(FilesEvent),
+    /// `opencode`: it is further, there, or failed.
+    OpenCode(OpenCodeEvent),
 }
 
 /// The stream has begun.
@@ -140,6 +143,13 @@ pub(crate) struct FilesEvent {
     project_id: String,
 }
 
+/// OpenCode is further, there, or failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpenCodeEvent {
+    /// How far it is.
+    opencode: OpenCode,
+}
+
 impl StreamPayload {
     /// Returns the `event` field of the stream.
     pub(crate) const fn name(&self) -> &'static str {
@@ -156,6 +166,7 @@ impl StreamPayload {
             Self::Delta(_) => "delta",
             Self::MessageDeleted(_) => "message_deleted",
             Self::Files(_) => "files",
+            Self::OpenCode(_) => "opencode",
         }
     }
 }
@@ -190,6 +201,7 @@ impl From<&Change> for StreamPayload {
                 offset: *offset,
                 delta: delta.clone(),
             }),
+            Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),
         }
     }

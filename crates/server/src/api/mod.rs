@@ -92,6 +92,7 @@ fn table() -> Table {
         .add(Open, routes!(system::get_health))
         .add(Open, routes!(system::get_openapi))
         .add(User, routes!(system::get_system))
+        .add(User, routes!(system::retry_opencode))
         .add(Open, routes!(people::set_up))
         .add(Open, routes!(people::sign_in))
         .add(User, routes!(people::sign_out))

@@ -215,9 +215,8 @@ impl Feed {
     }
 
     fn show(&self, event: &Event) -> Option<sse::Event> {
-        let mine = event.user_id == self.user;
         let wanted = event.change.conversation().is_none_or(|project| self.watched.contains(&project));
-        if !(mine && wanted) {
+        if !(event.is_for(self.user) && wanted) {
             return None;
         }
         let id = self.state.app.bus().id(event.number);

@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State as Extract};
 use doce_app::{ProgramState, SandboxState};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -39,8 +40,8 @@ pub(crate) enum HealthStatus {
 pub(crate) struct System {
     /// Which version of doce.
     version: &'static str,
-    /// Which version of OpenCode, once it is there.
-    opencode_version: Option<String>,
+    /// How far OpenCode is: no agent starts before it is there.
+    opencode: OpenCode,
     /// Whether agents are locked in.
     sandbox: Sandbox,
     /// Whether every page has to warn that agents are not locked in.
@@ -51,6 +52,47 @@ pub(crate) struct System {
     preview: PreviewAddresses,
     /// Where everything is kept; told to admins.
     data_dir: Option<String>,
+}
+
+/// How far OpenCode is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpenCode {
+    /// In one word.
+    state: OpenCodeWord,
+    /// The version that doce works with.
+    version: &'static str,
+    /// Why it isn't there, and what to do.
+    detail: Option<String>,
+    /// Bytes of it that were downloaded so far.
+    downloaded: Option<u64>,
+    /// Bytes to download in all, if known.
+    total: Option<u64>,
+}
+
+/// How far OpenCode is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OpenCodeWord {
+    /// It is being looked for.
+    Checking,
+    /// It is being downloaded.
+    Installing,
+    /// It is there, in the right version.
+    Ready,
+    /// It isn't, and it isn't tried again by itself.
+    Failed,
+}
+
+impl From<&ProgramState> for OpenCode {
+    fn from(state: &ProgramState) -> Self {
+        let (state, detail, downloaded, total) = match state {
+            ProgramState::Checking => (OpenCodeWord::Checking, None, None, None),
+            ProgramState::Installing { got, total } => (OpenCodeWord::Installing, None, Some(*got), *total),
+            ProgramState::Ready { .. } => (OpenCodeWord::Ready, None, None, None),
+            ProgramState::Failed { reason } => (OpenCodeWord::Failed, Some(reason.clone()), None, None),
+        };
+        Self { state, version: doce_app::OPENCODE_VERSION, detail, downloaded, total }
+    }
 }
 
 /// Whether agents are locked in.
@@ -112,23 +154,27 @@ pub(crate) async fn get_openapi() -> Json<utoipa::openapi::OpenApi> {
 #[utoipa::path(get, path = "/api/system", tag = "system", responses((status = 200, description = "How it runs.", body = System)))]
 pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<System> {
     let sandbox = sandbox(state.app.sandbox());
-    let opencode_version = match &*state.app.program().borrow() {
-        ProgramState::Ready { .. } => Some(doce_app::OPENCODE_VERSION.to_owned()),
-        ProgramState::Checking | ProgramState::Installing { .. } | ProgramState::Failed { .. } => None,
-    };
+    let opencode = OpenCode::from(&*state.app.program().borrow());
     let mode = match state.names.preview_of(&visitor.place, "any") {
         PreviewPlace::Origin(_) | PreviewPlace::None => PreviewMode::Host,
         PreviewPlace::Port => PreviewMode::Port,
     };
     Json(System {
         version: env!("CARGO_PKG_VERSION"),
-        opencode_version,
+        opencode,
         unsandboxed_warning: sandbox.state == SandboxWord::Overridden,
         sandbox,
         encrypted: visitor.place.is_encrypted(),
         preview: PreviewAddresses { mode },
         data_dir: caller.is_admin().then(|| state.app.data_dir().to_string()),
     })
+}
+
+/// Tries again to set OpenCode up after it failed. How it goes is told on the event stream.
+#[utoipa::path(post, path = "/api/system/opencode/retry", tag = "system", responses((status = 202, description = "It is tried.")))]
+pub(crate) async fn retry_opencode(Extract(state): Extract<State>, caller: Caller) -> Result<StatusCode, Problem> {
+    state.app.retry_opencode(&caller.ctx).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 fn sandbox(state: &SandboxState) -> Sandbox {
@@ -138,7 +184,9 @@ fn sandbox(state: &SandboxState) -> Sandbox {
             SandboxWord::Overridden,
             "Agents run without a sandbox and can read everything that the server can, its keys included.".to_owned(),
         ),
-        SandboxState::Unavailable { reason, repair } => (SandboxWord::Unavailable, format!("{reason} {repair}")),
+        SandboxState::Unavailable { reason, repair } => {
+            (SandboxWord::Unavailable, format!("doce could not {reason}. {repair}"))
+        }
     };
     Sandbox { state, detail }
 }

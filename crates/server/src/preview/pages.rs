@@ -91,6 +91,11 @@ impl<'a> Page<'a> {
             PreviewState::Starting | PreviewState::Ready => {
                 ("Starting the app", "It appears here in a moment.", Way::Again(again))
             }
+            PreviewState::NotInstalled => (
+                "The app's packages could not be installed",
+                "Start the preview again in doce when the cause is gone. The agent works meanwhile.",
+                Way::Again(again),
+            ),
             PreviewState::Failed => (
                 "The app doesn't start",
                 "The project's logs in doce tell more. Its agent may be able to put it right: ask it to.",
@@ -259,10 +264,15 @@ mod tests {
 
     #[test]
     fn each_state_has_words_of_its_own() {
-        let titles: std::collections::BTreeSet<_> =
-            [PreviewState::Off, PreviewState::Installing, PreviewState::Starting, PreviewState::Failed]
-                .map(|state| Page::not_ready(state, None, "/").title)
-                .into();
-        assert_eq!(titles.len(), 4);
+        let titles: std::collections::BTreeSet<_> = [
+            PreviewState::Off,
+            PreviewState::Installing,
+            PreviewState::Starting,
+            PreviewState::NotInstalled,
+            PreviewState::Failed,
+        ]
+        .map(|state| Page::not_ready(state, None, "/").title)
+        .into();
+        assert_eq!(titles.len(), 5);
     }
 }

@@ -48,6 +48,8 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     let signed_in = browser.post("/api/sign-in", &json!({"username": "bob", "password": PASSWORD})).await;
     walk.audited("POST /api/sign-in", &bob, signed_in).await;
     browser.wait_for_catalogue().await;
+    let again = browser.post("/api/system/opencode/retry", &json!({})).await;
+    walk.audited("POST /api/system/opencode/retry", &bob, again).await;
 
     let new = json!({
         "provider_id": "anthropic", "auth_type": "api", "key": "sk-of-bob", "base_url": model.anthropic_base_url(),

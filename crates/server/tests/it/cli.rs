@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::world::{BOUND, PASSWORD, fake_opencode};
 
 #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
-fn doce(directory: &std::path::Path) -> Command {
+pub(crate) fn doce(directory: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doce"));
     command
         .env_clear()
@@ -34,13 +34,13 @@ fn run(command: &mut Command) -> (i32, String, String) {
 }
 
 /// A `doce serve` that runs; it is ended with this value.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     url: String,
 }
 
 impl Serving {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.arg("serve").spawn().expect("doce can be started");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("it is piped");
@@ -54,7 +54,7 @@ impl Serving {
         Self { url: url.to_owned(), child }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the address has a port")
     }
 

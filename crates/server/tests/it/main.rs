@@ -10,6 +10,7 @@ mod connections;
 mod documents;
 mod guards;
 mod limits;
+mod machine;
 mod people;
 mod preview;
 mod problems;

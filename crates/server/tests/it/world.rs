@@ -48,6 +48,7 @@ pub(crate) struct Builder {
     settings: Settings,
     listen: &'static str,
     background: bool,
+    opencode: Utf8PathBuf,
 }
 
 impl Builder {
@@ -73,6 +74,11 @@ impl Builder {
         Self { background: true, ..self }
     }
 
+    /// Looks for OpenCode here.
+    pub(crate) fn opencode(self, path: impl Into<Utf8PathBuf>) -> Self {
+        Self { opencode: path.into(), ..self }
+    }
+
     /// Starts it.
     pub(crate) async fn start(self) -> World {
         // It fails only if a provider is there already, which is as good.
@@ -85,7 +91,7 @@ impl Builder {
         let config = Config {
             data_dir: root.join("data"),
             master_key_file: None,
-            opencode: Some(fake_opencode()),
+            opencode: Some(self.opencode),
             unsandboxed: false,
             npm_registry: None,
             outside: Outside { search_path: format!("{tools}:/usr/local/bin:/usr/bin:/bin"), variables: Vec::new() },
@@ -162,7 +168,7 @@ pub(crate) struct World {
 impl World {
     /// Begins to describe one.
     pub(crate) fn builder() -> Builder {
-        Builder { settings: Settings::default(), listen: "127.0.0.1:0", background: false }
+        Builder { settings: Settings::default(), listen: "127.0.0.1:0", background: false, opencode: fake_opencode() }
     }
 
     /// Starts one that has people and no agents.
@@ -262,7 +268,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    fn new(port: u16) -> Self {
+    /// One that is not signed in, for the server on this port.
+    pub(crate) fn new(port: u16) -> Self {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

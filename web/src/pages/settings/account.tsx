@@ -56,7 +56,7 @@ export default function Account() {
             <dt>doce</dt>
             <dd className="tabular-nums">{system.version}</dd>
             <dt>OpenCode</dt>
-            <dd className="tabular-nums">{system.opencode_version ?? "not installed"}</dd>
+            <dd className="tabular-nums">{system.opencode.state === "ready" ? system.opencode.version : { checking: "being looked for", installing: "being installed", failed: "not available" }[system.opencode.state]}</dd>
             <dt>Sandbox</dt>
             <dd>
               {{ active: "works", unavailable: "doesn’t work", overridden: "switched off" }[system.sandbox.state]}

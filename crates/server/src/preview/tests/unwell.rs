@@ -8,6 +8,7 @@ async fn each_state_before_ready_has_its_page() {
         (PreviewState::Off, "The preview is off"),
         (PreviewState::Installing, "Installing the app's packages"),
         (PreviewState::Starting, "Starting the app"),
+        (PreviewState::NotInstalled, "The app's packages could not be installed"),
         (PreviewState::Failed, "The app doesn't start"),
     ] {
         let upstream = Upstream::NotReady { state, reason: Some("npm said: <b>no</b>".to_owned()) };
