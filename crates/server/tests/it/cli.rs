@@ -76,8 +76,10 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // It has ended already unless a test failed.
-        drop(self.child.kill());
+        // Killed outright it would leave the programs running that it has started, for its next start to find.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+        }
         drop(self.child.wait());
     }
 }
@@ -211,6 +213,10 @@ async fn a_second_signal_ends_the_server_at_once() {
     let (code, said) = ended.expect("it ends at once");
     assert_eq!(code, 1);
     assert!(said.contains("Ended at once"), "{said}");
+    // What it left running is found and ended by the next one.
+    let next = Serving::start(doce(directory.path()));
+    next.signal("TERM");
+    assert_eq!(next.end().await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
