@@ -1,8 +1,8 @@
 //! What doce asks of an Agent.
 //!
-//! Left out on purpose: `PATCH /config` and `PATCH /global/config` (they write into the workspace or kill every run),
-//! `wellknown` and OAuth entries, and OAuth callbacks (they block until a person is done). Which routes load the
-//! Agent's instance is part of each method's description: nothing may load it before the credentials are delivered.
+//! Left out on purpose: `PATCH /config` and `PATCH /global/config` (they write into the workspace or kill every run)
+//! and `wellknown` entries. Which routes load the Agent's instance is part of each method's description: nothing may
+//! load it before the credentials are delivered.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -365,5 +365,6 @@ impl Client {
     }
 }
 
+mod login;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod config;
 pub mod endpoints;
 pub mod install;
+pub mod login;
 
 mod agent_error;
 mod client;
