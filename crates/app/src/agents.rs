@@ -211,6 +211,16 @@ pub(crate) async fn record_end(
     ending: &str,
 ) -> Result<(), crate::Error> {
     forget_credentials(app, project_id).await;
+    // Crash: before the row, which is all by which the directory is found again.
+    let directory = app.layout.instance(instance_id);
+    tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%directory, error = %e, "an instance's directory was not removed");
+        }
+        Ok(()) | Err(_) => {}
+    })
+    .await
+    .map_err(crate::Error::internal)?;
     let ctx = app.ctx(Actor::Reconciler("instances"), &instance_id.to_string());
     let mut tx = app.store.write(&ctx).await?;
     if !instance::end(&mut tx, instance_id, ending).await? {
@@ -238,15 +248,6 @@ pub(crate) async fn record_end(
     for message in interrupted {
         app.publish_message(project_id, message.id).await;
     }
-    let directory = app.layout.instance(instance_id);
-    tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(%directory, error = %e, "an instance's directory was not removed");
-        }
-        Ok(()) | Err(_) => {}
-    })
-    .await
-    .map_err(crate::Error::internal)?;
     if let Ok(project) = app.find_project(project_id).await {
         app.publish_connections(project.user_id).await?;
     }

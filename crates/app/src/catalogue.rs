@@ -10,6 +10,7 @@ use doce_model::DeliveryMode;
 use doce_opencode::{
     catalogue::{AuthKind, AuthMethods, AuthOperator, AuthPromptKind, Catalogue, Model, Provider},
     endpoints::{self, Endpoint},
+    login,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -115,15 +116,26 @@ pub(crate) async fn ready(state: &watch::Sender<CatalogueState>) -> Result<Arc<S
     }
 }
 
+/// Returns why a Provider can't be connected by signing in, if it can't.
+pub(crate) fn login_refusal(provider: &Provider) -> Option<String> {
+    if provider.id == "azure" {
+        return Some(
+            "This way asks the Azure CLI of the machine that the agent runs on, and an agent's sandbox has none."
+                .to_owned(),
+        );
+    }
+    if login::facts(&provider.id).is_none() {
+        return Some(format!("doce doesn't know how a sign-in at {} ends, so it begins none.", provider.name));
+    }
+    endpoints::find(&provider.id).and_then(Endpoint::refusal).map(str::to_owned)
+}
+
 /// Returns why a Provider can't be connected with a key, if it can't.
 pub(crate) fn refusal(provider: &Provider, methods: &AuthMethods) -> Option<String> {
     if let Some(methods) = methods.get(&provider.id)
         && !methods.iter().any(|method| method.kind == AuthKind::Api)
     {
-        return Some(format!(
-            "{} is connected by signing in, not by a key. This version connects keys only.",
-            provider.name
-        ));
+        return Some(format!("{} is connected by signing in, not by a key.", provider.name));
     }
     match endpoints::find(&provider.id) {
         Some(endpoint) => endpoint.refusal().map(str::to_owned),
@@ -151,8 +163,8 @@ pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connecte
         id: provider.id.clone(),
         name: provider.name.clone(),
         popular: POPULAR.contains(&provider.id.as_str()),
-        methods: method_views(&provider.id, methods),
-        refusal: refusal(provider, methods),
+        refusal: refusal(provider, methods).filter(|_| !can_sign_in(provider, methods)),
+        methods: method_views(provider, methods),
         delivery: delivery_plan(&provider.name),
         default_base_url: endpoint.and_then(Endpoint::default_base_url),
         base_url_required: endpoint.is_some_and(Endpoint::base_url_required),
@@ -162,13 +174,21 @@ pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connecte
     }
 }
 
-fn method_views(id: &str, methods: &AuthMethods) -> Vec<MethodView> {
-    let Some(methods) = methods.get(id) else {
-        return vec![MethodView { kind: "api", label: "API key".to_owned(), prompts: Vec::new() }];
+fn can_sign_in(provider: &Provider, methods: &AuthMethods) -> bool {
+    let has_login =
+        methods.get(&provider.id).is_some_and(|methods| methods.iter().any(|method| method.kind == AuthKind::OAuth));
+    has_login && login_refusal(provider).is_none()
+}
+
+fn method_views(provider: &Provider, methods: &AuthMethods) -> Vec<MethodView> {
+    let Some(methods) = methods.get(&provider.id) else {
+        let label = "API key".to_owned();
+        return vec![MethodView { index: 0, kind: "api", label, prompts: Vec::new(), refusal: None }];
     };
     methods
         .iter()
-        .filter_map(|method| {
+        .enumerate()
+        .filter_map(|(index, method)| {
             let kind = match method.kind {
                 AuthKind::Api => "api",
                 AuthKind::OAuth => "oauth",
@@ -199,7 +219,11 @@ fn method_views(id: &str, methods: &AuthMethods) -> Vec<MethodView> {
                     }),
                 })
                 .collect();
-            Some(MethodView { kind, label: method.label.clone(), prompts })
+            let refusal = match method.kind {
+                AuthKind::OAuth => login_refusal(provider),
+                AuthKind::Api | AuthKind::Other => None,
+            };
+            Some(MethodView { index, kind, label: method.label.clone(), prompts, refusal })
         })
         .collect()
 }

@@ -6,17 +6,21 @@
 use std::collections::BTreeMap;
 
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Outcome, User,
-    UserId, Verification, api_key, connection::LABEL_MAX,
+    Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Ms,
+    Outcome, User, UserId, Verification, api_key, connection::LABEL_MAX,
 };
-use doce_opencode::endpoints::{self, Endpoint};
+use doce_opencode::{
+    endpoints::{self, Endpoint},
+    login::{Harvest, Tokens},
+};
 use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
 use doce_vault::{ExposeSecret as _, Identity, SecretString};
 
 use crate::{
     App, Error, catalogue,
     events::Change,
-    jobs::apply_delivery,
+    jobs::{apply_delivery, refresh_credential},
+    logins::{renewal, tokens},
     probe::{self, Answer, Question},
     views::{ConnectionUse, ConnectionView},
 };
@@ -37,6 +41,18 @@ pub struct NewConnection {
     pub keep_unverified: bool,
 }
 
+/// What a finished login is kept as.
+pub(crate) struct NewLogin {
+    pub(crate) provider_id: String,
+    /// What to call a new Connection; made up if absent.
+    pub(crate) label: Option<String>,
+    /// The Connection whose login this renews.
+    pub(crate) connection_id: Option<ConnectionId>,
+    /// The answers to the method's questions.
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) harvest: Harvest,
+}
+
 /// What changes about a Connection. What is `None` stays.
 #[derive(Default)]
 pub struct ConnectionChange {
@@ -54,9 +70,17 @@ pub struct ConnectionChange {
 
 /// A Credential, opened for one call.
 pub(crate) struct Opened {
-    pub(crate) key: SecretString,
+    pub(crate) secret: Secret,
     pub(crate) version: i64,
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What a Credential is.
+pub(crate) enum Secret {
+    /// A key.
+    Key(SecretString),
+    /// The tokens of a login.
+    Tokens(Tokens),
 }
 
 impl App {
@@ -103,7 +127,7 @@ impl App {
             user_id: user.id,
             provider_id: new.provider_id.clone(),
             label: String::new(),
-            auth_type: "api".to_owned(),
+            auth_type: AuthType::Api,
             status: ConnectionStatus::Connected,
             error_message: None,
             verification: None,
@@ -114,30 +138,46 @@ impl App {
             version: 1,
             created_at: now,
             updated_at: now,
+            expires_at: None,
             last_used_at: None,
         };
         settle(&mut record, &answer, now);
-        let metadata_sealed = self.seal_metadata(&record, &new.metadata)?;
-        let credential = self.seal_key(&record, &key, now)?;
+        self.insert_connection(ctx, user, record, &key, &new.metadata, new.label.as_deref()).await
+    }
 
+    /// Seals the secret of a new Connection and writes it, with what follows for Agents.
+    async fn insert_connection(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        mut record: Connection,
+        secret: &SecretString,
+        metadata: &BTreeMap<String, String>,
+        label: Option<&str>,
+    ) -> Result<ConnectionView, Error> {
+        let metadata_sealed = self.seal_metadata(&record, metadata)?;
+        let credential = self.seal_secret(&record, secret, record.created_at)?;
         let mut tx = self.store.write(ctx).await?;
         let others: Vec<Connection> = connection::list(&mut tx, user.id)
             .await?
             .into_iter()
-            .filter(|other| other.provider_id == new.provider_id)
+            .filter(|other| other.provider_id == record.provider_id)
             .collect();
-        record.label = match new.label.as_deref().map(str::trim).filter(|label| !label.is_empty()) {
+        record.label = match label.map(str::trim).filter(|label| !label.is_empty()) {
             Some(label) => check_label(label, &others, None)?,
             None => free_label(&others),
         };
         record.is_default = !others.iter().any(|other| other.is_default);
         connection::insert(&mut tx, &record, metadata_sealed.as_deref()).await?;
         connection::insert_credential(&mut tx, &credential).await?;
-        tx.audit(
-            AuditEvent::ok(AuditAction::Connect, &record.id)
-                .fingerprint(&record.fingerprint)
-                .detail(format!("{} ({}), {}", record.provider_id, record.label, answer.outcome)),
-        )
+        tx.audit(AuditEvent::ok(AuditAction::Connect, &record.id).fingerprint(&record.fingerprint).detail(
+            match &record.verification {
+                Some(verification) => {
+                    format!("{} ({}), {}", record.provider_id, record.label, verification.outcome)
+                }
+                None => format!("{} ({})", record.provider_id, record.label),
+            },
+        ))
         .await?;
         if record.is_default {
             apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
@@ -147,6 +187,94 @@ impl App {
         let view = self.connection_view(record).await?;
         self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
         Ok(view)
+    }
+
+    /// Keeps a finished login: as a new Connection, or as the newest version of one.
+    pub(crate) async fn connect_login(&self, ctx: &Ctx, user: &User, new: NewLogin) -> Result<ConnectionView, Error> {
+        let tokens = match new.harvest {
+            Harvest::Tokens(tokens) => tokens,
+            // This login ends in a key like any other.
+            Harvest::Key { key, mut metadata } => {
+                metadata.extend(new.metadata);
+                metadata.retain(|name, value| probe::check_metadata(&[(name.clone(), value.clone())].into()).is_ok());
+                if let Some(id) = new.connection_id {
+                    let change =
+                        ConnectionChange { key: Some(key), keep_unverified: true, ..ConnectionChange::default() };
+                    return self.change_connection(ctx, user, id, change).await;
+                }
+                let connection = NewConnection {
+                    provider_id: new.provider_id,
+                    label: new.label,
+                    key,
+                    base_url: None,
+                    metadata,
+                    keep_unverified: true,
+                };
+                return self.connect(ctx, user, connection).await;
+            }
+        };
+        let name = self.provider_name(&new.provider_id);
+        let verification =
+            Verification { outcome: Outcome::Valid, at: ctx.now(), detail: format!("You signed in at {name}.") };
+        let secret = tokens::to_secret(&tokens)?;
+        let Some(id) = new.connection_id else {
+            let now = ctx.now();
+            let record = Connection {
+                id: ConnectionId::new(now),
+                user_id: user.id,
+                provider_id: new.provider_id,
+                label: String::new(),
+                auth_type: AuthType::OAuth,
+                status: ConnectionStatus::Connected,
+                error_message: None,
+                verification: Some(verification),
+                base_url: None,
+                is_default: false,
+                fingerprint: self.vault.fingerprint(&tokens.access),
+                last_four: doce_vault::last_four(&tokens.access),
+                version: 1,
+                created_at: now,
+                updated_at: now,
+                expires_at: tokens::expiry(&tokens),
+                last_used_at: None,
+            };
+            let view = self.insert_connection(ctx, user, record, &secret, &new.metadata, new.label.as_deref()).await?;
+            self.renewals.notify_one();
+            return Ok(view);
+        };
+        let mut tx = self.store.write(ctx).await?;
+        let mut record = self.own_connection(&mut tx, user.id, id).await?;
+        record.auth_type = AuthType::OAuth;
+        self.write_version(&mut tx, &mut record, &tokens, &secret, verification).await?;
+        tx.audit(AuditEvent::ok(AuditAction::Replace, &record.id).fingerprint(&record.fingerprint)).await?;
+        tx.commit().await?;
+        self.jobs.wake();
+        self.renewals.notify_one();
+        self.publish_connections(user.id).await?;
+        self.connection_view(record).await
+    }
+
+    /// Writes newer tokens of a Connection into the caller's transaction, and what follows for Agents.
+    pub(crate) async fn write_version(
+        &self,
+        tx: &mut doce_store::Tx,
+        record: &mut Connection,
+        tokens: &Tokens,
+        secret: &SecretString,
+        verification: Verification,
+    ) -> Result<(), Error> {
+        record.version += 1;
+        record.status = ConnectionStatus::Connected;
+        record.error_message = None;
+        record.verification = Some(verification);
+        record.fingerprint = self.vault.fingerprint(&tokens.access);
+        record.last_four = doce_vault::last_four(&tokens.access);
+        record.expires_at = tokens::expiry(tokens);
+        let credential = self.seal_secret(record, secret, tx.now())?;
+        connection::insert_credential(tx, &credential).await?;
+        delivery::mark_stale(tx, record.id, record.version).await?;
+        connection::update(tx, record).await?;
+        apply_delivery::enqueue_for_user(self, tx, record.user_id, &record.provider_id).await
     }
 
     /// Changes a Connection; with a key, replaces its Credential.
@@ -171,9 +299,15 @@ impl App {
                 None => before.base_url.clone(),
             };
             let address = base_url_of(endpoint, given.as_deref(), &opened.metadata)?;
-            let new_key = match &change.key {
-                Some(pasted) => clean_key(pasted)?,
-                None => opened.key.clone(),
+            let new_key = match (&change.key, &opened.secret) {
+                (Some(pasted), _) => clean_key(pasted)?,
+                (None, Secret::Key(key)) => key.clone(),
+                (None, Secret::Tokens(_)) => {
+                    return Err(Error::Invalid {
+                        field: "base_url",
+                        message: "A sign-in goes to the provider's own address only.".to_owned(),
+                    });
+                }
             };
             let asked = probe::ask(&Question {
                 provider_name: &name,
@@ -204,11 +338,13 @@ impl App {
             // A new address counts as a new version too: Agents must be told.
             record.version += 1;
             record.base_url = base_url;
+            record.auth_type = AuthType::Api;
+            record.expires_at = None;
             record.fingerprint = self.vault.fingerprint(key);
             record.last_four = doce_vault::last_four(key);
             record.verification = None;
             settle(&mut record, answer, tx.now());
-            let credential = self.seal_key(&record, key, tx.now())?;
+            let credential = self.seal_secret(&record, key, tx.now())?;
             connection::insert_credential(&mut tx, &credential).await?;
             delivery::mark_stale(&mut tx, record.id, record.version).await?;
         }
@@ -233,16 +369,25 @@ impl App {
         let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
         let (name, endpoint) = self.connectable(&before.provider_id).await?;
         let opened = self.open_credential(&before).await?;
-        let base_url = base_url_of(endpoint, before.base_url.as_deref(), &opened.metadata)?;
-        let answer = probe::ask(&Question {
-            provider_name: &name,
-            endpoint,
-            base_url: &base_url,
-            base_url_given: before.base_url.is_some(),
-            key: &opened.key,
-            role: user.role,
-        })
-        .await;
+        let answer = match &opened.secret {
+            Secret::Key(key) => {
+                let base_url = base_url_of(endpoint, before.base_url.as_deref(), &opened.metadata)?;
+                probe::ask(&Question {
+                    provider_name: &name,
+                    endpoint,
+                    base_url: &base_url,
+                    base_url_given: before.base_url.is_some(),
+                    key,
+                    role: user.role,
+                })
+                .await
+            }
+            // Renewing them would be the only honest question, and it uses the refresh token up.
+            Secret::Tokens(_) => Answer {
+                outcome: Outcome::Unsupported,
+                detail: format!("A sign-in at {name} shows whether it works when it is renewed, or used."),
+            },
+        };
         let mut tx = self.store.write(ctx).await?;
         let mut record = self.own_connection(&mut tx, user.id, id).await?;
         if record.version != before.version {
@@ -257,6 +402,8 @@ impl App {
         )
         .await?;
         tx.commit().await?;
+        // Tokens that are due are renewed now, not when the reconciler wakes: a laptop may have slept.
+        self.renewals.notify_one();
         let view = self.connection_view(record).await?;
         self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
         Ok(view)
@@ -314,6 +461,13 @@ impl App {
         if record.version != version || record.status == ConnectionStatus::Revoked {
             return Ok(());
         }
+        if record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id) {
+            // It may have run out early: a new pair says whether the login is still good.
+            refresh_credential::enqueue(self, &mut tx, &record).await?;
+            tx.commit().await?;
+            self.jobs.wake();
+            return Ok(());
+        }
         record.status = ConnectionStatus::Error;
         record.error_message = Some(message.to_owned());
         record.verification =
@@ -335,12 +489,16 @@ impl App {
             .ok_or_else(|| Error::not_found("connection", record.id))?;
         let metadata_sealed = connection::find_metadata(&mut read, record.id).await?;
         drop(read);
-        // Secret: the key is in memory from here until the caller's one call is over.
+        // Secret: it is in memory from here until the caller's one call is over.
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let key = self
+        let text = self
             .vault
             .open(&Identity { noun: "credential", id: &id, user: &user, version: sealed.version }, &sealed.sealed)
             .map_err(Error::internal)?;
+        let secret = match record.auth_type {
+            AuthType::Api => Secret::Key(text),
+            AuthType::OAuth => Secret::Tokens(tokens::from_secret(&text)?),
+        };
         let metadata = match metadata_sealed {
             Some(sealed) => {
                 let text = self
@@ -351,18 +509,13 @@ impl App {
             }
             None => BTreeMap::new(),
         };
-        Ok(Opened { key, version: sealed.version, metadata })
+        Ok(Opened { secret, version: sealed.version, metadata })
     }
 
-    fn seal_key(
-        &self,
-        record: &Connection,
-        key: &SecretString,
-        now: doce_model::Ms,
-    ) -> Result<SealedCredential, Error> {
+    fn seal_secret(&self, record: &Connection, secret: &SecretString, now: Ms) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
         let sealed =
-            self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, key)?;
+            self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, secret)?;
         Ok(SealedCredential {
             id: CredentialId::new(now),
             connection_id: record.id,
@@ -409,6 +562,7 @@ impl App {
     fn connection_view_with(&self, record: Connection, uses: &[(ConnectionId, ConnectionUse)]) -> ConnectionView {
         let provider_name = self.provider_name(&record.provider_id);
         ConnectionView {
+            renews: record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id),
             delivery: catalogue::delivery_plan(&provider_name),
             projects: uses.iter().filter(|(id, _)| *id == record.id).map(|(_, used)| used.clone()).collect(),
             provider_name,
@@ -452,8 +606,19 @@ impl App {
     }
 }
 
+/// Checks a label before something long is begun that ends in a Connection of that name.
+pub(crate) async fn check_new_label(app: &App, user_id: UserId, provider_id: &str, label: &str) -> Result<(), Error> {
+    let label = label.trim();
+    if label.is_empty() {
+        return Ok(());
+    }
+    let others = connection::list(&mut app.store.read().await?, user_id).await?;
+    let others: Vec<_> = others.into_iter().filter(|other| other.provider_id == provider_id).collect();
+    check_label(label, &others, None).map(drop)
+}
+
 /// Records the outcome of a check on a Connection.
-fn settle(record: &mut Connection, answer: &Answer, now: doce_model::Ms) {
+fn settle(record: &mut Connection, answer: &Answer, now: Ms) {
     let (status, error_message) = match answer.outcome {
         Outcome::Invalid => (ConnectionStatus::Error, Some(answer.detail.clone())),
         Outcome::Valid | Outcome::Limited | Outcome::NoCredit => (ConnectionStatus::Connected, None),

@@ -13,6 +13,7 @@ use doce_model::{ConnectionId, Job, Message, MessageId, Part, PartId, ProjectId,
 use tokio::sync::broadcast;
 
 use crate::{
+    logins::AttemptView,
     program::ProgramState,
     views::{ConnectionView, ProjectView},
 };
@@ -54,6 +55,8 @@ pub enum Change {
     },
     /// Files of a Workspace changed.
     Files(ProjectId),
+    /// A login at a Provider came to its end.
+    Login(Box<AttemptView>),
     /// `OpenCode` is further, there, or failed. Everybody is told.
     Program(ProgramState),
 }
@@ -67,6 +70,7 @@ impl Change {
             | Self::Connection(_)
             | Self::ConnectionDeleted(_)
             | Self::Job(_)
+            | Self::Login(_)
             | Self::Program(_) => None,
             Self::Message(id, _) | Self::MessageDeleted(id, _) | Self::Part(id, _) | Self::Files(id) => Some(*id),
             Self::Delta { project_id, .. } => Some(*project_id),

@@ -19,6 +19,7 @@ mod files;
 mod follower;
 mod jobs;
 mod layout;
+mod logins;
 mod people;
 mod previews;
 mod probe;
@@ -50,6 +51,10 @@ pub use doce_opencode::install::VERSION as OPENCODE_VERSION;
 pub use doce_store::audit::Entry as AuditEntry;
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
+pub use logins::{
+    AttemptKind, AttemptState, AttemptView, LASTS as LOGIN_LASTS, LIVE as LOGINS_LIVE,
+    LIVE_PER_USER as LOGINS_LIVE_PER_USER, NewAttempt, renewal::TokenEndpoints,
+};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
 
@@ -68,6 +73,8 @@ pub struct Config {
     pub npm_registry: Option<String>,
     /// What of the surrounding system the sandboxed programs are given.
     pub outside: Outside,
+    /// Where the tokens of logins are renewed.
+    pub token_endpoints: TokenEndpoints,
 }
 
 /// What of the surrounding system the sandboxed programs are given.
@@ -161,6 +168,9 @@ pub struct Inner {
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) jobs: Jobs,
+    pub(crate) logins: logins::Attempts,
+    /// Rung when there are tokens that may run out sooner than those that were waited for.
+    pub(crate) renewals: tokio::sync::Notify,
     job_changes: Mutex<Option<mpsc::UnboundedReceiver<JobId>>>,
     notes: Vec<String>,
 }
@@ -247,6 +257,8 @@ impl App {
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 jobs,
+                logins: logins::Attempts::default(),
+                renewals: tokio::sync::Notify::new(),
                 job_changes: Mutex::new(Some(changes)),
                 config,
                 layout,
@@ -273,9 +285,12 @@ impl App {
             self.tasks.spawn(async move { queue::tell_changes(&app, changes).await });
         }
         let app = self.clone();
+        self.tasks.spawn(async move { reconcilers::renewals::follow(&app).await });
+        let app = self.clone();
         self.tasks.spawn(async move {
             // Survivors first: a Job that starts a Project must find the Agent that is already there.
             reconcilers::instances::adopt_survivors(&app).await;
+            logins::server::remove_leftovers(&app).await;
             if let Err(e) = app.jobs.start().await {
                 tracing::error!(error = chain(&e), "the workers did not start");
             }

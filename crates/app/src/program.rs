@@ -21,6 +21,8 @@ use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change,
 const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 /// How long the catalogue's server may take to come up and to answer.
 const CATALOGUE_BOUND: Duration = Duration::from_mins(1);
+/// How often the catalogue's server is started: its port may be taken between the choice and the start.
+const CATALOGUE_TRIES: usize = 3;
 /// How long `opencode --version` may take. The first run reads 185 MB from the disk.
 const VERSION_BOUND: Duration = Duration::from_mins(1);
 
@@ -222,7 +224,14 @@ pub(crate) async fn tell_changes(app: &App) {
 /// Reads the catalogue from a server that belongs to no Project, and keeps it.
 async fn read_catalogue(app: &App, path: &Utf8Path) -> catalogue::CatalogueState {
     let directory = app.layout.instances().join("catalogue");
-    let read = ask_for_catalogue(app, path, &directory).await;
+    let mut read = ask_for_catalogue(app, path, &directory).await;
+    for _ in 1..CATALOGUE_TRIES {
+        if read.is_ok() || app.stopping.is_cancelled() {
+            break;
+        }
+        tracing::warn!(reason = ?read.as_ref().err(), "the catalogue was not read; it is tried again");
+        read = ask_for_catalogue(app, path, &directory).await;
+    }
     let cleaned = tokio::task::spawn_blocking({
         let directory = directory.clone();
         move || std::fs::remove_dir_all(directory)

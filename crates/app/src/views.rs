@@ -40,6 +40,8 @@ pub struct ConnectionView {
     pub provider_name: String,
     /// How it is handed to Agents.
     pub delivery: DeliveryPlan,
+    /// Whether its tokens are renewed before they run out.
+    pub renews: bool,
     /// The Projects that use it, each with what its Instance holds.
     pub projects: Vec<ConnectionUse>,
 }
@@ -94,12 +96,16 @@ pub struct ProviderView {
 /// A way to connect a Provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MethodView {
+    /// Its place in the Provider's list: a login is begun with it.
+    pub index: usize,
     /// `api` or `oauth`.
     pub kind: &'static str,
     /// What a person reads.
     pub label: String,
     /// What it asks.
     pub prompts: Vec<PromptView>,
+    /// Why it can't be used here, if it can't.
+    pub refusal: Option<String>,
 }
 
 /// A question of a method.

@@ -4,7 +4,7 @@
 //! each step, breaks that step, drives the Job to its end, checks that the step which broke is the one it broke, and
 //! lets the world check itself. Steps wait for nothing real: due moments are reached by [`World::advance`].
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use doce_model::{Direction, Job, JobId, JobState, StepState};
 
@@ -13,11 +13,15 @@ pub use crate::fault::{Fault, Kind};
 
 /// Claims that one Job may need before a test gives up on it.
 const MAX_TURNS: usize = 200;
-/// Points inside a step at which it is killed: its first waits.
-const MAX_INSIDE: u32 = 6;
+/// The last of its waits at which a step is killed.
+const MAX_WAIT: u32 = 1000;
 
 /// All that a Job touches, and how to tell what became of it.
 pub trait World: Sized {
+    /// Whether a step is killed at each of its waits. Otherwise it is at some that are ever further apart: a step that
+    /// asks a database waits dozens of times.
+    const KILLED_AT_EVERY_WAIT: bool = false;
+
     /// Builds a world in which the Job would succeed.
     fn fresh() -> impl Future<Output = Self>;
 
@@ -26,6 +30,13 @@ pub trait World: Sized {
 
     /// Enqueues the Job, as its use case does.
     fn enqueue(&self) -> impl Future<Output = JobId>;
+
+    /// Does what is due, as workers would. A world that kills more than its queue does it inside of what it kills.
+    fn drain(&self) -> impl Future<Output = ()> {
+        async {
+            self.jobs().drain().await.expect("the database works");
+        }
+    }
 
     /// Sets the clock forward.
     fn advance(&self, by: Duration);
@@ -98,38 +109,41 @@ pub async fn every_undo_repeated_unwinds<W: World>() {
     }
 }
 
-/// Lets the process die inside and after each step: the Job goes on where it was, and succeeds. Then the same with
-/// each undo: what was done is undone.
+/// Lets the process die inside and after each step: the Job goes on where it was, and succeeds.
 ///
 /// # Panics
-/// If a Job is lost, doubled or left half undone.
+/// If a Job is lost or doubled.
 pub async fn killed_after_every_step_resumes<W: World>() {
-    let steps = steps::<W>().await;
-    let last = &steps.last().expect("a Job has steps").name;
-    for step in &steps {
-        let after = Trial::<W>::run(&[fault(&step.name, Direction::Forward, Kind::KillAfter)]).await;
-        after.assert_succeeded();
-        after.assert_resumed(&step.name, Direction::Forward);
-        after.world.assert_done().await;
-        for waits in 1..=MAX_INSIDE {
-            let inside = fault(&step.name, Direction::Forward, Kind::KillInside(waits));
-            let Some(inside) = Trial::<W>::run_if_it_strikes(&[inside]).await else {
+    for step in steps::<W>().await {
+        for kind in kills::<W>() {
+            let Some(trial) = Trial::<W>::killed(&[fault(&step.name, Direction::Forward, kind)]).await else {
                 break;
             };
-            inside.assert_succeeded();
-            inside.assert_resumed(&step.name, Direction::Forward);
-            inside.world.assert_done().await;
+            trial.assert_succeeded();
+            trial.assert_resumed(&step.name, Direction::Forward);
+            trial.world.assert_done().await;
         }
     }
+}
+
+/// Makes the last step fail after its work, and lets the process die inside and after each undo: what was done is
+/// undone.
+///
+/// # Panics
+/// If a Job is left half undone.
+pub async fn killed_after_every_undo_unwinds<W: World>() {
+    let steps = steps::<W>().await;
+    let last = &steps.last().expect("a Job has steps").name;
     for step in steps.iter().filter(|step| step.undoable) {
-        let trial = Trial::<W>::run(&[
-            fault(last, Direction::Forward, Kind::FailAfter),
-            fault(&step.name, Direction::Undo, Kind::KillAfter),
-        ])
-        .await;
-        trial.assert_failed_in(last);
-        trial.assert_resumed(&step.name, Direction::Undo);
-        trial.world.assert_unwound().await;
+        for kind in kills::<W>() {
+            let faults = [fault(last, Direction::Forward, Kind::FailAfter), fault(&step.name, Direction::Undo, kind)];
+            let Some(trial) = Trial::<W>::killed(&faults).await else {
+                break;
+            };
+            trial.assert_failed_in(last);
+            trial.assert_resumed(&step.name, Direction::Undo);
+            trial.world.assert_unwound().await;
+        }
     }
 }
 
@@ -150,6 +164,13 @@ fn fault(step: &str, way: Direction, kind: Kind) -> Fault {
     Fault { step: step.to_owned(), way, kind }
 }
 
+/// Returns how a step is killed: after its work, then at its waits as long as it has some.
+fn kills<W: World>() -> impl Iterator<Item = Kind> {
+    let next = |wait: &u32| Some(if W::KILLED_AT_EVERY_WAIT { wait + 1 } else { wait * 2 });
+    let waits = iter::successors(Some(1), next).take_while(|wait| *wait <= MAX_WAIT);
+    iter::once(Kind::KillAfter).chain(waits.map(Kind::KillInside))
+}
+
 /// Runs the Job without any fault, and returns its steps.
 async fn steps<W: World>() -> Vec<Known> {
     let trial = Trial::<W>::run(&[]).await;
@@ -168,6 +189,14 @@ impl<W: World> Trial<W> {
             .unwrap_or_else(|| panic!("{faults:?} did not strike: the step was not reached, or was not done"))
     }
 
+    /// Returns `None` if the step had ended before the wait at which the last of the faults kills it.
+    async fn killed(faults: &[Fault]) -> Option<Self> {
+        match faults.last().map(|fault| fault.kind) {
+            Some(Kind::KillInside(_)) => Self::run_if_it_strikes(faults).await,
+            _ => Some(Self::run(faults).await),
+        }
+    }
+
     /// Returns `None` if not every fault found its moment.
     async fn run_if_it_strikes(faults: &[Fault]) -> Option<Self> {
         let mut world = W::fresh().await;
@@ -180,8 +209,8 @@ impl<W: World> Trial<W> {
         let job = loop {
             turns += 1;
             assert!(turns <= MAX_TURNS, "{faults:?}: the Job does not end");
+            world.drain().await;
             let jobs = world.jobs();
-            jobs.drain().await.expect("the database works");
             let job = read(&jobs, id).await;
             match job.state {
                 JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Stuck => {

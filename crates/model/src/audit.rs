@@ -27,6 +27,14 @@ text_enum! {
         Verify = "verify",
         /// A Connection was ended.
         Disconnect = "disconnect",
+        /// A login at a Provider was begun.
+        BeginLogin = "begin_login",
+        /// A login was given its code, or the address that the browser could not open.
+        AnswerLogin = "answer_login",
+        /// A login was cancelled.
+        CancelLogin = "cancel_login",
+        /// The tokens of a login were renewed.
+        Refresh = "refresh",
         /// A Credential was handed to an Agent.
         Deliver = "deliver",
         /// A Credential was taken back from an Agent.

@@ -17,6 +17,16 @@ text_enum! {
 }
 
 text_enum! {
+    /// How a Connection proves itself to its Provider.
+    AuthType {
+        /// With a key.
+        Api = "api",
+        /// With the tokens of a login.
+        OAuth = "oauth",
+    }
+}
+
+text_enum! {
     /// What the provider said when the credential was last checked.
     Outcome {
         /// It works.
@@ -56,8 +66,8 @@ pub struct Connection {
     pub provider_id: String,
     /// What its owner calls it; unique per owner and Provider.
     pub label: String,
-    /// How it authenticates; `api` is a key.
-    pub auth_type: String,
+    /// How it proves itself.
+    pub auth_type: AuthType,
     /// Whether it can be used.
     pub status: ConnectionStatus,
     /// Why not, if it can't.
@@ -78,6 +88,8 @@ pub struct Connection {
     pub created_at: Ms,
     /// When it last changed.
     pub updated_at: Ms,
+    /// When its tokens run out, if they do.
+    pub expires_at: Option<Ms>,
     /// When an Agent last got an answer with it.
     pub last_used_at: Option<Ms>,
 }

@@ -71,6 +71,7 @@ id!(/** Names a person with an account. */ UserId, "usr");
 id!(/** Names a signed-in browser. */ SignInId, "sin");
 id!(/** Names a user's link to a Provider. */ ConnectionId, "con");
 id!(/** Names one version of a Connection's secret. */ CredentialId, "crd");
+id!(/** Names an attempt to sign in to a Provider. */ OAuthAttemptId, "oat");
 id!(/** Names the handing over of one Connection to one Instance. */ DeliveryId, "dlv");
 id!(/** Names a Project. */ ProjectId, "prj");
 id!(/** Names one incarnation of a Project. */ InstanceId, "ins");

@@ -22,14 +22,14 @@ pub mod time;
 pub mod user;
 
 pub use audit::{AuditAction, AuditEvent};
-pub use connection::{Connection, ConnectionStatus, Outcome, Verification};
+pub use connection::{AuthType, Connection, ConnectionStatus, Outcome, Verification};
 pub use conversation::{Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus};
 pub use ctx::{Actor, Ctx};
 pub use delivery::{Delivery, DeliveryMode, DeliveryStatus};
 pub use failure::{Failure, NextMove};
 pub use id::{
-    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId, PartId, ProjectId,
-    SessionId, SignInId, UserId,
+    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId, OAuthAttemptId,
+    PartId, ProjectId, SessionId, SignInId, UserId,
 };
 pub use instance::{Instance, Observed};
 pub use job::{Direction, Job, JobLine, JobState, JobStep, LogLevel, StepState};

@@ -277,6 +277,23 @@ pub struct Tokens {
     pub enterprise_url: Option<String>,
 }
 
+impl Tokens {
+    /// Returns where a login's requests go, if not to the provider's default address.
+    ///
+    /// GitLab's go to the instance; GitHub's to a host beside the enterprise's own.
+    pub fn base_url(&self, provider_id: &str) -> Option<String> {
+        let instance = self.enterprise_url.as_deref()?.trim_end_matches('/');
+        match provider_id {
+            "gitlab" => Some(instance.to_owned()),
+            "github-copilot" => {
+                let host = instance.split_once("://").map_or(instance, |(_, host)| host);
+                Some(format!("https://copilot-api.{host}"))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The file isn't what a finished login leaves. Its text is left out on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("find the tokens of a finished login")]

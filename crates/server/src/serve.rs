@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _,
 
 use anyhow::{Context as _, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, Config, OpenError, ProgramState, SandboxState};
+use doce_app::{App, Config, OpenError, ProgramState, SandboxState, TokenEndpoints};
 use doce_model::Clock;
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -70,6 +70,7 @@ impl Serving<'_> {
             unsandboxed: arguments.unsandboxed.is_some(),
             npm_registry: arguments.npm_registry,
             outside: outside(),
+            token_endpoints: TokenEndpoints::default(),
         };
         let app = tokio::select! {
             opened = App::open(config, Arc::clone(&clock)) => opened.map_err(cannot_open)?,

@@ -7,7 +7,7 @@ use crate::{Read, StoreError, Tx, get, parse, parse_opt};
 
 const COLUMNS: &str = "id, user_id, provider_id, label, auth_type, status, error_message, verification_outcome,
     verification_detail, verified_at, base_url, is_default, fingerprint, last_four, version, created_at, updated_at,
-    last_used_at";
+    expires_at, last_used_at";
 
 fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
     let outcome = parse_opt("connection", "verification_outcome", get(row, "verification_outcome")?)?;
@@ -18,7 +18,7 @@ fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
         user_id: parse("connection", "user_id", get(row, "user_id")?)?,
         provider_id: get(row, "provider_id")?,
         label: get(row, "label")?,
-        auth_type: get(row, "auth_type")?,
+        auth_type: parse("connection", "auth_type", get(row, "auth_type")?)?,
         status: parse("connection", "status", get(row, "status")?)?,
         error_message: get(row, "error_message")?,
         verification: outcome.zip(at).map(|(outcome, at)| Verification {
@@ -33,6 +33,7 @@ fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
         version: get(row, "version")?,
         created_at: Ms(get(row, "created_at")?),
         updated_at: Ms(get(row, "updated_at")?),
+        expires_at: get::<Option<i64>>(row, "expires_at")?.map(Ms),
         last_used_at: get::<Option<i64>>(row, "last_used_at")?.map(Ms),
     })
 }
@@ -48,6 +49,46 @@ pub async fn list(read: &mut impl Read, user_id: UserId) -> Result<Vec<Connectio
     rows.iter().map(connection).collect()
 }
 
+/// Tokens that run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiring {
+    /// Of which Connection.
+    pub connection_id: ConnectionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Which version of its Credential.
+    pub version: i64,
+    /// When they were made.
+    pub issued_at: Ms,
+    /// When they run out.
+    pub expires_at: Ms,
+}
+
+/// Lists the tokens of every login that runs out, the soonest first.
+pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT connection.id, connection.user_id, connection.version, credential.created_at, connection.expires_at
+         FROM connection
+         JOIN credential ON credential.connection_id = connection.id AND credential.version = connection.version
+         WHERE connection.auth_type = 'oauth' AND connection.status = 'connected'
+             AND connection.expires_at IS NOT NULL
+         ORDER BY connection.expires_at, connection.id",
+    )
+    .fetch_all(read.connection())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Expiring {
+                connection_id: parse("connection", "id", get(row, "id")?)?,
+                user_id: parse("connection", "user_id", get(row, "user_id")?)?,
+                version: get(row, "version")?,
+                issued_at: Ms(get(row, "created_at")?),
+                expires_at: Ms(get(row, "expires_at")?),
+            })
+        })
+        .collect()
+}
+
 /// Finds a Connection by id, revoked ones too.
 pub async fn find(read: &mut impl Read, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM connection WHERE id = $1");
@@ -61,8 +102,8 @@ pub async fn insert(tx: &mut Tx, connection: &Connection, metadata_sealed: Optio
     sqlx::query(
         "INSERT INTO connection (id, user_id, provider_id, label, auth_type, status, error_message,
              verification_outcome, verification_detail, verified_at, base_url, metadata_sealed, is_default,
-             fingerprint, last_four, version, created_at, updated_at, last_used_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             fingerprint, last_four, version, created_at, updated_at, expires_at, last_used_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(connection.id.to_string())
     .bind(connection.user_id.to_string())
@@ -82,6 +123,7 @@ pub async fn insert(tx: &mut Tx, connection: &Connection, metadata_sealed: Optio
     .bind(connection.version)
     .bind(connection.created_at.0)
     .bind(connection.updated_at.0)
+    .bind(connection.expires_at.map(|at| at.0))
     .bind(connection.last_used_at.map(|at| at.0))
     .execute(tx.connection())
     .await?;
@@ -96,7 +138,7 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
         "UPDATE connection
          SET label = $2, status = $3, error_message = $4, verification_outcome = $5, verification_detail = $6,
              verified_at = $7, base_url = $8, is_default = $9, fingerprint = $10, last_four = $11, version = $12,
-             updated_at = $13, last_used_at = $14
+             updated_at = $13, expires_at = $14, last_used_at = $15
          WHERE id = $1",
     )
     .bind(connection.id.to_string())
@@ -112,6 +154,7 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
     .bind(connection.last_four.as_str())
     .bind(connection.version)
     .bind(now.0)
+    .bind(connection.expires_at.map(|at| at.0))
     .bind(connection.last_used_at.map(|at| at.0))
     .execute(tx.connection())
     .await?;

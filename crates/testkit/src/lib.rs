@@ -4,6 +4,7 @@
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
 //! Nothing in here may be a dependency of the `doce` binary.
 
+mod authorization_server;
 mod clock;
 pub mod directives;
 pub mod fake_agent;
@@ -12,6 +13,7 @@ pub mod scripted_model;
 mod serve;
 mod wait;
 
+pub use authorization_server::{AuthorizationServer, Renewal, USER_CODE};
 pub use clock::MockClock;
 pub use fake_agent::FakeAgent;
 pub use scripted_model::ScriptedModel;

@@ -18,7 +18,7 @@ use hmac::{Hmac, Mac as _};
 pub use master_key::{MasterKeyError, read_or_create};
 pub use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
+pub use zeroize::Zeroizing;
 
 const FORMAT: u8 = 1;
 const KEY_ID_LEN: usize = 8;

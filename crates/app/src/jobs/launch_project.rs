@@ -20,32 +20,20 @@ pub(crate) struct Payload {
 }
 
 pub(crate) fn definition(app: &App) -> Definition {
-    let with = |app: &App| app.clone();
-    let (a, b) = (with(app), with(app));
-    let prepare = Step::new("prepare_workspace", "Prepare the workspace", move |step| {
-        let app = a.clone();
-        async move { workspace::prepare(&app, &step).await }
-    })
-    .undo(move |step| {
-        let app = b.clone();
-        async move { workspace::remove_made(&app, &step).await }
-    })
-    .timeout(Duration::from_mins(1));
-    let a = with(app);
+    let (a, b) = (app.clone(), app.clone());
     let send = Step::new("send_prompt", "Send the first prompt", move |step| {
         let app = a.clone();
         async move { prompt::send_and_show(&app, &step).await }
     })
-    .timeout(Duration::from_mins(5));
-    let a = with(app);
-    let send = send.undo(move |step| {
-        let app = a.clone();
+    .undo(move |step| {
+        let app = b.clone();
         async move { prompt::abort(&app, &step).await }
-    });
+    })
+    .timeout(Duration::from_mins(5));
     Definition::new(
         KIND,
         vec![
-            prepare,
+            workspace::prepare_step(app),
             instance::start_step(app),
             instance::healthy_step(app),
             delivery::deliver_step(app),

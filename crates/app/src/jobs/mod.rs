@@ -3,9 +3,13 @@
 pub(crate) mod apply_delivery;
 pub(crate) mod delete_project;
 pub(crate) mod launch_project;
+pub(crate) mod refresh_credential;
 pub(crate) mod send_prompt;
 pub(crate) mod start_project;
 pub(crate) mod stop_project;
+
+#[cfg(test)]
+mod harness;
 
 use doce_jobs::{Definition, StepCtx, StepError};
 use doce_model::{Failure, InstanceId, NextMove, ProjectId, SessionId};
@@ -21,6 +25,7 @@ pub(crate) fn definitions(app: &App) -> Vec<Definition> {
         delete_project::definition(app),
         send_prompt::definition(app),
         apply_delivery::definition(app),
+        refresh_credential::definition(app),
     ]
 }
 

@@ -15,16 +15,11 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = a.clone();
         async move { preview::begin(&app, &step).await }
     });
-    let a = app.clone();
-    // A launch that failed early was undone, its workspace with it.
-    let prepare = Step::new("prepare_workspace", "Prepare the workspace", move |step| {
-        let app = a.clone();
-        async move { workspace::prepare(&app, &step).await }
-    });
     Definition::new(
         KIND,
         vec![
-            prepare,
+            // A launch that failed early was undone, its workspace with it.
+            workspace::prepare_step(app),
             instance::start_step(app),
             instance::healthy_step(app),
             delivery::deliver_step(app),

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{
-    AuditAction, AuditEvent, Connection, ConnectionStatus, Ctx, Delivery, DeliveryId, DeliveryMode, DeliveryStatus,
-    Failure, NextMove, Project,
+    AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Delivery, DeliveryId, DeliveryMode,
+    DeliveryStatus, Failure, NextMove, Project,
 };
 use doce_opencode::{
     ReadBack,
     config::{AGENT_FILE, AgentConfig, CustomModel, CustomProvider, DeliveredProvider},
-    endpoints,
+    endpoints::{self, Endpoint},
+    login,
 };
 use doce_store::{connection, delivery};
 
@@ -18,6 +19,7 @@ use crate::{
     App, Error,
     agents::Agent,
     catalogue,
+    connections::{Opened, Secret},
     jobs::{apply_delivery, project_id, step_error},
     program::{self, CONFIG_DIRECTORY, write_beside},
     projects::is_model_id,
@@ -62,7 +64,7 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
             continue;
         }
         let opened = app.open_credential(&connection).await?;
-        let Ok(base_url) = endpoint.base_url(connection.base_url.as_deref(), &opened.metadata) else {
+        let Ok(base_url) = base_url(endpoint, &connection, &opened) else {
             continue;
         };
         let provider = DeliveredProvider {
@@ -74,6 +76,18 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
         wanted.push(Wanted { connection, provider });
     }
     Ok(wanted)
+}
+
+/// Returns where a Connection's requests go. A login may have been at an instance of the user's own.
+fn base_url(endpoint: &Endpoint, connection: &Connection, opened: &Opened) -> Result<String, endpoints::BaseUrlError> {
+    let Secret::Tokens(tokens) = &opened.secret else {
+        return endpoint.base_url(connection.base_url.as_deref(), &opened.metadata);
+    };
+    let mut metadata = opened.metadata.clone();
+    if let Some(account) = &tokens.account_id {
+        metadata.entry("account".to_owned()).or_insert_with(|| account.clone());
+    }
+    endpoint.base_url(tokens.base_url(&connection.provider_id).as_deref(), &metadata)
 }
 
 /// Declares a model that the catalogue doesn't know, behind an address of the user's own.
@@ -155,7 +169,8 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
 
 /// Writes the configuration, hands over one by one, reloads if needed, reads back and records.
 ///
-/// The caller holds the gate. `loaded` says whether the Agent has read its credentials before.
+/// The caller holds the gate. `loaded` says whether the Agent has read its credentials before. One that held a
+/// Credential which is not wanted any more has, and gives it up with a reload only.
 #[expect(clippy::too_many_arguments, reason = "one operation, called from the launch and from a change")]
 async fn hand_over(
     app: &App,
@@ -171,24 +186,30 @@ async fn hand_over(
     write_config(app, agent, &config).await?;
 
     let keep: BTreeSet<&str> = wanted.iter().map(|w| w.connection.provider_id.as_str()).collect();
-    for old in held.iter().filter(|d| !keep.contains(d.provider_id.as_str())) {
-        take_back(app, ctx, agent, old, "disconnected").await?;
+    let gone: Vec<&Delivery> =
+        held.iter().filter(|d| d.status != DeliveryStatus::Revoked && !keep.contains(d.provider_id.as_str())).collect();
+    for old in &gone {
+        delete(app, agent, old).await?;
     }
+    let mut versions = Vec::with_capacity(wanted.len());
     for w in &wanted {
         let provider = app.provider_name(&w.connection.provider_id);
         detail(format!("handing over {provider}"));
         let opened = app.open_credential(&w.connection).await.map_err(step_error)?;
         // Secret: the key is in memory from `open_credential` to the end of this PUT and its read-back below.
-        agent
-            .client
-            .put_auth(&w.connection.provider_id, &opened.key, &opened.metadata)
-            .await
-            .map_err(|e| not_delivered(&provider, &e))?;
+        put(agent, &w.connection, &opened).await.map_err(|e| not_delivered(&provider, &e))?;
+        versions.push(opened.version);
     }
-    if loaded {
+    // A login isn't shown by an Agent, so nothing else would tell that a repeat found it loaded with an older one.
+    let has_login = wanted.iter().any(|w| w.connection.auth_type == AuthType::OAuth);
+    if loaded || has_login || !gone.is_empty() {
         agent.client.dispose().await.map_err(|e| not_delivered("the keys", &e))?;
     }
-    for w in &wanted {
+    // Crash: recorded after the reload, or a repeat would find nothing to take back and leave out the reload.
+    for old in gone {
+        record_revoked(app, ctx, agent, old, "disconnected").await?;
+    }
+    for (w, version) in wanted.iter().zip(versions) {
         let provider = app.provider_name(&w.connection.provider_id);
         let opened = match app.open_credential(&w.connection).await {
             Ok(opened) => opened,
@@ -199,13 +220,17 @@ async fn hand_over(
             }
             Err(e) => return Err(step_error(e)),
         };
-        let mut read = read_back(agent, w, &opened.key).await.map_err(|e| not_delivered(&provider, &e))?;
-        if read != ReadBack::Same && !loaded {
+        let mut read = read_back(agent, w, &opened.secret).await.map_err(|e| not_delivered(&provider, &e))?;
+        if read != ReadBack::Same && !loaded && matches!(opened.secret, Secret::Key(_)) {
             // A repeat after a crash finds an Agent that had loaded already.
             agent.client.dispose().await.map_err(|e| not_delivered(&provider, &e))?;
-            read = read_back(agent, w, &opened.key).await.map_err(|e| not_delivered(&provider, &e))?;
+            read = read_back(agent, w, &opened.secret).await.map_err(|e| not_delivered(&provider, &e))?;
         }
         let (status, reason) = match read {
+            // Replaced after its PUT: the Job that was enqueued with the newer one hands that over.
+            _ if opened.version != version => {
+                (DeliveryStatus::Stale, Some("a newer one came while this was handed over".to_owned()))
+            }
             ReadBack::Same => (DeliveryStatus::Delivered, None),
             ReadBack::Different => {
                 (DeliveryStatus::Failed, Some("the agent still shows another key after a reload".to_owned()))
@@ -221,7 +246,7 @@ async fn hand_over(
             instance_id: agent.instance_id,
             connection_id: w.connection.id,
             provider_id: w.connection.provider_id.clone(),
-            version: opened.version,
+            version,
             mode: DeliveryMode::Direct,
             status,
             reason,
@@ -248,12 +273,21 @@ async fn hand_over(
     app.publish_connections(agent.user_id).await.map_err(step_error)
 }
 
-async fn read_back(
-    agent: &Agent,
-    wanted: &Wanted,
-    key: &doce_vault::SecretString,
-) -> Result<ReadBack, doce_opencode::CallError> {
-    agent.client.read_back(&wanted.connection.provider_id, key).await
+async fn put(agent: &Agent, connection: &Connection, opened: &Opened) -> Result<(), doce_opencode::CallError> {
+    match &opened.secret {
+        Secret::Key(key) => agent.client.put_auth(&connection.provider_id, key, &opened.metadata).await,
+        Secret::Tokens(tokens) => agent.client.put_tokens(&connection.provider_id, tokens).await,
+    }
+}
+
+/// Compares a key with what the Agent shows. Of a login it shows nothing: loading it is all that can be seen.
+async fn read_back(agent: &Agent, wanted: &Wanted, secret: &Secret) -> Result<ReadBack, doce_opencode::CallError> {
+    match secret {
+        Secret::Key(key) => agent.client.read_back(&wanted.connection.provider_id, key).await,
+        Secret::Tokens(tokens) => {
+            agent.client.read_back(&wanted.connection.provider_id, &tokens.access).await.map(|_| ReadBack::Unknown)
+        }
+    }
 }
 
 fn not_delivered(what: &str, error: &doce_opencode::CallError) -> StepError {
@@ -265,12 +299,13 @@ fn not_delivered(what: &str, error: &doce_opencode::CallError) -> StepError {
     if error.is_transient() { StepError::retry(failure) } else { StepError::fail(failure) }
 }
 
-async fn take_back(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why: &str) -> Result<(), StepError> {
-    if old.status == DeliveryStatus::Revoked {
-        return Ok(());
-    }
+/// Removes a Credential from what the Agent keeps. A repeat removes nothing. What it has loaded it uses until a reload.
+async fn delete(app: &App, agent: &Agent, old: &Delivery) -> Result<(), StepError> {
     let provider = app.provider_name(&old.provider_id);
-    agent.client.delete_auth(&old.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
+    agent.client.delete_auth(&old.provider_id).await.map_err(|e| not_delivered(&provider, &e))
+}
+
+async fn record_revoked(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why: &str) -> Result<(), StepError> {
     let record = Delivery {
         status: DeliveryStatus::Revoked,
         reason: Some(why.to_owned()),
@@ -293,8 +328,9 @@ async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
         .await
         .map_err(StepError::internal)?;
-    for old in &held {
-        take_back(app, &step.ctx, &agent, old, "the launch was undone").await?;
+    for old in held.iter().filter(|d| d.status != DeliveryStatus::Revoked) {
+        delete(app, &agent, old).await?;
+        record_revoked(app, &step.ctx, &agent, old, "the launch was undone").await?;
     }
     Ok(())
 }
@@ -322,7 +358,7 @@ pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let mut revokes = false;
     for old in held.iter().filter(|d| d.status != DeliveryStatus::Revoked) {
         if !wanted.iter().any(|w| w.connection.provider_id == old.provider_id) {
-            take_back(app, &step.ctx, &agent, old, "disconnected").await?;
+            delete(app, &agent, old).await?;
             revokes = true;
         }
     }
@@ -330,6 +366,9 @@ pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
         held.iter().filter(|d| d.status == DeliveryStatus::Delivered).map(|d| (d.connection_id, d.version)).collect();
     let changed = wanted.iter().any(|w| !current.contains(&(w.connection.id, w.connection.version)));
     if !revokes && !changed {
+        return Ok(());
+    }
+    if !revokes && hand_over_live(app, step, &agent, &held, &wanted, &current).await? {
         return Ok(());
     }
     if revokes {
@@ -350,6 +389,52 @@ pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
         .await
         .map_err(StepError::internal)?;
     hand_over(app, &step.ctx, &agent, &project, wanted, held, true, |text| step.detail(text)).await
+}
+
+/// Hands over renewed tokens that the Agent reads anew at each request: no reload is needed, and no answer waits or is
+/// cut. Returns whether that was all there is to change.
+async fn hand_over_live(
+    app: &App,
+    step: &StepCtx,
+    agent: &Agent,
+    held: &[Delivery],
+    wanted: &[Wanted],
+    current: &BTreeSet<(doce_model::ConnectionId, i64)>,
+) -> Result<bool, StepError> {
+    let mut renewed = Vec::new();
+    for w in wanted.iter().filter(|w| !current.contains(&(w.connection.id, w.connection.version))) {
+        let is_live = w.connection.auth_type == AuthType::OAuth
+            && login::facts(&w.connection.provider_id).is_some_and(|facts| facts.read_live);
+        let before = held.iter().find(|d| d.connection_id == w.connection.id && d.status == DeliveryStatus::Stale);
+        match before.filter(|_| is_live) {
+            Some(before) => renewed.push((w, before)),
+            None => return Ok(false),
+        }
+    }
+    for (w, before) in renewed {
+        let provider = app.provider_name(&w.connection.provider_id);
+        let opened = app.open_credential(&w.connection).await.map_err(step_error)?;
+        put(agent, &w.connection, &opened).await.map_err(|e| not_delivered(&provider, &e))?;
+        let record = Delivery {
+            version: opened.version,
+            status: DeliveryStatus::Delivered,
+            reason: None,
+            updated_at: step.ctx.now(),
+            ..before.clone()
+        };
+        let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
+        delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
+        tx.audit(
+            AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
+                .fingerprint(&w.connection.fingerprint)
+                .detail(format!("to {}", agent.project_id)),
+        )
+        .await
+        .map_err(StepError::internal)?;
+        tx.commit().await.map_err(StepError::internal)?;
+    }
+    app.publish_connections(agent.user_id).await.map_err(step_error)?;
+    Ok(true)
 }
 
 /// Records that the newest Credentials wait until the Agent is idle.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_jobs::{StepCtx, StepError};
+use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{Failure, NextMove, Project};
 use doce_opencode::config::Mask;
 use doce_runtime::{Bind, Spec};
@@ -30,6 +30,19 @@ struct Template;
 
 /// How long a git command may take on a template.
 const GIT_BOUND: Duration = Duration::from_secs(30);
+
+pub(crate) fn prepare_step(app: &App) -> Step {
+    let (a, b) = (app.clone(), app.clone());
+    Step::new("prepare_workspace", "Prepare the workspace", move |step| {
+        let app = a.clone();
+        async move { prepare(&app, &step).await }
+    })
+    .undo(move |step| {
+        let app = b.clone();
+        async move { remove_made(&app, &step).await }
+    })
+    .timeout(Duration::from_mins(1))
+}
 
 /// Effect: the Workspace's directory holds the template, and a git repository with a first commit. A repeat finds it
 /// and does nothing: it is made beside and renamed, so it is whole once it is there. Undo: [`remove_made`].
@@ -56,8 +69,8 @@ pub(crate) async fn prepare(app: &App, step: &StepCtx) -> Result<(), StepError> 
     tokio::fs::rename(&beside, &workspace).await.map_err(|e| disk_error(&workspace, e))
 }
 
-/// Undo of [`prepare`]: the directory goes, if this Job made it and the Agent never had a Prompt.
-pub(crate) async fn remove_made(app: &App, step: &StepCtx) -> Result<(), StepError> {
+/// Undo of [`prepare`]: the directory goes, if no Agent ever worked in it.
+async fn remove_made(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
     let Ok(project) = app.find_project(id).await else {
         return Ok(());

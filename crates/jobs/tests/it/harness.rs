@@ -11,7 +11,7 @@ use doce_jobs::{
     Definition, Jobs, Step, StepResult,
     harness::{
         World, every_step_failed_unwinds, every_step_repeated_succeeds, every_undo_repeated_unwinds,
-        killed_after_every_step_resumes,
+        killed_after_every_step_resumes, killed_after_every_undo_unwinds,
     },
 };
 use doce_model::JobId;
@@ -158,6 +158,11 @@ async fn a_good_job_passes_killed_after_every_step() {
 }
 
 #[tokio::test]
+async fn a_good_job_passes_killed_after_every_undo() {
+    killed_after_every_undo_unwinds::<Toy<GOOD>>().await;
+}
+
+#[tokio::test]
 async fn a_step_that_can_not_be_repeated_is_caught() {
     assert!(objects(every_step_repeated_succeeds::<Toy<NOT_REPEATABLE>>()).await);
     assert!(objects(killed_after_every_step_resumes::<Toy<NOT_REPEATABLE>>()).await);
@@ -166,6 +171,7 @@ async fn a_step_that_can_not_be_repeated_is_caught() {
 #[tokio::test]
 async fn an_undo_that_can_not_be_repeated_is_caught() {
     assert!(objects(every_undo_repeated_unwinds::<Toy<UNDO_NOT_REPEATABLE>>()).await);
+    assert!(objects(killed_after_every_undo_unwinds::<Toy<UNDO_NOT_REPEATABLE>>()).await);
 }
 
 #[tokio::test]

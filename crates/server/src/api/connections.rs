@@ -38,8 +38,7 @@ pub(crate) struct Connection {
     /// What its owner calls it.
     label: String,
     /// How it proves itself.
-    #[schema(value_type = AuthType)]
-    auth_type: String,
+    auth_type: AuthType,
     /// Whether it can be used.
     status: ConnectionStatus,
     /// Why not, if it can't.
@@ -62,6 +61,10 @@ pub(crate) struct Connection {
     created_at: Time,
     /// When it last changed.
     updated_at: Time,
+    /// When its tokens run out, if they do.
+    expires_at: Option<Time>,
+    /// Whether doce renews them before that.
+    renews: bool,
     /// When an agent last got an answer with it.
     last_used_at: Option<Time>,
     /// The projects that use it.
@@ -69,9 +72,28 @@ pub(crate) struct Connection {
 }
 
 /// How a connection proves itself.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthType {
+    /// With a key.
+    Api,
+    /// With the tokens of a login.
+    OAuth,
+}
+
+impl From<doce_model::AuthType> for AuthType {
+    fn from(auth_type: doce_model::AuthType) -> Self {
+        match auth_type {
+            doce_model::AuthType::Api => Self::Api,
+            doce_model::AuthType::OAuth => Self::OAuth,
+        }
+    }
+}
+
+/// How a connection that is made with a request proves itself. One that signs in begins with `POST /api/oauth-attempts`.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AuthType {
+pub(crate) enum KeyAuthType {
     /// With a key.
     Api,
 }
@@ -144,7 +166,7 @@ pub(crate) struct ConnectRequest {
     /// Which provider.
     provider_id: String,
     /// How it proves itself.
-    auth_type: AuthType,
+    auth_type: KeyAuthType,
     /// The key.
     #[schema(value_type = String)]
     key: SecretString,
@@ -190,7 +212,7 @@ impl From<&ConnectionView> for Connection {
             provider_id: connection.provider_id.clone(),
             provider_name: view.provider_name.clone(),
             label: connection.label.clone(),
-            auth_type: connection.auth_type.clone(),
+            auth_type: connection.auth_type.into(),
             status: connection.status.into(),
             error_message: connection.error_message.clone(),
             verification: connection.verification.as_ref().map(|verification| Verification {
@@ -206,6 +228,8 @@ impl From<&ConnectionView> for Connection {
             delivery: (&view.delivery).into(),
             created_at: connection.created_at.into(),
             updated_at: connection.updated_at.into(),
+            expires_at: connection.expires_at.map(Time::from),
+            renews: view.renews,
             last_used_at: connection.last_used_at.map(Time::from),
             projects: view.projects.iter().map(ConnectionProject::from).collect(),
         }
@@ -270,7 +294,7 @@ pub(crate) async fn connect(
     caller: Caller,
     Body(request): Body<ConnectRequest>,
 ) -> Result<(StatusCode, Json<Connection>), Problem> {
-    let AuthType::Api = request.auth_type;
+    let KeyAuthType::Api = request.auth_type;
     let new = NewConnection {
         provider_id: request.provider_id,
         label: request.label,

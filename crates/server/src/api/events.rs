@@ -8,6 +8,7 @@ use super::{
     connections::Connection,
     conversation::{Message, Part},
     jobs::Job,
+    logins::OAuthAttempt,
     projects::Project,
     system::OpenCode,
 };
@@ -40,6 +41,8 @@ pub(crate) enum StreamPayload {
     MessageDeleted(MessageDeletedEvent),
     /// `files`: something changed in the workspace.
     Files(FilesEvent),
+    /// `oauth_attempt`: a sign-in at a provider came to its end.
+    OAuthAttempt(Box<OAuthAttemptEvent>),
     /// `opencode`: it is further, there, or failed.
     OpenCode(OpenCodeEvent),
 }
@@ -143,6 +146,13 @@ pub(crate) struct FilesEvent {
     project_id: String,
 }
 
+/// A sign-in at a provider came to its end.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OAuthAttemptEvent {
+    /// The sign-in.
+    attempt: OAuthAttempt,
+}
+
 /// OpenCode is further, there, or failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OpenCodeEvent {
@@ -166,6 +176,7 @@ impl StreamPayload {
             Self::Delta(_) => "delta",
             Self::MessageDeleted(_) => "message_deleted",
             Self::Files(_) => "files",
+            Self::OAuthAttempt(_) => "oauth_attempt",
             Self::OpenCode(_) => "opencode",
         }
     }
@@ -201,6 +212,7 @@ impl From<&Change> for StreamPayload {
                 offset: *offset,
                 delta: delta.clone(),
             }),
+            Change::Login(view) => Self::OAuthAttempt(Box::new(OAuthAttemptEvent { attempt: (&**view).into() })),
             Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),
         }

@@ -8,6 +8,7 @@ mod conversation;
 mod events;
 mod input;
 mod jobs;
+mod logins;
 mod people;
 mod projects;
 mod providers;
@@ -106,6 +107,9 @@ fn table() -> Table {
         .add(User, routes!(connections::get_connection, connections::change_connection, connections::disconnect))
         .add(User, routes!(connections::verify_connection))
         .add(User, routes!(connections::list_connection_deliveries))
+        .add(User, routes!(logins::begin_login))
+        .add(User, routes!(logins::get_login, logins::cancel_login))
+        .add(User, routes!(logins::answer_login))
         .add(User, routes!(projects::list_projects, projects::create_project))
         .add(User, routes!(projects::get_project, projects::change_project, projects::delete_project))
         .add(User, routes!(projects::start_project))

@@ -56,6 +56,8 @@ pub(crate) struct ProviderDelivery {
 /// A way to connect a provider.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Method {
+    /// Its place in the provider's list: a sign-in is begun with it.
+    index: usize,
     /// Which kind.
     #[schema(value_type = MethodKind)]
     kind: &'static str,
@@ -63,6 +65,8 @@ pub(crate) struct Method {
     label: String,
     /// What it asks.
     prompts: Vec<MethodPrompt>,
+    /// Why it can't be used here, if it can't.
+    refusal: Option<String>,
 }
 
 /// Which kind of method.
@@ -196,7 +200,7 @@ impl From<&DeliveryPlan> for ProviderDelivery {
 impl From<MethodView> for Method {
     fn from(method: MethodView) -> Self {
         let prompts = method.prompts.into_iter().map(MethodPrompt::from).collect();
-        Self { kind: method.kind, label: method.label, prompts }
+        Self { index: method.index, kind: method.kind, label: method.label, prompts, refusal: method.refusal }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use doce_testkit::ScriptedModel;
+use doce_testkit::{AuthorizationServer, ScriptedModel};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -49,6 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
 fn body(route: &Route) -> Value {
     match route.name().as_str() {
         "POST /api/projects/{id}/prompts" => json!({"text": "hello"}),
+        "POST /api/oauth-attempts/{id}/code" => json!({"code": "a code"}),
         _ => json!({}),
     }
 }
@@ -122,12 +123,16 @@ async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
     let connection = owner.connect(&model, "sk-of-alice").await;
     let created = owner.create_project("a page").await;
     let sign_ins = owner.get("/api/sign-ins").await.expect(200);
+    let server = AuthorizationServer::start().await;
+    let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
+    let attempt = owner.post("/api/oauth-attempts", &login).await.expect(201);
     let id_of = |route: &Route| -> Option<String> {
         let noun = route.path.strip_prefix("/api/")?.split('/').next()?;
         let id = match noun {
             "projects" => &created["project"]["id"],
             "jobs" => &created["job"]["id"],
             "connections" => &connection["id"],
+            "oauth-attempts" => &attempt["id"],
             "sign-ins" => &sign_ins["items"][0]["id"],
             _ => return None,
         };

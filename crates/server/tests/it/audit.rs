@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{AuthorizationServer, ScriptedModel, wait_for};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::{
     access::{Route, routes},
+    logins::landing,
     world::{Answer, BOUND, PASSWORD, World, id},
 };
 
@@ -60,6 +61,14 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     walk.audited("PATCH /api/connections/{id}", &bob, browser.patch(&at, &json!({"label": "Mine"})).await).await;
     let verify = browser.post(&format!("{at}/verify"), &json!({})).await;
     walk.audited("POST /api/connections/{id}/verify", &bob, verify).await;
+    let server = AuthorizationServer::start().await;
+    let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
+    let attempt = browser.post("/api/oauth-attempts", &login).await;
+    let attempt = walk.audited("POST /api/oauth-attempts", &bob, attempt).await;
+    let login = format!("/api/oauth-attempts/{}", id(&attempt));
+    let answer = browser.post(&format!("{login}/code"), &json!({"code": landing(&attempt, "bad-code")})).await;
+    walk.audited("POST /api/oauth-attempts/{id}/code", &bob, answer).await;
+    walk.audited("DELETE /api/oauth-attempts/{id}", &bob, browser.delete(&login).await).await;
 
     let new =
         json!({"prompt": "[[say: hello]]", "model": {"provider_id": "anthropic", "model_id": "claude-sonnet-4-6"}});

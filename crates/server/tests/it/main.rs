@@ -10,6 +10,7 @@ mod connections;
 mod documents;
 mod guards;
 mod limits;
+mod logins;
 mod machine;
 mod people;
 mod preview;

@@ -152,12 +152,13 @@ async fn a_browser_that_does_not_keep_up_is_reset_and_goes_on() {
 
 fn connection(user_id: UserId, project_id: ProjectId, label: String) -> doce_app::views::ConnectionView {
     doce_app::views::ConnectionView {
+        renews: false,
         connection: doce_model::Connection {
             id: doce_model::ConnectionId::new(Ms(1)),
             user_id,
             provider_id: "anthropic".to_owned(),
             label,
-            auth_type: "api".to_owned(),
+            auth_type: doce_model::AuthType::Api,
             status: doce_model::ConnectionStatus::Connected,
             error_message: None,
             verification: None,
@@ -168,6 +169,7 @@ fn connection(user_id: UserId, project_id: ProjectId, label: String) -> doce_app
             version: 1,
             created_at: Ms(1),
             updated_at: Ms(1),
+            expires_at: None,
             last_used_at: None,
         },
         provider_name: "Anthropic".to_owned(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, AuditEntry, Config, Outside};
+use doce_app::{App, AuditEntry, Config, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
 use doce_testkit::{ScriptedModel, wait_for};
@@ -49,6 +49,7 @@ pub(crate) struct Builder {
     listen: &'static str,
     background: bool,
     opencode: Utf8PathBuf,
+    token_endpoints: TokenEndpoints,
 }
 
 impl Builder {
@@ -95,6 +96,7 @@ impl Builder {
             unsandboxed: false,
             npm_registry: None,
             outside: Outside { search_path: format!("{tools}:/usr/local/bin:/usr/bin:/bin"), variables: Vec::new() },
+            token_endpoints: self.token_endpoints,
         };
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let app = App::open(config, Arc::clone(&shared)).await.expect("a fresh data directory can be opened");
@@ -168,7 +170,13 @@ pub(crate) struct World {
 impl World {
     /// Begins to describe one.
     pub(crate) fn builder() -> Builder {
-        Builder { settings: Settings::default(), listen: "127.0.0.1:0", background: false, opencode: fake_opencode() }
+        Builder {
+            settings: Settings::default(),
+            listen: "127.0.0.1:0",
+            background: false,
+            opencode: fake_opencode(),
+            token_endpoints: TokenEndpoints::default(),
+        }
     }
 
     /// Starts one that has people and no agents.
@@ -340,6 +348,7 @@ impl Browser {
     pub(crate) async fn wait_for_catalogue(&self) {
         wait_for("the catalogue", BOUND, async || {
             let answer = self.get("/api/providers").await;
+            assert!(!answer.text().contains("could not be read"), "{}", answer.text());
             (answer.status == StatusCode::OK && !answer.json()["items"].as_array()?.is_empty()).then_some(())
         })
         .await;

@@ -29,7 +29,7 @@ CREATE TABLE connection (
     user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
     provider_id TEXT NOT NULL,
     label TEXT NOT NULL,
-    auth_type TEXT NOT NULL CHECK (auth_type IN ('api')),
+    auth_type TEXT NOT NULL CHECK (auth_type IN ('api', 'oauth')),
     status TEXT NOT NULL CHECK (status IN ('connected', 'expired', 'error', 'revoked')),
     error_message TEXT,
     verification_outcome TEXT,
@@ -43,6 +43,7 @@ CREATE TABLE connection (
     version BIGINT NOT NULL CHECK (version >= 1),
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    expires_at BIGINT,
     last_used_at BIGINT,
     CHECK ((verification_outcome IS NULL) = (verified_at IS NULL)),
     CHECK (status <> 'error' OR error_message IS NOT NULL)

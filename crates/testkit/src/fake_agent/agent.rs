@@ -14,6 +14,7 @@ use super::auth::AuthFile;
 use super::calls::CallLog;
 use super::events::Events;
 use super::instance::Instance;
+use super::login_routes::Login;
 use super::runs::{Permission, Run, Stop};
 use super::sessions::{Message, Session, Sessions};
 use crate::clock::epoch_ms;
@@ -57,6 +58,7 @@ pub(super) struct Inner {
     pub(super) runs: HashMap<String, Run>,
     pub(super) permissions: Vec<Permission>,
     pub(super) scripts: VecDeque<Script>,
+    pub(super) logins: HashMap<String, Login>,
     pub(super) rejected_keys: BTreeSet<String>,
     pub(super) refused: HashMap<(String, usize), u32>,
     /// User messages that stay without an answer: they waited behind one that was aborted or failed.
@@ -83,6 +85,7 @@ impl Agent {
                 runs: HashMap::new(),
                 permissions: Vec::new(),
                 scripts: VecDeque::new(),
+                logins: HashMap::new(),
                 rejected_keys: BTreeSet::new(),
                 refused: HashMap::new(),
                 skipped: HashSet::new(),

@@ -11,6 +11,7 @@ mod calls;
 mod events;
 mod ids;
 mod instance;
+mod login_routes;
 mod routes;
 mod run;
 mod runs;

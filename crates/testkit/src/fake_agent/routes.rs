@@ -17,6 +17,7 @@ use super::agent::Agent;
 use super::answers::{bad_request, event_stream, server_error};
 use super::auth::check_entry;
 use super::instance::{auth_methods, defaults};
+use super::login_routes;
 use super::session_routes::{
     abort, create_session, delete_session, get_message, get_session, list_messages, list_sessions, prompt,
     prompt_async, rename_session, statuses,
@@ -40,6 +41,8 @@ pub(super) fn router(agent: Arc<Agent>) -> Router {
         .route("/config/providers", get(config_providers))
         .route("/provider", get(providers))
         .route("/provider/auth", get(async || axum::Json(auth_methods())))
+        .route("/provider/{id}/oauth/authorize", post(login_routes::authorize))
+        .route("/provider/{id}/oauth/callback", post(login_routes::callback))
         .route("/path", get(paths))
         .route("/permission", get(permissions))
         .route("/permission/{id}/reply", post(reply))

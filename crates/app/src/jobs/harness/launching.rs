@@ -1,0 +1,84 @@
+//! `launch_project`: a Project is there, runs, and has its first Prompt exactly once.
+
+use std::time::Duration;
+
+use doce_jobs::{Jobs, harness::World};
+use doce_model::{JobId, MessageState};
+use doce_testkit::wait_for;
+
+use super::machine::{BOUND, KEY, Machine};
+
+pub(super) struct Launch(Machine);
+
+impl World for Launch {
+    async fn fresh() -> Self {
+        Self(Machine::start().await)
+    }
+
+    fn jobs(&self) -> Jobs {
+        self.0.jobs()
+    }
+
+    async fn drain(&self) {
+        self.0.drain().await;
+    }
+
+    async fn enqueue(&self) -> JobId {
+        self.0.create_project("A bakery [[say: It is done.]]").await
+    }
+
+    fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+
+    async fn restart(&mut self) {
+        self.0.restart().await;
+    }
+
+    async fn assert_done(&self) {
+        self.0.wait_for_answer().await;
+        self.0.assert_runs(KEY, 1).await;
+        let messages = self.0.messages().await;
+        assert_eq!(messages.len(), 2, "{messages:#?}");
+        assert_eq!(messages[0].state, MessageState::Sent, "{messages:#?}");
+        assert_eq!(messages[1].parts[0].text.as_deref(), Some("It is done."));
+        self.assert_prompts(1).await;
+    }
+
+    async fn assert_unwound(&self) {
+        assert!(self.0.project().await.is_some(), "the project is kept, to be started again");
+        self.0.assert_stands_still().await;
+        let session = self.0.session().await;
+        let message = self.0.messages().await.remove(0);
+        if self.0.prompts().is_empty() {
+            assert_eq!(session.agent_session_id, None);
+            self.0.assert_no_workspace();
+            let unsent = wait_for("the prompt's fate", BOUND, async || {
+                let message = self.0.messages().await.remove(0);
+                (message.state == MessageState::Failed).then_some(message)
+            });
+            assert_eq!(unsent.await.failure.map(|failure| failure.code).as_deref(), Some("injected"));
+        } else {
+            // What an Agent worked on stays.
+            assert_ne!(session.agent_session_id, None);
+            self.0.assert_workspace();
+            self.assert_prompts(1).await;
+            let open = [MessageState::Waiting, MessageState::Sending, MessageState::Streaming];
+            assert!(!open.contains(&message.state), "{message:?}");
+        }
+    }
+}
+
+impl Launch {
+    /// Asserts that the Agent was prompted so often, in one session, which is the one that doce knows.
+    async fn assert_prompts(&self, count: usize) {
+        let prompts = self.0.prompts();
+        assert_eq!(prompts.len(), count, "{prompts:#?}");
+        let session = self.0.session().await.agent_session_id.expect("it was prompted in a session");
+        assert!(prompts.iter().all(|prompt| prompt.session_id == session), "{prompts:#?}");
+        // A session that was made when doce was killed stays behind empty.
+        for (id, prompts) in self.0.agent_sessions() {
+            assert_eq!(prompts, if id == session { count } else { 0 });
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Logins at providers: begun, answered, cancelled, renewed. The fake OpenCode runs them, against an authorization server
+//! that revokes a login when one of its refresh tokens is used twice.
+
+use std::time::Duration;
+
+use doce_testkit::{AuthorizationServer, ScriptedModel, USER_CODE, wait_for};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::world::{BOUND, Browser, Events, World, id};
+
+/// Begins GitLab's login at this server, where the browser is sent to an address of doce's own machine.
+async fn begin_redirect(browser: &Browser, server: &AuthorizationServer) -> Value {
+    let new = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
+    browser.post("/api/oauth-attempts", &new).await.expect(201)
+}
+
+/// Returns the address that the person's browser could not open.
+pub(crate) fn landing(attempt: &Value, code: &str) -> String {
+    let url = url::Url::parse(attempt["url"].as_str().expect("a page to open")).expect("an address");
+    let state = url.query_pairs().find(|(key, _)| key == "state").expect("a state").1.into_owned();
+    format!("{}?code={code}&state={state}", attempt["address"].as_str().expect("an address to paste"))
+}
+
+/// Waits for the end of an attempt.
+async fn ended(events: &mut Events, id: &str) -> Value {
+    events
+        .find("the end of the sign-in", |frame| {
+            let attempt = &frame.data["attempt"];
+            (attempt["id"] == id).then(|| attempt.clone())
+        })
+        .await
+}
+
+/// Signs in at GitLab and returns the connection.
+async fn signed_in(browser: &Browser, server: &AuthorizationServer) -> Value {
+    let mut events = browser.stream("").await;
+    let attempt = begin_redirect(browser, server).await;
+    let at = format!("/api/oauth-attempts/{}", id(&attempt));
+    browser.post(&format!("{at}/code"), &json!({"code": landing(&attempt, "good-code")})).await.expect(202);
+    let attempt = ended(&mut events, &id(&attempt)).await;
+    assert_eq!(attempt["state"], "succeeded", "{attempt}");
+    let connection = attempt["connection_id"].as_str().expect("a connection").to_owned();
+    browser.get(&format!("/api/connections/{connection}")).await.expect(200)
+}
+
+/// Lists the homes of a login.
+fn homes(world: &World, attempt: &Value) -> Vec<String> {
+    let attempt = id(attempt);
+    let places = [camino::Utf8PathBuf::from("/dev/shm"), world.data().join("instances")];
+    let names = places.into_iter().filter_map(|place| place.read_dir_utf8().ok()).flatten().filter_map(Result::ok);
+    names.map(|entry| entry.file_name().to_owned()).filter(|name| name.ends_with(&attempt)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pasted_address_ends_a_redirect_login_and_its_home_is_gone() {
+    let world = World::running().await;
+    let server = AuthorizationServer::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let attempt = begin_redirect(&browser, &server).await;
+    assert_eq!((&attempt["kind"], &attempt["state"]), (&json!("redirect"), &json!("waiting")));
+    assert_eq!(homes(&world, &attempt).len(), 1, "it is there while the login goes on");
+    assert!(attempt["url"].as_str().is_some_and(|url| url.starts_with(&server.url())), "{attempt}");
+    let at = format!("/api/oauth-attempts/{}", id(&attempt));
+    assert_eq!(browser.get(&at).await.expect(200)["state"], "waiting");
+
+    for wrong in ["", "hello", "http://localhost:1/callback?code=good-code", &format!("{}&x", attempt["address"])] {
+        let problem = browser.post(&format!("{at}/code"), &json!({"code": wrong})).await.problem(422, "invalid");
+        assert_eq!(problem["field"], "code", "{problem}");
+    }
+    let other = landing(&attempt, "good-code").replace("state=", "state=x");
+    browser.post(&format!("{at}/code"), &json!({"code": other})).await.problem(422, "invalid");
+
+    let mut events = browser.stream("").await;
+    let pasted = landing(&attempt, "good-code").replace("localhost", "127.0.0.1");
+    browser.post(&format!("{at}/code"), &json!({"code": pasted})).await.expect(202);
+    let attempt = ended(&mut events, &id(&attempt)).await;
+    assert_eq!(attempt["state"], "succeeded", "{attempt}");
+    let connection = browser.get(&format!("/api/connections/{}", attempt["connection_id"].as_str().unwrap())).await;
+    let connection = connection.expect(200);
+    assert_eq!((&connection["auth_type"], &connection["status"]), (&json!("oauth"), &json!("connected")));
+    assert_eq!((&connection["renews"], &connection["provider_id"]), (&json!(true), &json!("gitlab")));
+    assert!(connection["expires_at"].is_string());
+    assert_eq!(homes(&world, &attempt), Vec::<String>::new(), "the login's home is gone");
+    let database = std::fs::read(world.data().join("doce.sqlite")).expect("it is a file");
+    assert!(!database.windows(9).any(|window| window == b"refresh-1"), "tokens are sealed");
+    let again = browser.post(&format!("{at}/code"), &json!({"code": pasted})).await;
+    again.problem(409, "sign_in_ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_login_shows_its_code_and_ends_when_it_is_approved() {
+    let world = World::running().await;
+    let server = AuthorizationServer::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let mut events = browser.stream("").await;
+    let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
+    let new = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs, "label": "Work"});
+    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
+    assert_eq!((&attempt["kind"], &attempt["code"]), (&json!("device"), &json!(USER_CODE)));
+    let at = format!("/api/oauth-attempts/{}", id(&attempt));
+    browser.post(&format!("{at}/code"), &json!({"code": USER_CODE})).await.problem(422, "invalid");
+    server.approve();
+    let attempt = ended(&mut events, &id(&attempt)).await;
+    assert_eq!(attempt["state"], "succeeded", "{attempt}");
+    let page = browser.get("/api/connections").await.expect(200);
+    let connection = &page["items"][0];
+    assert_eq!((&connection["label"], &connection["expires_at"]), (&json!("Work"), &Value::Null));
+    assert_eq!(connection["renews"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_refused_cancelled_or_too_many_says_so() {
+    let world = World::running().await;
+    let server = AuthorizationServer::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let mut events = browser.stream("").await;
+    let attempt = begin_redirect(&browser, &server).await;
+    browser.delete(&format!("/api/oauth-attempts/{}", id(&attempt))).await.expect(204);
+    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "cancelled");
+    wait_for("the home of the cancelled one to be gone", BOUND, async || {
+        homes(&world, &attempt).is_empty().then_some(())
+    })
+    .await;
+
+    let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
+    let device = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
+    let attempt = browser.post("/api/oauth-attempts", &device).await.expect(201);
+    server.deny();
+    let refused = ended(&mut events, &id(&attempt)).await;
+    assert_eq!(refused["state"], "failed", "{refused}");
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("GitHub Copilot")), "{refused}");
+    assert_eq!(browser.get("/api/connections").await.expect(200)["items"], json!([]));
+
+    // A second one at the same provider takes the first one's place.
+    let first = begin_redirect(&browser, &server).await;
+    let second = begin_redirect(&browser, &server).await;
+    assert_eq!(ended(&mut events, &id(&first)).await["state"], "cancelled");
+    let member = world.member(&browser, "bob").await;
+    let at = format!("/api/oauth-attempts/{}", id(&second));
+    assert_eq!(member.get(&at).await.status, StatusCode::NOT_FOUND);
+    // GitLab's login has one port: somebody else has to wait.
+    let new = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
+    member.post("/api/oauth-attempts", &new).await.problem(409, "sign_in_busy");
+
+    for (provider, method) in [("anthropic", 0), ("gitlab", 1), ("gitlab", 9)] {
+        let new = json!({"provider_id": provider, "method": method});
+        let problem = browser.post("/api/oauth-attempts", &new).await.problem(422, "invalid");
+        assert_eq!(problem["field"], "method", "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_renewed_before_they_run_out_and_agents_never_renew() {
+    let server = AuthorizationServer::start().await;
+    let model = ScriptedModel::start().await;
+    let world = World::builder().running().start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let connection = signed_in(&browser, &server).await;
+    let project = id(&browser.create_project("[[say: ready]]").await["project"]);
+    browser.wait_for_answer(&project).await;
+    let auth_file = async || {
+        let home = world.data().join("projects").join(&project).join("home/opencode/auth.json");
+        serde_json::from_slice::<Value>(&std::fs::read(home).unwrap_or_default()).unwrap_or_default()["gitlab"].clone()
+    };
+    let held = auth_file().await;
+    assert_eq!((&held["type"], &held["refresh"]), (&json!("oauth"), &json!("renewed-by-doce")), "{held}");
+    assert!(held["expires"].as_i64().is_some_and(|expires| expires > 4_000_000_000_000), "{held}");
+
+    let at = format!("/api/connections/{}", id(&connection));
+    for version in 2..=4 {
+        let before = auth_file().await["access"].clone();
+        world.clock.advance(Duration::from_mins(55));
+        browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+        wait_for("the renewed tokens in the agent", BOUND, async || {
+            let connection = browser.get(&at).await.expect(200);
+            let held = auth_file().await;
+            (connection["version"] == version && held["access"] != before && held["access"].is_string()).then_some(())
+        })
+        .await;
+    }
+    let renewals = server.renewals();
+    assert_eq!(renewals.len(), 3, "{renewals:?}");
+    assert!(renewals.iter().all(|renewal| renewal.accepted), "{renewals:?}");
+    assert_eq!(browser.get(&at).await.expect(200)["verification"]["outcome"], "valid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() {
+    let server = AuthorizationServer::start().await;
+    let world = World::running().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let connection = signed_in(&browser, &server).await;
+    let at = format!("/api/connections/{}", id(&connection));
+
+    // A server that is down for a moment ends nothing.
+    server.fail_next(1);
+    world.clock.advance(Duration::from_mins(55));
+    browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    wait_for("the second try", BOUND, async || (browser.get(&at).await.expect(200)["version"] == 2).then_some(()))
+        .await;
+
+    server.revoke_all();
+    world.clock.advance(Duration::from_mins(55));
+    browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    let connection = wait_for("the end of the login", BOUND, async || {
+        let connection = browser.get(&at).await.expect(200);
+        (connection["status"] == "expired").then_some(connection)
+    })
+    .await;
+    assert!(connection["error_message"].as_str().is_some_and(|text| text.contains("Sign in again")), "{connection}");
+
+    let mut events = browser.stream("").await;
+    let new = json!({
+        "provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}, "connection_id": id(&connection),
+    });
+    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
+    let code = json!({"code": landing(&attempt, "good-code")});
+    browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
+    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
+    let connection = browser.get(&at).await.expect(200);
+    assert_eq!((&connection["status"], &connection["version"]), (&json!("connected"), &json!(3)));
+    assert_eq!(browser.get("/api/connections").await.expect(200)["items"].as_array().map(Vec::len), Some(1));
+}
