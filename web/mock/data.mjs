@@ -8,7 +8,7 @@ let ids = 0;
 export const id = (prefix) => `${prefix}_${(++ids).toString(36).padStart(8, "0")}`;
 export const iso = (ago = 0) => new Date(Date.now() - ago).toISOString();
 
-const API_KEY = { kind: "api", label: "API key", prompts: [] };
+const API_KEY = { index: 0, kind: "api", label: "API key", prompts: [], refusal: null };
 const DIRECT = (name) => ({ mode: "direct", reason: `Delivered directly: this project’s agent can read this ${name} key.` });
 
 const POPULAR = [
@@ -47,11 +47,13 @@ export function providers() {
     ...OTHERS.map((name) => provider(slug(name), name, false, null, `https://api.${slug(name)}.example/v1`)),
   ];
   const refuse = (providerId, methods, refusal) => Object.assign(list.find((each) => each.id === providerId), { connectable: false, methods, refusal });
-  refuse("github-copilot", [{ kind: "oauth", label: "Sign-in", prompts: [] }], "GitHub Copilot has no API keys, only a sign-in, and this version of doce connects by API key.");
+  refuse("github-copilot", [{ index: 0, kind: "oauth", label: "Sign-in", prompts: [], refusal: "Not in this preview." }], "GitHub Copilot has no API keys, only a sign-in, and this version of doce connects by API key.");
   refuse("gitlab-duo", [API_KEY], "GitLab Duo’s SDK isn’t part of OpenCode: it would be third-party code inside the agent’s server.");
   Object.assign(list.find((each) => each.id === "azure"), {
     methods: [
       {
+        index: 0,
+        refusal: null,
         kind: "api",
         label: "API key",
         prompts: [
@@ -152,6 +154,8 @@ export function connection(providerId, providerName, label, more = {}) {
     provider_id: providerId,
     provider_name: providerName,
     label,
+    expires_at: null,
+    renews: false,
     auth_type: "api",
     status: "connected",
     error_message: null,

@@ -18,6 +18,7 @@ export const keys = {
   providers: ["providers"] as const,
   models: (providerId: string) => ["models", providerId] as const,
   connections: ["connections"] as const,
+  attempt: (id: string) => ["attempt", id] as const,
   projects: ["projects"] as const,
   project: (id: string) => ["project", id] as const,
   messages: (id: string) => ["messages", id] as const,
@@ -45,6 +46,10 @@ export const modelsQuery = (providerId: string) =>
     queryFn: async () => (await take(api.GET("/api/providers/{id}/models", { params: { path: { id: providerId } } }))).items,
     staleTime: 10 * 60_000,
   });
+
+/** How a sign-in at a provider goes; the stream says when it is over. */
+export const attemptQuery = (id: string) =>
+  queryOptions({ queryKey: keys.attempt(id), queryFn: () => take(api.GET("/api/oauth-attempts/{id}", { params: { path: { id } } })), staleTime: Number.POSITIVE_INFINITY });
 
 export const connectionsQuery = queryOptions({
   queryKey: keys.connections,

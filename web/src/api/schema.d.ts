@@ -178,6 +178,58 @@ export interface paths {
         patch: operations["change_me"];
         trace?: never;
     };
+    "/api/oauth-attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins a sign-in at a provider; it takes some seconds. */
+        post: operations["begin_login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/oauth-attempts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a sign-in. */
+        get: operations["get_login"];
+        put?: never;
+        post?: never;
+        /** Gives a sign-in up. */
+        delete: operations["cancel_login"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/oauth-attempts/{id}/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a sign-in the code, or the address that the browser could not open. */
+        post: operations["answer_login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -620,7 +672,7 @@ export interface components {
          * @description How a connection proves itself.
          * @enum {string}
          */
-        AuthType: "api";
+        AuthType: "api" | "oauth";
         /** @description A change of one's own account. */
         ChangeMe: {
             /** @description The password until now. */
@@ -645,6 +697,7 @@ export interface components {
             delivery: components["schemas"]["ProviderDelivery"];
             /** @description Why not, if it can't. */
             error_message: string | null;
+            expires_at: components["schemas"]["Time"] | null;
             /** @description Keyed hash of the key. */
             fingerprint: string;
             /** @description Which. */
@@ -662,6 +715,8 @@ export interface components {
             provider_id: string;
             /** @description The provider's name. */
             provider_name: string;
+            /** @description Whether doce renews them before that. */
+            renews: boolean;
             /** @description Whether it can be used. */
             status: components["schemas"]["ConnectionStatus"];
             /** @description When it last changed. */
@@ -909,6 +964,11 @@ export interface components {
             /** @description How far it is. */
             state: components["schemas"]["StepState"];
         };
+        /**
+         * @description How a connection that is made with a request proves itself. One that signs in begins with `POST /api/oauth-attempts`.
+         * @enum {string}
+         */
+        KeyAuthType: "api";
         /** @description What either side said. */
         Message: {
             completed_at: components["schemas"]["Time"] | null;
@@ -964,12 +1024,16 @@ export interface components {
         MessageState: "waiting" | "sent" | "streaming" | "complete" | "interrupted" | "failed" | "aborted";
         /** @description A way to connect a provider. */
         Method: {
+            /** @description Its place in the provider's list: a sign-in is begun with it. */
+            index: number;
             /** @description Which kind. */
             kind: components["schemas"]["MethodKind"];
             /** @description What it is called. */
             label: string;
             /** @description What it asks. */
             prompts: components["schemas"]["MethodPrompt"][];
+            /** @description Why it can't be used here, if it can't. */
+            refusal: string | null;
         };
         /**
          * @description Which kind of method.
@@ -1058,7 +1122,7 @@ export interface components {
         /** @description A provider to connect. */
         NewConnection: {
             /** @description How it proves itself. */
-            auth_type: components["schemas"]["AuthType"];
+            auth_type: components["schemas"]["KeyAuthType"];
             /** @description Where requests go instead of the provider's default. */
             base_url?: string | null;
             /** @description Whether to keep a key that the provider rejected. */
@@ -1072,6 +1136,21 @@ export interface components {
                 [key: string]: string;
             };
             /** @description Which provider. */
+            provider_id: string;
+        };
+        /** @description A sign-in to begin. */
+        NewOAuthAttempt: {
+            /** @description The connection whose sign-in this renews; a new one is made without it. */
+            connection_id?: string | null;
+            /** @description Answers to the method's questions. */
+            inputs?: {
+                [key: string]: string;
+            };
+            /** @description What to call the connection. */
+            label?: string | null;
+            /** @description Which of its methods, by index. */
+            method: number;
+            /** @description At which provider. */
             provider_id: string;
         };
         /** @description A project to make. */
@@ -1102,6 +1181,53 @@ export interface components {
             /** @description The name to sign in with. */
             username: string;
         };
+        /** @description An attempt to sign in at a provider. */
+        OAuthAttempt: {
+            /** @description How the address begins that is to be pasted, for `redirect`. */
+            address: string | null;
+            /** @description The code to enter there, for `device`. */
+            code: string | null;
+            /** @description What it became, once it succeeded. */
+            connection_id: string | null;
+            /** @description When it is given up. */
+            expires_at: components["schemas"]["Time"];
+            /** @description Which. */
+            id: string;
+            /** @description What OpenCode says about it. */
+            instructions: string;
+            /** @description What the person has to do. */
+            kind: components["schemas"]["OAuthAttemptKind"];
+            /** @description At which provider. */
+            provider_id: string;
+            /** @description Its name. */
+            provider_name: string;
+            /** @description Why it failed, if it did. */
+            reason: string | null;
+            /** @description How far it is. */
+            state: components["schemas"]["OAuthAttemptState"];
+            /** @description The page to open; empty if there is none. */
+            url: string;
+        };
+        /** @description What the person was shown. */
+        OAuthAttemptAnswer: {
+            /** @description The code, or the whole address that the browser could not open. */
+            code: string;
+        };
+        /** @description A sign-in at a provider came to its end. */
+        OAuthAttemptEvent: {
+            /** @description The sign-in. */
+            attempt: components["schemas"]["OAuthAttempt"];
+        };
+        /**
+         * @description What the person has to do.
+         * @enum {string}
+         */
+        OAuthAttemptKind: "device" | "redirect" | "code" | "page";
+        /**
+         * @description How far an attempt is.
+         * @enum {string}
+         */
+        OAuthAttemptState: "waiting" | "succeeded" | "failed" | "cancelled" | "expired";
         /** @enum {string} */
         Observed: "starting" | "healthy" | "unhealthy" | "exited";
         /** @description How far OpenCode is. */
@@ -1434,7 +1560,7 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OpenCodeEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["OpenCodeEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
@@ -1940,6 +2066,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOAuthAttempt"];
+            };
+        };
+        responses: {
+            /** @description It waits for the person, for ten minutes. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthAttempt"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sign-in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthAttempt"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is given up. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OAuthAttemptAnswer"];
+            };
+        };
+        responses: {
+            /** @description It is tried. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthAttempt"];
                 };
             };
             /** @description It was not done; `code` says why. */

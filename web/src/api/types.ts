@@ -16,6 +16,7 @@ export type Model = Schemas["Model"];
 export type ModelRef = Project["model"];
 export type Connection = Schemas["Connection"];
 export type ConnectionProject = Connection["projects"][number];
+export type OAuthAttempt = Schemas["OAuthAttempt"];
 export type Verification = NonNullable<Connection["verification"]>;
 export type Delivery = NonNullable<ConnectionProject["delivery"]>;
 export type Failure = Schemas["Failure"];

@@ -4,11 +4,18 @@ import { keys } from "../api/queries";
 import type { Connection } from "../api/types";
 import { applyEvents } from "../stream/cache";
 import { toast } from "../ui/toast";
+import { openDialog } from "./dialogs";
 import { tell } from "./project-actions";
 import { VERIFICATION } from "./states";
 
 export function putConnection(cache: QueryClient, connection: Connection): void {
   applyEvents(cache, [{ id: "", type: "connection", connection }]);
+}
+
+/** Opens what mends a connection: another key, or the sign-in once more. */
+export function openReplace(connection: Connection): void {
+  if (connection.auth_type === "oauth") openDialog({ kind: "connect-provider", providerId: connection.provider_id, renewing: connection });
+  else openDialog({ kind: "replace-key", connection });
 }
 
 export function useConnectionActions(connection: Connection) {

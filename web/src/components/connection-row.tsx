@@ -6,7 +6,7 @@ import { Badge, TONE_TEXT, type Tone } from "../ui/badge";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
 import { Menu, MenuItem, MenuSeparator } from "../ui/menu";
-import { useConnectionActions } from "./connection-actions";
+import { openReplace, useConnectionActions } from "./connection-actions";
 import { openDialog } from "./dialogs";
 import { ProviderMark } from "./provider-mark";
 import { exact, RelativeTime } from "./relative-time";
@@ -67,6 +67,14 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
             ) : (
               <span>not used yet</span>
             )}
+            {connection.expires_at && (
+              <>
+                <Dot />
+                <span title={exact(connection.expires_at)}>
+                  {connection.renews ? "renews by itself" : connection.status === "expired" ? "ran out" : <>sign in again <RelativeTime at={connection.expires_at} /></>}
+                </span>
+              </>
+            )}
             {connection.base_url && (
               <>
                 <Dot />
@@ -100,8 +108,8 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
       <div className="stack gap-2.5 sm:pl-11">
         <Deliveries projects={connection.projects} />
         <div className="flex flex-wrap gap-2">
-          <Button size="sm" variant={broken ? "primary" : "secondary"} onClick={() => openDialog({ kind: "replace-key", connection })}>
-            Replace key
+          <Button size="sm" variant={broken ? "primary" : "secondary"} onClick={() => openReplace(connection)}>
+            {connection.auth_type === "oauth" ? "Sign in again" : "Replace key"}
           </Button>
           <Button size="sm" busy={verify.isPending} icon={<ShieldCheck className="size-3.5" aria-hidden />} onClick={() => verify.mutate()}>
             Verify

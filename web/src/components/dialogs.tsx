@@ -4,7 +4,7 @@ import type { Connection, Project } from "../api/types";
 
 export type DialogRequest =
   | { kind: "command-menu" }
-  | { kind: "connect-provider"; providerId?: string }
+  | { kind: "connect-provider"; providerId?: string; renewing?: Connection }
   | { kind: "replace-key"; connection: Connection }
   | { kind: "rename-connection"; connection: Connection }
   | { kind: "disconnect-connection"; connection: Connection }
@@ -49,7 +49,7 @@ function show(request: DialogRequest) {
     case "command-menu":
       return <CommandMenu onClose={closeDialog} />;
     case "connect-provider":
-      return <ConnectProvider onClose={closeDialog} {...(request.providerId ? { providerId: request.providerId } : {})} />;
+      return <ConnectProvider onClose={closeDialog} {...(request.providerId ? { providerId: request.providerId } : {})} {...(request.renewing ? { renewing: request.renewing } : {})} />;
     case "replace-key":
       return <ReplaceKey connection={request.connection} onClose={closeDialog} />;
     case "rename-connection":

@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { connectionsQuery } from "../api/queries";
 import type { Failure, Project } from "../api/types";
+import { openReplace } from "./connection-actions";
 import { openDialog } from "./dialogs";
 import { useProjectActions } from "./project-actions";
 
@@ -26,7 +27,8 @@ export function useFailureButton(project: Project, failure: Failure | null, cont
       return { label: label || "Connect a provider", run: connect, busy: false };
     case "replace_key": {
       const connection = connections?.find((each) => each.id === connection_id) ?? connections?.find((each) => each.provider_id === project.model.provider_id);
-      return { label: label || "Replace key", run: connection ? () => openDialog({ kind: "replace-key", connection }) : connect, busy: false };
+      const again = connection?.auth_type === "oauth";
+      return { label: again ? "Sign in again" : label || "Replace key", run: connection ? () => openReplace(connection) : connect, busy: false };
     }
     case "retry":
       return jobId === null

@@ -3,14 +3,15 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { aConnection, aModel, aProvider } from "../../test/nouns";
 import { page, problem, route } from "../../test/network";
 import { show } from "../../test/page";
+import type { OAuthAttempt } from "../api/types";
 import { openDialog } from "../components/dialogs";
 import { groupsOf } from "./connect-provider";
-import { applicable } from "./provider-key-form";
+import { applicable } from "./method-prompts";
 
 const PROVIDERS = [
   aProvider(),
   aProvider({ id: "zed", name: "Zed Gateway", popular: false }),
-  aProvider({ id: "github-copilot", name: "GitHub Copilot", popular: false, connectable: false, refusal: "It has no API keys.", methods: [{ kind: "oauth", label: "Sign-in", prompts: [] }] }),
+  aProvider({ id: "github-copilot", name: "GitHub Copilot", popular: false, connectable: false, refusal: "It has no API keys.", methods: [{ index: 0, refusal: "It can’t be done here.", kind: "oauth", label: "Sign-in", prompts: [] }] }),
   aProvider({ id: "ollama", name: "Ollama", default_base_url: null, base_url_required: true, key_url: null }),
 ];
 
@@ -126,4 +127,79 @@ describe("prompts", () => {
     expect(applicable(prompts, { kind: "own" }).map((each) => each.key)).toEqual(["always", "mine"]);
     expect(applicable(prompts, {}).map((each) => each.key)).toEqual(["always", "other"]);
   });
+});
+
+const GITLAB_METHOD = {
+  index: 0,
+  kind: "oauth" as const,
+  label: "GitLab OAuth",
+  refusal: null,
+  prompts: [{ kind: "text" as const, key: "instanceUrl", message: "GitLab instance URL", placeholder: "https://gitlab.com", options: [], when: null }],
+};
+
+function anAttempt(more: Partial<OAuthAttempt> = {}): OAuthAttempt {
+  return {
+    id: "oat_1",
+    provider_id: "gitlab",
+    provider_name: "GitLab",
+    kind: "redirect",
+    url: "https://gitlab.com/oauth/authorize?state=s",
+    code: null,
+    address: "http://localhost:8080/callback",
+    instructions: "",
+    state: "waiting",
+    reason: null,
+    connection_id: null,
+    expires_at: new Date(Date.now() + 600_000).toISOString(),
+    ...more,
+  };
+}
+
+it("a_sign_in_shows_its_steps_takes_the_pasted_address_and_ends_in_a_connection", async () => {
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [GITLAB_METHOD, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null }] })]));
+  const begun = route("post", "/api/oauth-attempts", { status: 201, json: anAttempt() });
+  const answered = route("post", "/api/oauth-attempts/:id/code", { status: 202, json: anAttempt() });
+  let attempt = anAttempt();
+  route("get", "/api/oauth-attempts/:id", () => ({ json: attempt }));
+  route("get", "/api/connections/:id", { json: aConnection({ id: "con_9", provider_id: "gitlab", provider_name: "GitLab", auth_type: "oauth", renews: true }) });
+  const given = route("delete", "/api/oauth-attempts/:id", { status: 204 });
+  const { user } = await opened();
+  await user.keyboard("gitlab{Enter}");
+  await user.click(await screen.findByRole("radio", { name: /GitLab OAuth/ }));
+  await user.type(screen.getByLabelText("GitLab instance URL"), "https://gitlab.com");
+  await user.click(screen.getByRole("button", { name: "Sign in" }));
+  expect(begun[0]?.body).toEqual({ provider_id: "gitlab", method: 0, inputs: { instanceUrl: "https://gitlab.com" } });
+  expect((await screen.findByRole("link", { name: /Open gitlab.com/ })).getAttribute("rel")).toContain("noopener");
+  expect(screen.getByRole("status").textContent).toMatch(/Waiting for you… (10:00|9:5\d) left/);
+  await user.type(screen.getByLabelText("The address your browser could not open"), "http://localhost:8080/callback?code=c");
+  attempt = anAttempt({ state: "succeeded", connection_id: "con_9" });
+  await user.click(screen.getByRole("button", { name: "Use this address" }));
+  expect(answered[0]?.body).toEqual({ code: "http://localhost:8080/callback?code=c" });
+  expect(await screen.findByText(/Works/)).toBeTruthy();
+  expect(given).toHaveLength(0);
+});
+
+it("a_device_code_is_large_and_closing_gives_the_sign_in_up", async () => {
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [{ ...GITLAB_METHOD, prompts: [] }] })]));
+  route("post", "/api/oauth-attempts", { status: 201, json: anAttempt({ kind: "device", code: "AB12-CD34", url: "https://github.com/login/device", address: null }) });
+  const given = route("delete", "/api/oauth-attempts/:id", { status: 204 });
+  const { user } = await opened();
+  await user.keyboard("gitlab{Enter}");
+  await user.click(await screen.findByRole("button", { name: "Sign in" }));
+  expect((await screen.findByText("AB12-CD34")).className).toContain("text-2xl");
+  expect(screen.getByRole("button", { name: "Copy the code" })).toBeTruthy();
+  expect(await screen.findByRole("img", { name: /read by a phone/ })).toBeTruthy();
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(given).toHaveLength(1));
+});
+
+it("a_sign_in_that_failed_says_why_and_is_begun_again", async () => {
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [{ ...GITLAB_METHOD, prompts: [] }] })]));
+  route("post", "/api/oauth-attempts", { status: 201, json: anAttempt({ state: "failed", reason: "GitLab did not finish the sign-in." }) });
+  const { user } = await opened();
+  await user.keyboard("gitlab{Enter}");
+  await user.click(await screen.findByRole("button", { name: "Sign in" }));
+  expect(await screen.findByText("GitLab did not finish the sign-in.")).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Begin again" }));
+  expect(await screen.findByRole("button", { name: "Sign in" })).toBeTruthy();
 });

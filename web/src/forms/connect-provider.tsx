@@ -14,10 +14,12 @@ import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { ConnectionResult } from "./connection-result";
 import { ProviderKeyForm } from "./provider-key-form";
+import { SignInAtProvider } from "./sign-in-at-provider";
 
 type Stage = { name: "list" } | { name: "form"; provider: Provider } | { name: "result"; provider: Provider; connection: Connection };
 
-export default function ConnectProvider({ providerId, onClose }: { providerId?: string; onClose: () => void }) {
+/** `renewing` is a connection whose sign-in is to be done again. */
+export default function ConnectProvider({ providerId, renewing, onClose }: { providerId?: string; renewing?: Connection; onClose: () => void }) {
   const cache = useQueryClient();
   const { data: providers, error, refetch } = useQuery(providersQuery);
   const { data: connections } = useQuery(connectionsQuery);
@@ -58,10 +60,11 @@ export default function ConnectProvider({ providerId, onClose }: { providerId?: 
         }
       >
         {provider.connectable ? (
-          <ProviderKeyForm
+          <ProviderMethods
             provider={provider}
             taken={(connections ?? []).filter((connection) => connection.provider_id === provider.id).map((connection) => connection.label)}
-            onBack={toList}
+            renewing={renewing}
+            onBack={renewing ? onClose : toList}
             onConnected={(connection) => {
               putConnection(cache, connection);
               setStage({ name: "result", provider, connection });
@@ -146,6 +149,36 @@ function ProviderRow({ provider }: { provider: Provider }) {
           <span className="max-w-40 truncate">{methods || "API key"}</span>
         )}
       </span>
+    </>
+  );
+}
+
+type MethodsProps = { provider: Provider; taken: string[]; renewing: Connection | undefined; onBack: () => void; onConnected: (connection: Connection) => void };
+
+/** Several ways to connect are shown side by side; one is taken at once. */
+function ProviderMethods({ provider, taken, renewing, onBack, onConnected }: MethodsProps) {
+  const methods = renewing ? provider.methods.filter((method) => method.kind === "oauth") : provider.methods;
+  const [index, setIndex] = useState(() => (methods.find((method) => method.refusal === null) ?? methods[0])?.index ?? 0);
+  const method = methods.find((each) => each.index === index);
+  return (
+    <>
+      {methods.length > 1 && (
+        <fieldset className="grid gap-1.5 border-b border-line px-5 pt-1 pb-4">
+          <legend className="sr-only">How to connect</legend>
+          {methods.map((each) => (
+            <label key={each.index} className="flex cursor-pointer items-center gap-2.5 rounded-md border border-line px-3 py-2 has-checked:border-accent has-checked:bg-accent-soft">
+              <input type="radio" name="method" className="accent-accent" checked={each.index === index} onChange={() => setIndex(each.index)} />
+              <span className="min-w-0 flex-1 truncate">{each.label}</span>
+              <span className="text-xs text-faint">{each.refusal ? "not here" : each.kind === "oauth" ? "sign in" : "key"}</span>
+            </label>
+          ))}
+        </fieldset>
+      )}
+      {method?.kind === "oauth" ? (
+        <SignInAtProvider key={method.index} provider={provider} method={method} renewing={renewing} onBack={onBack} onConnected={onConnected} />
+      ) : (
+        <ProviderKeyForm provider={provider} taken={taken} onBack={onBack} onConnected={onConnected} />
+      )}
     </>
   );
 }

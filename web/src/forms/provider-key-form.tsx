@@ -2,23 +2,15 @@ import { useMutation } from "@tanstack/react-query";
 import { ChevronRight, ExternalLink, Eye } from "lucide-react";
 import { useState, type SubmitEvent } from "react";
 import { api, asApiError, take } from "../api/client";
-import type { Connection, MethodPrompt, Provider } from "../api/types";
+import type { Connection, Provider } from "../api/types";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
 import { DialogBody, DialogFooter } from "../ui/dialog";
-import { Field, Input, NativeSelect, SecretInput } from "../ui/input";
+import { Field, Input, SecretInput } from "../ui/input";
+import { PromptField, useAnswers } from "./method-prompts";
 import { RejectedKey } from "./rejected-key";
 
 const OWN_FIELDS = new Set<string | null | undefined>(["key", "label", "base_url"]);
-
-/** Which of a method's prompts apply to what was answered so far. */
-export function applicable(prompts: MethodPrompt[], answers: Record<string, string>): MethodPrompt[] {
-  return prompts.filter(({ when }) => {
-    if (when === null) return true;
-    const equal = (answers[when.key] ?? "") === when.value;
-    return when.op === "eq" ? equal : !equal;
-  });
-}
 
 type Props = {
   provider: Provider;
@@ -34,8 +26,7 @@ export function ProviderKeyForm({ provider, taken, onBack, onConnected }: Props)
   const [label, setLabel] = useState("");
   const [baseUrl, setBaseUrl] = useState("");
   const [advanced, setAdvanced] = useState(provider.base_url_required);
-  const [answers, setAnswers] = useState<Record<string, string>>(() => Object.fromEntries(prompts.filter((prompt) => prompt.kind === "select").map((prompt) => [prompt.key, prompt.options[0]?.value ?? ""])));
-  const asked = applicable(prompts, answers);
+  const { asked, answers, answer } = useAnswers(prompts);
 
   const connect = useMutation({
     mutationFn: (keepUnverified: boolean) => {
@@ -87,13 +78,16 @@ export function ProviderKeyForm({ provider, taken, onBack, onConnected }: Props)
         >
           {(control) => <SecretInput {...control} autoFocus required={!provider.base_url_required} autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}
         </Field>
+        {provider.id === "anthropic" && (
+          <p className="text-xs text-muted">An API key from the Console, not a Claude subscription: Anthropic doesn’t let other programs use a subscription’s sign-in.</p>
+        )}
         {asked.map((prompt) => (
           <PromptField
             key={prompt.key}
             prompt={prompt}
             value={answers[prompt.key] ?? ""}
             error={promptKey === prompt.key ? problem?.message : undefined}
-            onChange={(value) => setAnswers({ ...answers, [prompt.key]: value })}
+            onChange={(value) => answer(prompt.key, value)}
           />
         ))}
         <Field label="Label" optional error={wrong("label")} hint={taken.length > 0 ? `You have ${provider.name} as ${taken.map((each) => `“${each}”`).join(", ")}.` : undefined}>
@@ -143,27 +137,6 @@ export function ProviderKeyForm({ provider, taken, onBack, onConnected }: Props)
         </Button>
       </DialogFooter>
     </form>
-  );
-}
-
-function PromptField({ prompt, value, error, onChange }: { prompt: MethodPrompt; value: string; error: string | undefined; onChange: (value: string) => void }) {
-  const chosen = prompt.options.find((option) => option.value === value);
-  return (
-    <Field label={prompt.message} error={error} hint={chosen?.hint}>
-      {(control) =>
-        prompt.kind === "select" ? (
-          <NativeSelect {...control} value={value} onChange={(event) => onChange(event.target.value)}>
-            {prompt.options.map((option) => (
-              <option key={option.value} value={option.value}>
-                {option.label}
-              </option>
-            ))}
-          </NativeSelect>
-        ) : (
-          <Input {...control} required placeholder={prompt.placeholder ?? undefined} autoComplete="off" spellCheck={false} value={value} onChange={(event) => onChange(event.target.value)} />
-        )
-      }
-    </Field>
   );
 }
 

@@ -77,6 +77,9 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
       case "files":
         void cache.invalidateQueries({ queryKey: keys.files(event.project_id) });
         break;
+      case "oauth_attempt":
+        cache.setQueryData(keys.attempt(event.attempt.id), event.attempt);
+        break;
       case "opencode":
         cache.setQueryData(keys.system, (system: System | undefined) => system && { ...system, opencode: event.opencode });
         // The catalogue is OpenCode's own: what could not be read without it can be now.

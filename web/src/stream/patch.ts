@@ -47,6 +47,7 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "delta":
     case "message_deleted":
     case "files":
+    case "oauth_attempt":
     case "opencode":
       return list;
   }
@@ -66,6 +67,7 @@ export function applyToConnections(list: Connection[], event: StreamEvent): Conn
     case "delta":
     case "message_deleted":
     case "files":
+    case "oauth_attempt":
     case "opencode":
       return list;
   }
