@@ -16,13 +16,19 @@ use doce_model::{Actor, InstanceId, MessageState, ProjectId, SessionId, SessionS
 use doce_opencode::Client;
 use doce_runtime::{Ending, Running};
 use doce_store::{conversation, delivery, instance};
-use tokio::sync::{RwLock, watch};
+use tokio::{
+    sync::{RwLock, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{App, beneath, follower::Live};
 
 /// How long an Agent may take to end before it is killed.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// How long after a Prompt its answer may take to begin. Beyond that, an idle Agent has let go of it.
+pub(crate) const ANSWER_BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// An Agent that runs.
 pub(crate) struct Agent {
@@ -43,6 +49,8 @@ pub(crate) struct Agent {
     pub(crate) stopping: AtomicBool,
     /// Whether the user stopped the present answer.
     pub(crate) aborted: AtomicBool,
+    /// When a Prompt passed whose answer hasn't begun: the Agent calls itself idle until then.
+    prompted: Mutex<Option<Instant>>,
     following: AtomicBool,
 }
 
@@ -61,6 +69,40 @@ impl Agent {
         match &*self.status.borrow() {
             SessionStatus::None | SessionStatus::Idle => true,
             SessionStatus::Busy | SessionStatus::Retry { .. } => false,
+        }
+    }
+
+    /// Notes that a Prompt passed. Call it while the gate is held.
+    pub(crate) fn note_prompt(&self) {
+        *self.prompted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Notes that an answer has begun.
+    pub(crate) fn note_answer(&self) {
+        *self.prompted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns until when an answer may still begin, if a Prompt passed and none has.
+    fn awaits_answer(&self) -> Option<Instant> {
+        let prompted = *self.prompted.lock().unwrap_or_else(PoisonError::into_inner);
+        prompted.map(|at| at + ANSWER_BEGINS_WITHIN).filter(|until| *until > Instant::now())
+    }
+
+    /// Tells whether nothing is being answered, nor about to be.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_idle() && self.awaits_answer().is_none()
+    }
+
+    /// Waits until the answer to a Prompt that passed has begun, or will not any more.
+    pub(crate) async fn answer_begun(&self) {
+        let mut status = self.status.subscribe();
+        while let Some(until) = self.awaits_answer().filter(|_| self.is_idle()) {
+            tokio::select! {
+                // An error means that the sender is gone, and with it the Agent.
+                changed = status.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(until) => {}
+                () = self.ended.cancelled() => return,
+            }
         }
     }
 
@@ -137,6 +179,7 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         ended: CancellationToken::new(),
         stopping: AtomicBool::new(false),
         aborted: AtomicBool::new(false),
+        prompted: Mutex::new(None),
         following: AtomicBool::new(false),
     });
     app.agents.by_project.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.project_id, Arc::clone(&agent));

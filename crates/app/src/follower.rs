@@ -21,15 +21,20 @@ use doce_store::{connection, conversation, delivery, project};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{App, Error, agents::Agent, chain, events::Change, failures, jobs::apply_delivery};
+use crate::{
+    App, Error,
+    agents::{ANSWER_BEGINS_WITHIN, Agent},
+    chain,
+    events::Change,
+    failures,
+    jobs::apply_delivery,
+};
 
 /// How long words stay in memory alone.
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// How long after a run's end the last word on it may still come: OpenCode sends `session.idle` before the message's
 /// error (1.18.33, observed).
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
-/// How long after a Prompt its answer may take to begin. Beyond that, an idle Agent has let go of it.
-const ANSWER_BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// Waits between tries to follow again.
 const RECONNECT: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
@@ -316,6 +321,7 @@ impl Follower {
             self.settle_at = Some(Instant::now() + SETTLE_AFTER);
         } else {
             self.settle_at = None;
+            self.agent.note_answer();
         }
         let changed = self.agent.status.send_if_modified(|current| {
             let changed = *current != status;

@@ -151,7 +151,8 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
                     && d.status == DeliveryStatus::Delivered
             })
         });
-    if same {
+    // One that answers is left alone too: the Job that came with the change waits for the answer's end.
+    if same || !(held.is_empty() || agent.is_at_rest()) {
         return Ok(());
     }
     if !wanted.iter().any(|w| w.connection.provider_id == project.model.provider_id) {
@@ -371,20 +372,24 @@ pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
     if !revokes && hand_over_live(app, step, &agent, &held, &wanted, &current).await? {
         return Ok(());
     }
-    if revokes {
-        step.detail("waiting for the agent's answer, 60 s at most");
-        if tokio::time::timeout(REVOKE_WAIT, agent.idle()).await.is_err() {
-            tracing::info!(instance = %agent.instance_id, "an answer is cut: its provider was disconnected");
+    let deadline = tokio::time::Instant::now() + REVOKE_WAIT;
+    let _gate = loop {
+        agent.answer_begun().await;
+        if revokes {
+            step.detail("waiting for the agent's answer, 60 s at most");
+            if tokio::time::timeout_at(deadline, agent.idle()).await.is_err() {
+                tracing::info!(instance = %agent.instance_id, "an answer is cut: its provider was disconnected");
+                break agent.gate.write().await;
+            }
+        } else if !agent.is_idle() {
+            return mark_waiting(app, step, &agent, &held, &wanted).await;
         }
-    } else if !agent.is_idle() {
-        mark_waiting(app, step, &agent, &held, &wanted).await?;
-        return Ok(());
-    }
-    let _gate = agent.gate.write().await;
-    // A Prompt may have passed before the gate was closed; a key that was replaced doesn't cut its answer.
-    if !revokes && !agent.is_idle() {
-        return mark_waiting(app, step, &agent, &held, &wanted).await;
-    }
+        let gate = agent.gate.write().await;
+        // A Prompt may have passed before the gate was closed: its answer is waited for like any other.
+        if agent.is_at_rest() {
+            break gate;
+        }
+    };
     let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
         .await
         .map_err(StepError::internal)?;

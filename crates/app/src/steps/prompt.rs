@@ -95,6 +95,7 @@ pub(crate) async fn send(app: &App, step: &StepCtx) -> Result<(), StepError> {
         model_id: model.model_id,
         text: message.parts.iter().filter_map(|part| part.text.as_deref()).collect::<Vec<_>>().join("\n\n"),
     };
+    agent.note_prompt();
     agent.client.prompt(&agent_session, &prompt).await.map_err(failed)?;
     if !arrived(&agent, &agent_session, &message, ARRIVES_WITHIN).await? {
         return Err(StepError::retry(Failure::new(

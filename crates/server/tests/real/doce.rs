@@ -125,7 +125,7 @@ impl Doce {
         request.send().await.expect("an answer")
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+    pub(crate) async fn json(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let response = self.request(method, path, body).await;
         let status = response.status();
         let text = response.text().await.expect("a body");

@@ -8,4 +8,5 @@ mod crash;
 mod doce;
 mod failures;
 mod hostile;
+mod logins;
 mod story;
