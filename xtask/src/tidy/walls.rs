@@ -36,9 +36,10 @@ const BELOW: [(&str, &[&str]); 11] = [
 const TESTKIT: &str = "doce-testkit";
 
 /// Outside crates that only these may use, outside tests.
-const CONFINED: [(&str, &[&str]); 8] = [
+const CONFINED: [(&str, &[&str]); 9] = [
     ("sqlx", &["doce-store"]),
     ("rusqlite", &["doce-legacy"]),
+    ("scrypt", &["doce-vault"]),
     ("chacha20poly1305", &["doce-vault"]),
     ("argon2", &["doce-vault"]),
     ("hkdf", &["doce-vault"]),
