@@ -17,6 +17,7 @@ pub mod events;
 mod failures;
 mod files;
 mod follower;
+pub mod import;
 mod jobs;
 mod layout;
 mod logins;

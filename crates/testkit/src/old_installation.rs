@@ -288,3 +288,26 @@ pub fn fixture(name: &str) -> Option<Utf8PathBuf> {
     assert!(path.is_dir(), "DOCE_LEGACY_FIXTURES has no `{name}`");
     Some(path)
 }
+
+/// Returns every row of every table of a SQLite database, each as SQL would write it.
+pub async fn dump(database: &Utf8Path) -> BTreeMap<String, Vec<String>> {
+    let options = SqliteConnectOptions::new().filename(database).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        .fetch_all(&mut connection)
+        .await
+        .expect("a database has a schema");
+    let mut tables = BTreeMap::new();
+    for name in names {
+        let columns: Vec<String> = sqlx::query_scalar("SELECT 'quote(' || name || ')' FROM pragma_table_info($1)")
+            .bind(&name)
+            .fetch_all(&mut connection)
+            .await
+            .expect("a table has columns");
+        let sql = format!("SELECT {} FROM {name} ORDER BY 1", columns.join(" || ', ' || "));
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+        tables.insert(name, rows.expect("a table can be read"));
+    }
+    connection.close().await.expect("the database can be closed");
+    tables
+}
