@@ -316,6 +316,11 @@ impl App {
         self.store.close().await;
     }
 
+    /// Closes the database, where nothing was started. Agents that outlived a server are left alone.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
     /// Returns how far `OpenCode` is, and follows it.
     pub fn program(&self) -> watch::Receiver<ProgramState> {
         self.program.subscribe()

@@ -122,7 +122,7 @@ pub(crate) fn import(printer: &Printer, arguments: ImportArgs) -> Result<ExitCod
                     Ok(plan) => opened.bring(printer, plan, &how, !yes).await,
                     Err(stop) => Err(stop),
                 };
-                opened.app.shutdown().await;
+                opened.app.close().await;
                 done
             })
         }
@@ -156,7 +156,7 @@ async fn installation(
         Ok(plan) => opened.bring(printer, plan, how, false).await,
         Err(stop) => Err(stop),
     };
-    opened.app.shutdown().await;
+    opened.app.close().await;
     done
 }
 
@@ -298,8 +298,9 @@ fn refuse_inside(data_dir: &Utf8Path, old: &Utf8Path) -> Result<(), Stop> {
         match there.canonicalize_utf8() {
             Ok(real) => break real,
             Err(_) => match there.parent() {
-                Some(parent) if !parent.as_str().is_empty() => there = parent.to_owned(),
-                _ => return Ok(()),
+                Some(parent) if parent.as_str().is_empty() => there = ".".into(),
+                Some(parent) => there = parent.to_owned(),
+                None => return Ok(()),
             },
         }
     };

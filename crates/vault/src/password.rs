@@ -19,9 +19,9 @@ pub const FOREIGN_PASSES_MAX: u32 = 10;
 /// Most lanes of it.
 pub const FOREIGN_LANES_MAX: u32 = 16;
 
-/// Length of the salt of a [`scrypt`] hash, as text.
+/// Length of the salt of a scrypt hash, as text.
 const SCRYPT_SALT: usize = 32;
-/// Length of a [`scrypt`] hash in bytes.
+/// Length of a scrypt hash in bytes.
 const SCRYPT_LEN: usize = 64;
 /// The binary logarithm of scrypt's N: Node's default is 16384.
 const SCRYPT_LOG_N: u8 = 14;
@@ -54,7 +54,7 @@ pub fn is_outdated(hash: &str) -> bool {
     NodeScrypt::parse(hash).is_some()
 }
 
-/// Tells whether [`matches`] can check a hash that was made elsewhere, at a cost that a sign-in may have.
+/// Tells whether [`matches()`] can check a hash that was made elsewhere, at a cost that a sign-in may have.
 pub fn is_acceptable(hash: &str) -> bool {
     if NodeScrypt::parse(hash).is_some() {
         return true;

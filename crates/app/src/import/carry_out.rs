@@ -247,7 +247,7 @@ async fn insert_conversation(tx: &mut Tx, plan: &ProjectPlan) -> Result<(), Erro
             connection_id: None,
             failure: None,
             created_at: at,
-            completed_at: Some(at),
+            completed_at: None,
             parts: Vec::new(),
         };
         conversation::insert_message(tx, &message, plan.user_id).await?;

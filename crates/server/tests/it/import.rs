@@ -8,8 +8,11 @@ use std::{
 };
 
 use camino::Utf8Path;
-use doce_app::import::{ImportLine, ImportOptions, ImportOutcome};
-use doce_model::{Actor, Ctx};
+use doce_app::{
+    App, Config, Outside, TokenEndpoints,
+    import::{ImportLine, ImportOptions, ImportOutcome},
+};
+use doce_model::{Actor, Clock, Ctx};
 use doce_testkit::{
     ScriptedModel,
     old_installation::{self, Age, OldInstallation, dump, snapshot},
@@ -219,6 +222,49 @@ async fn the_first_prompt_is_never_sent_again() {
     assert_eq!(messages.len(), 4, "{messages:?}");
     assert_eq!((&messages[0]["state"], &messages[1]["state"]), (&json!("sent"), &json!("complete")));
     assert!(model.requests().iter().all(|request| !request.mentions("Build Bakery")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_outlived_its_server_is_left_alone() {
+    let (world, old) = (World::running().await, ana(Age::L2).await);
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let project = id(&browser.create_project("[[say: one]]").await["project"]);
+    browser.wait_for_words(&project, "one").await;
+
+    let config = Config {
+        data_dir: world.data(),
+        master_key_file: None,
+        opencode: None,
+        unsandboxed: false,
+        npm_registry: None,
+        outside: Outside::default(),
+        token_endpoints: TokenEndpoints::default(),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
+    let importing = App::open(config, Arc::clone(&clock)).await.expect("it is ours");
+    let plan = importing.plan_import(old.root(), &ImportOptions::default()).await.expect("it is an installation");
+    importing.carry_out(&Ctx::new(Actor::Cli, "import", None, clock), plan, &mut |_| {}).await;
+    importing.close().await;
+
+    assert!(world.signs_in("ana", OLD_PASSWORD).await.is_some());
+    let at = format!("/api/projects/{project}");
+    assert_eq!(browser.get(&at).await.expect(200)["instance"]["observed"], "healthy");
+    browser.post(&format!("{at}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
+    browser.wait_for_words(&project, "two").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_whose_model_nobody_knows_asks_for_one() {
+    let (world, old) = (World::start().await, ana(Age::H0).await);
+    let lines = said(&world.import(old.root(), &[]).await);
+    assert!(lines.iter().any(|line| line.contains("Bakery") && line.contains("no model is known")), "{lines:?}");
+    let browser = world.signs_in("ana", OLD_PASSWORD).await.unwrap();
+    let project = &items(&browser, "/api/projects").await[0];
+    assert_eq!(project["model"], json!({"provider_id": "", "model_id": ""}));
+    let prompt = browser.post(&format!("/api/projects/{}/prompts", id(project)), &json!({"text": "Go on"})).await;
+    prompt.problem(422, "no_model");
 }
 
 #[tokio::test(flavor = "multi_thread")]
