@@ -512,7 +512,12 @@ impl App {
         Ok(Opened { secret, version: sealed.version, metadata })
     }
 
-    fn seal_secret(&self, record: &Connection, secret: &SecretString, now: Ms) -> Result<SealedCredential, Error> {
+    pub(crate) fn seal_secret(
+        &self,
+        record: &Connection,
+        secret: &SecretString,
+        now: Ms,
+    ) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
         let sealed =
             self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, secret)?;
@@ -526,7 +531,7 @@ impl App {
         })
     }
 
-    fn seal_metadata(
+    pub(crate) fn seal_metadata(
         &self,
         record: &Connection,
         metadata: &BTreeMap<String, String>,

@@ -17,6 +17,7 @@ pub mod events;
 mod failures;
 mod files;
 mod follower;
+pub mod import;
 mod jobs;
 mod layout;
 mod logins;
@@ -312,6 +313,11 @@ impl App {
         for stray in swept.survived {
             tracing::error!(pid = stray.pid, marker = stray.marker, "a process of ours could not be ended");
         }
+        self.store.close().await;
+    }
+
+    /// Closes the database, where nothing was started. Agents that outlived a server are left alone.
+    pub async fn close(&self) {
         self.store.close().await;
     }
 

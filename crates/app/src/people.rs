@@ -211,8 +211,8 @@ impl App {
         }
         let found = user::find_by_name(&mut self.store.read().await?, username).await?;
         let hash = found.as_ref().map_or_else(|| NOBODY.to_owned(), |(_, hash)| hash.clone());
-        let matches = self.gatekeeper.matches(password, hash).await?;
-        let Some((user, _)) = found.filter(|_| matches) else {
+        let matches = self.gatekeeper.matches(password.clone(), hash).await?;
+        let Some((user, hash)) = found.filter(|_| matches) else {
             self.gatekeeper.failed(&keys, ctx.now());
             let mut tx = self.store.write(ctx).await?;
             tx.audit(AuditEvent::refused(AuditAction::SignInRefused, &name, "sign_in_failed")).await?;
@@ -220,9 +220,14 @@ impl App {
             return Err(Error::NotSignedIn);
         };
         self.gatekeeper.succeeded(&keys);
+        // A hash that came from elsewhere is good for one sign-in: now the password is at hand to make ours.
+        let renewed = if password::is_outdated(&hash) { Some(self.gatekeeper.hash(password).await?) } else { None };
         let sign_in = new_sign_in(ctx, user.id, user_agent);
         let token = doce_vault::token()?;
         let mut tx = self.store.write(&ctx.acting_as(doce_model::Actor::User(user.id))).await?;
+        if let Some(renewed) = renewed {
+            user::renew_hash(&mut tx, user.id, &hash, &renewed).await?;
+        }
         user::delete_expired_sign_ins(&mut tx).await?;
         user::insert_sign_in(&mut tx, &sign_in, &doce_vault::token_hash(token.expose_secret())).await?;
         tx.audit(AuditEvent::ok(AuditAction::SignIn, &sign_in.id)).await?;

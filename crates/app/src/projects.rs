@@ -279,6 +279,13 @@ impl App {
 
     /// Refuses a model that no Connection of the user reaches.
     pub(crate) async fn check_model(&self, user: &User, model: &ModelRef) -> Result<(), Error> {
+        if model.model_id.is_empty() {
+            return Err(Error::Refused(Failure::new(
+                "no_model",
+                "This project has no model yet. Choose one.",
+                NextMove::SwitchModel,
+            )));
+        }
         let connections = connection::list(&mut self.store.read().await?, user.id).await?;
         let Some(paying) = connections.iter().find(|connection| connection.provider_id == model.provider_id) else {
             return Err(Error::Refused(Failure::new(

@@ -65,6 +65,8 @@ text_enum! {
         Unsandboxed = "unsandboxed",
         /// An Agent asked for a permission and was refused.
         RefusePermission = "refuse_permission",
+        /// Something was brought over from an older installation.
+        Import = "import",
     }
 }
 

@@ -15,6 +15,7 @@ pub mod ctx;
 pub mod delivery;
 pub mod failure;
 pub mod id;
+pub mod imported;
 pub mod instance;
 pub mod job;
 pub mod project;
@@ -31,6 +32,7 @@ pub use id::{
     AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId, OAuthAttemptId,
     PartId, ProjectId, SessionId, SignInId, UserId,
 };
+pub use imported::ImportedKind;
 pub use instance::{Instance, Observed};
 pub use job::{Direction, Job, JobLine, JobState, JobStep, LogLevel, StepState};
 pub use project::{Desired, ModelRef, PreviewState, Project};

@@ -10,7 +10,13 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use doce_app::Outside;
 
-use crate::{logs, preview::Origin, printer::Printer, serve};
+use crate::{
+    import::{self, ImportArgs},
+    logs,
+    preview::Origin,
+    printer::Printer,
+    serve,
+};
 
 /// What `DOCE_UNSANDBOXED` has to say.
 const TRUST: &str = "i-trust-every-prompt";
@@ -36,6 +42,14 @@ enum Command {
     /// One server uses a data directory at a time. Ctrl+C (or SIGTERM) ends it in order: open requests are answered,
     /// agents are stopped, the database is closed. A second Ctrl+C ends it at once.
     Serve(ServeArgs),
+    /// Brings people, keys and projects over from doce.dev, or keys from OpenCode
+    ///
+    /// Stop doce first: the import works on its data directory. Nothing of the old directory changes. What came over
+    /// is remembered, so a second run brings only what is new, and nothing twice.
+    ///
+    /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
+    /// rest has come over all the same.
+    Import(ImportArgs),
     /// Prints the description of the HTTP API
     #[command(hide = true)]
     Openapi,
@@ -141,6 +155,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             printer.result(crate::api::description_text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Import(arguments) => import::import(printer, arguments),
         Command::Serve(arguments) => {
             refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
             let data_dir = data_dir(arguments.data_dir.clone())?;
@@ -149,7 +164,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
     }
 }
 
-fn refuse_database(asked_for: bool) -> Result<(), Stop> {
+pub(crate) fn refuse_database(asked_for: bool) -> Result<(), Stop> {
     if asked_for {
         return Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: this version keeps its data in SQLite only"))
             .hint("unset DOCE_DATABASE_URL; the database is doce.sqlite in the data directory"));
@@ -157,7 +172,8 @@ fn refuse_database(asked_for: bool) -> Result<(), Stop> {
     Ok(())
 }
 
-fn data_dir(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Stop> {
+/// Returns where everything is kept: as given, or where the system keeps people's data.
+pub(crate) fn data_dir(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Stop> {
     let named = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
     given
         .or_else(|| named("XDG_DATA_HOME").map(|base| base.join("doce")))
@@ -188,8 +204,15 @@ pub(crate) fn outside() -> Outside {
     Outside { search_path: variable("PATH").unwrap_or_default(), variables: network.collect() }
 }
 
+/// Returns where OpenCode keeps its credentials.
+pub(crate) fn opencode_auth_file() -> Option<Utf8PathBuf> {
+    let named = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+    let base = named("XDG_DATA_HOME").or_else(|| named("HOME").map(|home| home.join(".local/share")));
+    base.map(|base| base.join("opencode/auth.json"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -229,7 +252,7 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         match cli.command {
             Command::Serve(arguments) => Ok(arguments),
-            Command::Openapi => panic!("`{line}` is not serve"),
+            Command::Openapi | Command::Import(_) => panic!("`{line}` is not serve"),
         }
     }
 

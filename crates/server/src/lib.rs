@@ -4,6 +4,7 @@
 //! is looked at by the guards (which host, which page sent it, who is signed in), and ends in one function of
 //! `api/<noun>.rs`, in a preview ([`preview`]) or in a file of the web client (`ui`).
 //! `serve` is the command that ties them together; [`Server`] is the part of it that a test starts, too.
+//! `import` is the one that works on a data directory while no server does.
 
 mod address;
 pub mod api;
@@ -11,6 +12,7 @@ mod clock;
 mod config;
 mod error;
 mod guard;
+mod import;
 pub mod listen;
 mod lock;
 mod logs;

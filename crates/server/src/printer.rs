@@ -5,7 +5,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal as _, Write},
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write},
     time::Duration,
 };
 
@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How far plain progress moves between two lines, in percent.
 const PLAIN_STEP: u64 = 20;
+/// Most bytes of an answer that are read.
+const ANSWER_MAX: u64 = 100;
 
 /// Writes to the terminal. Clones write to the same one.
 #[derive(Debug, Clone)]
@@ -41,6 +43,21 @@ impl Printer {
     /// Writes a line about what is going on, to standard error.
     pub(crate) fn line(&self, text: impl Display) {
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));
+    }
+
+    /// Asks a question on standard error and waits for its answer. Only a clear yes is one; the end of input is no.
+    pub(crate) fn asks(&self, question: impl Display) -> bool {
+        self.bars.suspend(|| {
+            drop(write!(io::stderr().lock(), "{question} [y/N] "));
+            drop(io::stderr().lock().flush());
+            let mut answer = String::new();
+            let read = io::stdin().lock().take(ANSWER_MAX).read_line(&mut answer);
+            if !io::stdin().is_terminal() {
+                // Nobody pressed return here.
+                drop(writeln!(io::stderr().lock()));
+            }
+            read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        })
     }
 
     /// Writes an error: its name, the reasons below it, and the next move.

@@ -22,14 +22,7 @@ use crate::{
 
 /// Serves until a signal says to end.
 pub(crate) fn serve(printer: &Printer, data_dir: Utf8PathBuf, arguments: ServeArgs) -> Result<ExitCode, Stop> {
-    make_directory(&data_dir)?;
-    let lock = DataLock::take(&data_dir).map_err(|error| {
-        let hint = match &error {
-            LockError::Held { .. } => "end that one first, or give this one a directory of its own with --data-dir",
-            LockError::Io { .. } => "see that this user may write there",
-        };
-        Stop::failed(error).hint(hint)
-    })?;
+    let lock = take(&data_dir, "end that one first, or give this one a directory of its own with --data-dir")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -39,6 +32,18 @@ pub(crate) fn serve(printer: &Printer, data_dir: Utf8PathBuf, arguments: ServeAr
     // Whatever still blocks a thread must not hold the process back.
     runtime.shutdown_background();
     ended
+}
+
+/// Makes the data directory if it isn't there, and takes its lock; `held` is what to do if another doce has it.
+pub(crate) fn take(data_dir: &Utf8Path, held: &str) -> Result<DataLock, Stop> {
+    make_directory(data_dir)?;
+    DataLock::take(data_dir).map_err(|error| {
+        let hint = match &error {
+            LockError::Held { .. } => held,
+            LockError::Io { .. } => "see that this user may write there",
+        };
+        Stop::failed(error).hint(hint)
+    })
 }
 
 fn make_directory(path: &Utf8Path) -> Result<(), Stop> {
@@ -131,7 +136,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {
     })
 }
 
-fn cannot_open(error: OpenError) -> Stop {
+/// Says what to do about a data directory that can't be opened.
+pub(crate) fn cannot_open(error: OpenError) -> Stop {
     let hint = match &error {
         OpenError::Directory { .. } => "see that this user may write there, or choose another place with --data-dir",
         OpenError::Database(_) | OpenError::Store(_) => {

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod connection;
 pub mod conversation;
 pub mod delivery;
+pub mod imported;
 pub mod instance;
 pub mod job;
 pub mod project;

@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 use crate::OpenError;
 
 /// Every migration, first to last. The schema's version is their number.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_imported.sql")];
 
 /// The schema version that this program reads and writes.
 fn known_version() -> i64 {

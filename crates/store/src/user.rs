@@ -77,6 +77,17 @@ pub async fn set_password(tx: &mut Tx, id: UserId, password_hash: &str) -> Resul
     Ok(())
 }
 
+/// Puts another hash of the same password in the place of `hash`, unless the password was changed meanwhile.
+pub async fn renew_hash(tx: &mut Tx, id: UserId, hash: &str, renewed: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        .bind(id.to_string())
+        .bind(hash)
+        .bind(renewed)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 fn sign_in(row: &AnyRow) -> Result<SignIn, StoreError> {
     Ok(SignIn {
         id: parse("sign_in", "id", get(row, "id")?)?,

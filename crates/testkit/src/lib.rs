@@ -2,12 +2,14 @@
 //!
 //! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
+//! `old_installation` makes data directories as doce.dev left them behind.
 //! Nothing in here may be a dependency of the `doce` binary.
 
 mod authorization_server;
 mod clock;
 pub mod directives;
 pub mod fake_agent;
+pub mod old_installation;
 pub mod script;
 pub mod scripted_model;
 mod serve;

@@ -94,7 +94,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
           />
           <div className="flex items-center gap-2 px-2 pb-2">
             <div className="min-w-0">
-              <ModelPicker models={models} value={project.model} onChange={(model) => changeModel.mutate(model)} open={pickingModel} onOpenChange={onPickingModel} />
+              <ModelPicker models={models} value={project.model.model_id === "" ? null : project.model} onChange={(model) => changeModel.mutate(model)} open={pickingModel} onOpenChange={onPickingModel} />
             </div>
             <p className="min-w-0 flex-1 truncate text-right text-xs text-faint" title={hint ?? undefined}>
               {text !== "" && hint !== null ? (

@@ -65,7 +65,7 @@ pub(crate) async fn prepare(app: &App, step: &StepCtx) -> Result<(), StepError> 
     .map_err(StepError::internal)?
     .map_err(|e| disk_error(&beside, e))?;
     step.detail("making the first commit");
-    first_commit(app, &project, &beside).await?;
+    first_commit(app, &project, &beside, "Start from the template").await?;
     tokio::fs::rename(&beside, &workspace).await.map_err(|e| disk_error(&workspace, e))
 }
 
@@ -119,7 +119,13 @@ fn copy_template(to: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
-async fn first_commit(app: &App, project: &Project, directory: &Utf8Path) -> Result<(), StepError> {
+/// Makes a git repository of what is in a directory.
+pub(crate) async fn first_commit(
+    app: &App,
+    project: &Project,
+    directory: &Utf8Path,
+    message: &str,
+) -> Result<(), StepError> {
     let git = doce_runtime::find_tool("git", &app.config.outside.search_path).ok_or_else(|| {
         StepError::fail(Failure::new(
             "git_missing",
@@ -138,7 +144,7 @@ async fn first_commit(app: &App, project: &Project, directory: &Utf8Path) -> Res
     for args in [
         &["init", "--quiet", "--initial-branch=main"][..],
         &["add", "--all"],
-        &["commit", "--quiet", "--message", "Start from the template"],
+        &["commit", "--quiet", "--message", message],
     ] {
         let mut binds = vec![work.clone()];
         binds.extend(git.binds.clone());

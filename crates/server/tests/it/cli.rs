@@ -27,7 +27,7 @@ pub(crate) fn doce(directory: &std::path::Path) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("doce can be started");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what doce says is UTF-8");
     (status.code().expect("it ended by itself"), text(stdout), text(stderr))
@@ -36,7 +36,7 @@ fn run(command: &mut Command) -> (i32, String, String) {
 /// A `doce serve` that runs; it is ended with this value.
 pub(crate) struct Serving {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Serving {

@@ -9,6 +9,7 @@ mod cli;
 mod connections;
 mod documents;
 mod guards;
+mod import;
 mod limits;
 mod logins;
 mod machine;
