@@ -48,7 +48,8 @@ pub(crate) struct ImportArgs {
 enum ImportCommand {
     /// Brings the keys of an OpenCode over, after showing what they are
     ///
-    /// The keys become connections of one account. Logins stay behind: two programs can't share one.
+    /// The keys become connections of one account. Logins whose tokens are renewed stay there: two programs can't
+    /// share one.
     Opencode {
         /// OpenCode's file [default: ~/.local/share/opencode/auth.json]
         #[arg(value_name = "FILE")]

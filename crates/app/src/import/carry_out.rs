@@ -1,6 +1,9 @@
 //! Makes what a plan says, one noun after the other.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_legacy::Subject;
@@ -15,12 +18,13 @@ use crate::{
     App, Error, SandboxState, chain,
     import::{
         ImportLine, ImportOutcome, ImportProgress,
-        keys::{Becomes, KeyPlan},
+        keys::{Becomes, Held, KeyPlan},
         people::UserPlan,
         plan::{ImportPlan, Noun},
         projects::ProjectPlan,
         workspace,
     },
+    logins::tokens,
     make_private_directory,
     steps::workspace::first_commit,
 };
@@ -97,38 +101,42 @@ impl App {
 
     async fn import_key(&self, ctx: &Ctx, source: &str, plan: KeyPlan) -> Result<(), Error> {
         let now = ctx.now();
-        let (id, provider_id, label, is_default, key, metadata) = match plan.becomes {
+        let (id, provider_id, label, is_default, held) = match plan.becomes {
             Becomes::Existing(id) => {
                 let mut tx = self.store.write(ctx).await?;
                 imported::insert(&mut tx, source, ImportedKind::Key, &plan.old_id, &id.to_string()).await?;
                 return Ok(tx.commit().await?);
             }
-            Becomes::Connection { id, provider_id, label, is_default, key, metadata } => {
-                (id, provider_id, label, is_default, key, metadata)
+            Becomes::Connection { id, provider_id, label, is_default, held } => {
+                (id, provider_id, label, is_default, held)
             }
+        };
+        let (auth_type, expires_at, secret, metadata) = match &held {
+            Held::Key(key, metadata) => (AuthType::Api, None, key.clone(), metadata.clone()),
+            Held::Login(login) => (AuthType::OAuth, tokens::expiry(login), tokens::to_secret(login)?, BTreeMap::new()),
         };
         let record = Connection {
             id,
             user_id: plan.user_id,
             provider_id,
             label,
-            auth_type: AuthType::Api,
+            auth_type,
             status: ConnectionStatus::Connected,
             error_message: None,
             // Nobody has been asked yet: the page offers to.
             verification: None,
             base_url: None,
             is_default,
-            fingerprint: self.vault.fingerprint(&key),
-            last_four: doce_vault::last_four(&key),
+            fingerprint: self.vault.fingerprint(held.secret()),
+            last_four: doce_vault::last_four(held.secret()),
             version: 1,
             created_at: now,
             updated_at: now,
-            expires_at: None,
+            expires_at,
             last_used_at: None,
         };
         let metadata_sealed = self.seal_metadata(&record, &metadata)?;
-        let credential = self.seal_secret(&record, &key, now)?;
+        let credential = self.seal_secret(&record, &secret, now)?;
         let mut tx = self.store.write(ctx).await?;
         connection::insert(&mut tx, &record, metadata_sealed.as_deref()).await?;
         connection::insert_credential(&mut tx, &credential).await?;

@@ -9,7 +9,7 @@ use crate::{
     Error,
     import::{
         Fingerprints, ImportError, ImportLine, Known,
-        keys::{self, KeyPlan},
+        keys::{self, KeyPlan, Logins},
         people::{self, UserPlan},
         projects::{self, ProjectPlan},
         workspace,
@@ -90,7 +90,7 @@ pub(crate) fn of_installation(
     };
     let mut plan = ImportPlan { source: old.source, title, planned: Vec::new(), others: Vec::new() };
     let people = people::plan(old.users, known, into, now, &mut plan)?;
-    let connections = keys::plan(old.keys, &people, known, fingerprint, now, &mut plan);
+    let connections = keys::plan(old.keys, &people, known, Logins::TakenOver, fingerprint, now, &mut plan);
     projects::plan(old.projects, &people, &connections, known, now, &mut plan);
     plan.others.extend(old.findings.into_iter().map(ImportLine::from));
     Ok(plan)
@@ -109,7 +109,7 @@ pub(crate) fn of_auth_file(
     let title = format!("{source}, for {}", user.username);
     let mut plan = ImportPlan { source, title, planned: Vec::new(), others: Vec::new() };
     let people = people::only(user);
-    keys::plan(keys, &people, known, fingerprint, now, &mut plan);
+    keys::plan(keys, &people, known, Logins::Shared, fingerprint, now, &mut plan);
     plan.others.extend(findings.into_iter().map(ImportLine::from));
     plan
 }

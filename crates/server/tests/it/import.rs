@@ -16,13 +16,14 @@ use doce_model::{Actor, Clock, Ctx};
 use doce_testkit::{
     ScriptedModel,
     old_installation::{self, Age, OldInstallation, dump, snapshot},
+    wait_for,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{Serving, doce, run},
-    world::{Browser, World, id},
+    world::{BOUND, Browser, World, id},
 };
 
 const ANA: &str = "276b6c4692e78d4799c12ada515bc3e4";
@@ -250,7 +251,12 @@ async fn an_agent_that_outlived_its_server_is_left_alone() {
 
     assert!(world.signs_in("ana", OLD_PASSWORD).await.is_some());
     let at = format!("/api/projects/{project}");
-    assert_eq!(browser.get(&at).await.expect(200)["instance"]["observed"], "healthy");
+    let idle = async || {
+        let project = browser.get(&at).await.expect(200);
+        assert_eq!(project["instance"]["observed"], "healthy");
+        (project["session"]["kind"] == "idle").then_some(())
+    };
+    wait_for("an idle agent", BOUND, idle).await;
     browser.post(&format!("{at}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
     browser.wait_for_words(&project, "two").await;
 }
@@ -265,6 +271,39 @@ async fn a_project_whose_model_nobody_knows_asks_for_one() {
     assert_eq!(project["model"], json!({"provider_id": "", "model_id": ""}));
     let prompt = browser.post(&format!("/api/projects/{}/prompts", id(project)), &json!({"text": "Go on"})).await;
     prompt.problem(422, "no_model");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_doce_can_keep_come_over_and_stay_one_however_often_they_are_renewed() {
+    let (world, old) = (World::start().await, ana(Age::H6).await);
+    let entry = |access: &str, expires: i64| json!({"type": "oauth", "refresh": format!("r_{access}"), "access": access, "expires": expires});
+    let auth = |openai: &str| {
+        json!({
+            "openai": entry(openai, 4_000_000_000_000),
+            "github-copilot": entry("half_an_hour", 1_700_000_000_000),
+            "poe": entry("over", 1_700_000_000_000),
+            "anthropic": entry("claude_pro", 4_000_000_000_000),
+        })
+        .to_string()
+    };
+    old.write("opencode/auth.json", &auth("planted_one"));
+    let lines = said(&world.import(old.root(), &[]).await);
+    for (outcome, name) in [("new", "openai"), ("new", "github-copilot"), ("left", "poe"), ("left", "anthropic")] {
+        assert!(lines.iter().any(|line| line.starts_with(&format!("{outcome} key {name}: "))), "{name}: {lines:?}");
+    }
+    let browser = world.signs_in("ana", OLD_PASSWORD).await.unwrap();
+    let connections = items(&browser, "/api/connections").await;
+    let of = |provider: &str| connections.iter().find(|c| c["provider_id"] == provider).expect("it came over");
+    for (provider, expires) in [("openai", json!("2096-10-02T07:06:40.000Z")), ("github-copilot", Value::Null)] {
+        let connection = of(provider);
+        assert_eq!((&connection["auth_type"], &connection["status"]), (&json!("oauth"), &json!("connected")));
+        assert_eq!(connection["expires_at"], expires, "{provider}");
+    }
+    assert_eq!(holds(&world.data(), "planted_one"), Vec::<String>::new());
+
+    old.write("opencode/auth.json", &auth("planted_two"));
+    world.import(old.root(), &[]).await;
+    assert_eq!(items(&browser, "/api/connections").await.len(), connections.len(), "renewed tokens are no new login");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,7 +441,7 @@ async fn hostile_rows_are_named_and_the_rest_comes_over() {
 async fn the_installations_that_doce_dev_made_are_brought_over_whole() {
     for (name, user, password, providers) in [
         ("2026-01-per-project", "ana", "correct horse battery", vec!["openrouter"]),
-        ("2026-05-central", "berta", "tarta de queso", vec!["anthropic", "groq"]),
+        ("2026-05-central", "berta", "tarta de queso", vec!["anthropic", "github-copilot", "groq"]),
     ] {
         let Some(root) = old_installation::fixture(name) else { return };
         let world = World::start().await;
