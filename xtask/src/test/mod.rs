@@ -87,6 +87,11 @@ pub(crate) fn test(project: &Project, options: &Options) -> Result<ExitCode> {
     if !unasked.is_empty() {
         println!("not asked for: {}", unasked.join(", "));
     }
+    if std::env::var_os("DOCE_LEGACY_FIXTURES").is_none() {
+        println!(
+            "DOCE_LEGACY_FIXTURES isn't set: the import was tried on directories that the tests made, and no others"
+        );
+    }
     let (verdict, last_line) = table::verdict(&rows);
     for complaint in &verdict {
         println!("{complaint}");
