@@ -320,7 +320,9 @@ impl App {
             Some(Verification { outcome: Outcome::Invalid, at: tx.now(), detail: message.to_owned() });
         connection::update(&mut tx, &record).await?;
         tx.audit(
-            AuditEvent::refused(AuditAction::Verify, &record.id, "rejected_in_use").fingerprint(&record.fingerprint),
+            AuditEvent::refused(AuditAction::Verify, &record.id, "rejected_in_use")
+                .of(record.user_id)
+                .fingerprint(&record.fingerprint),
         )
         .await?;
         tx.commit().await?;

@@ -8,6 +8,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod agents;
+mod audit;
 mod beneath;
 mod catalogue;
 mod connections;
@@ -44,6 +45,7 @@ use doce_vault::{MasterKeyError, Vault};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use audit::{AUDIT_PAGE_MAX, AuditQuery};
 pub use beneath::BeneathError;
 pub use connections::{ConnectionChange, NewConnection};
 pub use doce_opencode::install::VERSION as OPENCODE_VERSION;
@@ -52,6 +54,7 @@ pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
+pub use reconcilers::uses::USE_TOLD_EVERY;
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]
@@ -158,6 +161,8 @@ pub struct Inner {
     pub(crate) catalogue: watch::Sender<catalogue::CatalogueState>,
     pub(crate) agents: agents::Agents,
     pub(crate) previews: previews::Previews,
+    /// Told when answers wait to be told of.
+    pub(crate) uses: tokio::sync::Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) jobs: Jobs,
@@ -244,6 +249,7 @@ impl App {
                 catalogue: watch::Sender::new(catalogue::CatalogueState::Loading),
                 agents: agents::Agents::default(),
                 previews: previews::Previews::default(),
+                uses: tokio::sync::Notify::new(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 jobs,
@@ -270,6 +276,8 @@ impl App {
             let app = self.clone();
             self.tasks.spawn(async move { queue::tell_changes(&app, changes).await });
         }
+        let app = self.clone();
+        self.tasks.spawn(async move { reconcilers::uses::tell_uses(&app).await });
         let app = self.clone();
         self.tasks.spawn(async move {
             // Survivors first: a Job that starts a Project must find the Agent that is already there.
@@ -321,12 +329,6 @@ impl App {
     /// Returns the bus on which changes are told.
     pub fn bus(&self) -> &events::Bus {
         &self.bus
-    }
-
-    /// Lists the newest audit events. Admins only.
-    pub async fn list_audit(&self, _ctx: &Ctx, by: &doce_model::User, limit: i64) -> Result<Vec<AuditEntry>, Error> {
-        people::admins_only(by)?;
-        Ok(doce_store::audit::list(&mut self.store.read().await?, limit).await?)
     }
 
     pub(crate) fn ctx(&self, actor: Actor, request_id: &str) -> Ctx {

@@ -1,3 +1,4 @@
 //! Reconcilers: functions without input that bring what is observed back to what the rows say.
 
 pub(crate) mod instances;
+pub(crate) mod uses;

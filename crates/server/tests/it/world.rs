@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, AuditEntry, Config, Outside};
+use doce_app::{App, AuditEntry, AuditQuery, Config, Outside};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
 use doce_testkit::{ScriptedModel, wait_for};
@@ -230,7 +230,10 @@ impl World {
             role: doce_model::Role::Admin,
             created_at: ctx.now(),
         };
-        self.app.list_audit(&ctx, &admin, 1000).await.expect("the audit log can be read")
+        let whole = AuditQuery::default();
+        let (views, _) =
+            self.app.list_audit(&ctx, &admin, &whole, None, Some(1000)).await.expect("the audit log can be read");
+        views.into_iter().map(|view| view.entry).collect()
     }
 
     /// Stops the server in order, as a signal does, and leaves the use cases running.
