@@ -5,19 +5,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use camino::Utf8Path;
 use doce_model::{
     AuditAction, AuditEvent, ConnectionId, ConnectionStatus, Ctx, Desired, ProjectId, Role, User, UserId,
     audit::NounKind,
 };
 use doce_store::{
-    Read,
-    audit::{self, Entry, Filter},
+    Read, Store,
+    audit::{
+        self, Entry, Filter,
+        chain::{self, Anchor, Verdict},
+    },
     connection, project, user,
 };
 use futures::{Stream, stream};
 
 use crate::{
-    App, Error,
+    App, Error, OpenError,
+    layout::Layout,
     views::{AuditNoun, AuditView},
 };
 
@@ -29,6 +34,21 @@ pub const AUDIT_PAGE_MAX: i64 = 1_000;
 const EXPORT_PAGE: usize = 200;
 /// The noun of the whole log.
 const LOG: &str = "audit_log";
+
+/// Walks along the whole audit log of a data directory and says whether it is as it was written. `tell` hears how far
+/// it is, and of how many events.
+///
+/// Nothing is changed, and a server may be running.
+pub async fn verify_audit(
+    data_dir: &Utf8Path,
+    anchor: Option<&Anchor>,
+    tell: impl FnMut(i64, i64),
+) -> Result<Verdict, OpenError> {
+    let store = Store::open_to_read(Layout::new(data_dir).database().as_str()).await?;
+    let verdict = chain::verify(&mut store.read().await?, anchor, tell).await?;
+    store.close().await;
+    Ok(verdict)
+}
 
 /// Which events. All that are given must hold.
 #[derive(Debug, Clone, Default)]

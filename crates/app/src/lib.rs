@@ -45,11 +45,14 @@ use doce_vault::{MasterKeyError, Vault};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use audit::{AUDIT_PAGE_MAX, AuditQuery};
+pub use audit::{AUDIT_PAGE_MAX, AuditQuery, verify_audit};
 pub use beneath::BeneathError;
 pub use connections::{ConnectionChange, NewConnection};
 pub use doce_opencode::install::VERSION as OPENCODE_VERSION;
-pub use doce_store::audit::Entry as AuditEntry;
+pub use doce_store::audit::{
+    Entry as AuditEntry,
+    chain::{Anchor, Fault as AuditFault, Verdict},
+};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};

@@ -8,9 +8,9 @@ use std::{ffi::OsString, net::SocketAddr, process::ExitCode};
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use doce_app::Outside;
+use doce_app::{Anchor, Outside};
 
-use crate::{logs, preview::Origin, printer::Printer, serve};
+use crate::{logs, preview::Origin, printer::Printer, serve, verify};
 
 /// What `DOCE_UNSANDBOXED` has to say.
 const TRUST: &str = "i-trust-every-prompt";
@@ -36,9 +36,35 @@ enum Command {
     /// One server uses a data directory at a time. Ctrl+C (or SIGTERM) ends it in order: open requests are answered,
     /// agents are stopped, the database is closed. A second Ctrl+C ends it at once.
     Serve(ServeArgs),
+    /// Looks after the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints the description of the HTTP API
     #[command(hide = true)]
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Checks that no event of the audit log was changed, removed or put in
+    ///
+    /// It only reads; a server may be running. The log has no secret key: who can write to the database could write the
+    /// whole log anew. So note down what is printed, somewhere else, and give it as --anchor the next time.
+    Verify(VerifyArgs),
+}
+
+/// The settings of `audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<Utf8PathBuf>,
+    /// The event that was noted down after an earlier check: its number and its hash
+    #[arg(long, value_name = "NUMBER:HASH")]
+    pub(crate) anchor: Option<Anchor>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How lines of the log look.
@@ -146,6 +172,11 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             let data_dir = data_dir(arguments.data_dir.clone())?;
             serve::serve(printer, data_dir, arguments)
         }
+        Command::Audit(AuditCommand::Verify(arguments)) => {
+            refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+            let data_dir = data_dir(arguments.data_dir.clone())?;
+            verify::verify(printer, &data_dir, &arguments)
+        }
     }
 }
 
@@ -229,7 +260,7 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         match cli.command {
             Command::Serve(arguments) => Ok(arguments),
-            Command::Openapi => panic!("`{line}` is not serve"),
+            Command::Audit(_) | Command::Openapi => panic!("`{line}` is not serve"),
         }
     }
 

@@ -22,6 +22,7 @@ mod server;
 mod setup_code;
 mod state;
 mod ui;
+mod verify;
 
 pub use clock::SystemClock;
 pub use config::main;

@@ -240,3 +240,59 @@ fn the_data_directory_is_nobody_elses() {
     }
     drop(serving);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_verified_beside_a_running_server_and_a_broken_event_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let verify = |arguments: &[&str]| {
+        let mut command = doce(directory.path());
+        command.env_remove("DOCE_LISTEN").env_remove("DOCE_OPENCODE").args(["audit", "verify"]).args(arguments);
+        run(&mut command)
+    };
+    let (code, _, said) = verify(&[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("--data-dir"), "{said}");
+    assert!(!directory.path().join("data").exists(), "looking makes nothing");
+
+    let serving = Serving::start(doce(directory.path()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let setup = client.post(format!("{}/api/setup", serving.url));
+    setup.json(&json!({"username": "ada", "password": PASSWORD})).send().await.unwrap();
+    for _ in 0..2 {
+        let refused = client.post(format!("{}/api/sign-in", serving.url));
+        refused.json(&json!({"username": "ada", "password": "wrong wrong"})).send().await.unwrap();
+    }
+    let (code, said, _) = verify(&[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("The audit log is whole: 3 events."), "{said}");
+    let anchor = said.split_whitespace().last().unwrap().to_owned();
+    let (code, said, _) = verify(&["--anchor", &anchor, "--json"]);
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap(), json!({"whole": true, "events": 3, "anchor": anchor}));
+    let (code, said, _) = verify(&["--anchor", &format!("2:{}", "0".repeat(64)), "--json"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        serde_json::from_str::<Value>(&said).unwrap(),
+        json!({"whole": false, "event": 2, "fault": "not_the_anchor"})
+    );
+    let (code, _, said) = verify(&["--anchor", "nonsense"]);
+    assert_eq!(code, 2, "{said}");
+
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    let database = directory.path().join("data/doce.sqlite");
+    let bytes = std::fs::read(&database).unwrap();
+    // Another word of the same length, in the one event that has it, and in the indexes over it.
+    let mut changed = bytes.clone();
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, b"set_up").collect();
+    assert!(!places.is_empty());
+    for at in places {
+        changed[at..at + 6].copy_from_slice(b"revoke");
+    }
+    std::fs::write(&database, changed).unwrap();
+    let (code, _, said) = verify(&[]);
+    assert_eq!(code, 1);
+    assert!(said.starts_with("error: check the audit log: event 1 is broken"), "{said}");
+    std::fs::write(&database, bytes).unwrap();
+    assert_eq!(verify(&[]).0, 0);
+}

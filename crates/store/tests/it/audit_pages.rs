@@ -181,7 +181,6 @@ async fn cost(bench: &Bench, filter: &Filter, before: Option<i64>) -> Duration {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "the measurement is read by whoever asks for a large one")]
 async fn any_page_costs_at_most_twice_the_first_page_of_a_thousand() {
     let count = measured_events();
     let (small, large, people) = (Bench::new().await, Bench::new().await, People::new());
