@@ -11,12 +11,13 @@ use doce_model::{
 };
 use doce_opencode::endpoints::{self, Endpoint};
 use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
-use doce_vault::{ExposeSecret as _, Identity, SecretString};
+use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 
 use crate::{
     App, Error, catalogue,
     events::Change,
     jobs::apply_delivery,
+    keys::{CREDENTIAL, METADATA},
     probe::{self, Answer, Question},
     views::{ConnectionUse, ConnectionView},
 };
@@ -337,23 +338,7 @@ impl App {
             .ok_or_else(|| Error::not_found("connection", record.id))?;
         let metadata_sealed = connection::find_metadata(&mut read, record.id).await?;
         drop(read);
-        // Secret: the key is in memory from here until the caller's one call is over.
-        let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let key = self
-            .vault
-            .open(&Identity { noun: "credential", id: &id, user: &user, version: sealed.version }, &sealed.sealed)
-            .map_err(Error::internal)?;
-        let metadata = match metadata_sealed {
-            Some(sealed) => {
-                let text = self
-                    .vault
-                    .open(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &sealed)
-                    .map_err(Error::internal)?;
-                serde_json::from_str(text.expose_secret()).map_err(Error::internal)?
-            }
-            None => BTreeMap::new(),
-        };
-        Ok(Opened { key, version: sealed.version, metadata })
+        open_sealed(&self.vault, &sealed, metadata_sealed.as_deref())
     }
 
     fn seal_key(
@@ -364,7 +349,7 @@ impl App {
     ) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
         let sealed =
-            self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, key)?;
+            self.vault.seal(&Identity { noun: CREDENTIAL, id: &id, user: &user, version: record.version }, key)?;
         Ok(SealedCredential {
             id: CredentialId::new(now),
             connection_id: record.id,
@@ -385,7 +370,7 @@ impl App {
         }
         let text = SecretString::from(serde_json::to_string(metadata).map_err(Error::internal)?);
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let sealed = self.vault.seal(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &text)?;
+        let sealed = self.vault.seal(&Identity { noun: METADATA, id: &id, user: &user, version: 1 }, &text)?;
         Ok(Some(sealed.bytes))
     }
 
@@ -452,6 +437,27 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Opens a Credential and the answers that belong to it, for one use.
+pub(crate) fn open_sealed(
+    vault: &Vault,
+    sealed: &SealedCredential,
+    metadata_sealed: Option<&[u8]>,
+) -> Result<Opened, Error> {
+    // Secret: the key is in memory from here until the caller's one call is over.
+    let (id, user) = (sealed.connection_id.to_string(), sealed.user_id.to_string());
+    let identity = Identity { noun: CREDENTIAL, id: &id, user: &user, version: sealed.version };
+    let key = vault.open(&identity, &sealed.sealed).map_err(Error::internal)?;
+    let metadata = match metadata_sealed {
+        Some(sealed) => {
+            let identity = Identity { noun: METADATA, version: 1, ..identity };
+            let text = vault.open(&identity, sealed).map_err(Error::internal)?;
+            serde_json::from_str(text.expose_secret()).map_err(Error::internal)?
+        }
+        None => BTreeMap::new(),
+    };
+    Ok(Opened { key, version: sealed.version, metadata })
 }
 
 /// Records the outcome of a check on a Connection.

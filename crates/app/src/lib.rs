@@ -19,6 +19,7 @@ mod failures;
 mod files;
 mod follower;
 mod jobs;
+mod keys;
 mod layout;
 mod people;
 mod previews;
@@ -53,8 +54,14 @@ pub use doce_store::audit::{
     Entry as AuditEntry,
     chain::{Anchor, Fault as AuditFault, Verdict},
 };
+pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
+pub use keys::{
+    KeyPlace,
+    export::{ExportError, export_keys},
+    rotate::{RotateError, Rotated, RotationStage, rotate_keys},
+};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
 pub use reconcilers::uses::USE_TOLD_EVERY;
@@ -116,6 +123,12 @@ pub enum OpenError {
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] doce_store::OpenError),
+    /// Nothing was ever kept there.
+    #[error("find doce's data: there is no `{path}`")]
+    Nothing {
+        /// What was looked for.
+        path: Utf8PathBuf,
+    },
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
@@ -196,7 +209,8 @@ impl App {
         }
         let store = Store::open(layout.database().as_str()).await?;
         let mut notes = Vec::new();
-        let vault = open_vault(&config, &layout, &store, &clock, &mut notes).await?;
+        let place = KeyPlace { data_dir: config.data_dir.clone(), master_key_file: config.master_key_file.clone() };
+        let vault = keys::open_vault(&place, &store, &clock, &mut notes).await?;
 
         let users = doce_store::user::count(&mut store.read().await?).await?;
         let (isolation, sandbox) = if config.unsandboxed {
@@ -349,37 +363,6 @@ impl App {
             )),
         }
     }
-}
-
-async fn open_vault(
-    config: &Config,
-    layout: &layout::Layout,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    notes: &mut Vec<String>,
-) -> Result<Vault, OpenError> {
-    let path = config.master_key_file.clone().unwrap_or_else(|| layout.master_key());
-    let sealed_with = setting::find(&mut store.read().await?, "master_key_id").await?;
-    let (key, made) = doce_vault::read_or_create(path.as_std_path(), sealed_with.is_none())?;
-    let vault = Vault::new(key);
-    match sealed_with {
-        Some(sealed_with) if sealed_with != vault.key_id() => {
-            return Err(OpenError::WrongMasterKey { loaded: vault.key_id(), sealed_with });
-        }
-        Some(_) => {}
-        None => {
-            let ctx = Ctx::new(Actor::Cli, "start", None, Arc::clone(clock));
-            let mut tx = store.write(&ctx).await?;
-            setting::set(&mut tx, "master_key_id", &vault.key_id()).await?;
-            tx.commit().await?;
-        }
-    }
-    if made {
-        notes.push(format!(
-            "The master key was made: {path}. Keep a copy somewhere else: without it, connected keys can't be opened."
-        ));
-    }
-    Ok(vault)
 }
 
 /// Makes a directory that only its owner can enter, and keeps others out of one that is there.

@@ -50,6 +50,17 @@ pub async fn list(read: &mut impl Read, user_id: UserId) -> Result<Vec<Connectio
     rows.iter().map(connection).collect()
 }
 
+/// Lists everybody's Connections that have a Credential in force.
+pub async fn list_all(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM connection
+         WHERE EXISTS (SELECT 1 FROM credential WHERE connection_id = connection.id AND retired_at IS NULL)
+         ORDER BY user_id, provider_id, created_at, id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(read.connection()).await?;
+    rows.iter().map(connection).collect()
+}
+
 /// Finds a Connection by id, revoked ones too.
 pub async fn find(read: &mut impl Read, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM connection WHERE id = $1");

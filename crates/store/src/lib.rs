@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod instance;
 pub mod job;
 pub mod project;
+pub mod sealed;
 pub mod setting;
 pub mod usage;
 pub mod user;

@@ -10,6 +10,7 @@ mod cli;
 mod connections;
 mod documents;
 mod guards;
+mod keys;
 mod limits;
 mod people;
 mod preview;

@@ -4,4 +4,5 @@ mod audit_chain;
 mod audit_pages;
 mod bench;
 mod migrating;
+mod sealed;
 mod usage;
