@@ -3,6 +3,8 @@ import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
 import { ApiError } from "./api/client";
 import { healthQuery, meQuery } from "./api/session";
+import type { AuditFilter } from "./api/queries";
+import { auditFilter } from "./components/audit-filter";
 import { openStream } from "./stream/lazy";
 import { PageError } from "./components/page-error";
 import { NotFound } from "./pages/not-found";
@@ -94,6 +96,13 @@ const providersRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/providers")),
 });
 
+const auditRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/audit",
+  validateSearch: (search: Record<string, unknown>): AuditFilter => auditFilter(search),
+  component: lazyRouteComponent(() => import("./pages/settings/audit")),
+});
+
 const accountRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/account",
@@ -103,7 +112,7 @@ const accountRoute = createRoute({
 const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, auditRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

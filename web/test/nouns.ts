@@ -1,5 +1,5 @@
 // Nouns with everything filled in; a test names only what it is about.
-import type { Connection, Job, Message, Model, Part, Project, Provider, Tool } from "../src/api/types";
+import type { AuditEvent, AuditNoun, Connection, Job, Message, Model, Part, Project, Provider, Tool } from "../src/api/types";
 
 const AT = "2026-01-02T10:00:00.000Z";
 
@@ -98,4 +98,13 @@ export function aText(text: string, id = "prt_1"): Part {
 
 export function aTool(more: Partial<Tool> = {}): Tool {
   return { name: "bash", status: "completed", title: null, input: {}, output: null, error: null, started_at: null, ended_at: null, ...more };
+}
+
+export function aNoun(more: Partial<AuditNoun> = {}): AuditNoun {
+  return { kind: "connection", id: "con_1", name: "Anthropic (personal)", open: true, ...more };
+}
+
+export function anEvent(more: Partial<AuditEvent> = {}): AuditEvent {
+  const ana = aNoun({ kind: "user", id: "usr_1", name: "ana", open: false });
+  return { seq: 1, at: AT, actor: ana, action: "connect", noun: aNoun(), project: null, owner: ana, outcome: "ok", fingerprint: "abc", detail: null, request_id: "req_1", address: "127.0.0.1", hash: "0".repeat(64), ...more };
 }

@@ -14,12 +14,13 @@ use doce_opencode::{
     login::{Harvest, Tokens},
 };
 use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
-use doce_vault::{ExposeSecret as _, Identity, SecretString};
+use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 
 use crate::{
     App, Error, catalogue,
     events::Change,
     jobs::{apply_delivery, refresh_credential},
+    keys::{CREDENTIAL, METADATA},
     logins::{renewal, tokens},
     probe::{self, Answer, Question},
     views::{ConnectionUse, ConnectionView},
@@ -474,7 +475,9 @@ impl App {
             Some(Verification { outcome: Outcome::Invalid, at: tx.now(), detail: message.to_owned() });
         connection::update(&mut tx, &record).await?;
         tx.audit(
-            AuditEvent::refused(AuditAction::Verify, &record.id, "rejected_in_use").fingerprint(&record.fingerprint),
+            AuditEvent::refused(AuditAction::Verify, &record.id, "rejected_in_use")
+                .of(record.user_id)
+                .fingerprint(&record.fingerprint),
         )
         .await?;
         tx.commit().await?;
@@ -489,27 +492,7 @@ impl App {
             .ok_or_else(|| Error::not_found("connection", record.id))?;
         let metadata_sealed = connection::find_metadata(&mut read, record.id).await?;
         drop(read);
-        // Secret: it is in memory from here until the caller's one call is over.
-        let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let text = self
-            .vault
-            .open(&Identity { noun: "credential", id: &id, user: &user, version: sealed.version }, &sealed.sealed)
-            .map_err(Error::internal)?;
-        let secret = match record.auth_type {
-            AuthType::Api => Secret::Key(text),
-            AuthType::OAuth => Secret::Tokens(tokens::from_secret(&text)?),
-        };
-        let metadata = match metadata_sealed {
-            Some(sealed) => {
-                let text = self
-                    .vault
-                    .open(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &sealed)
-                    .map_err(Error::internal)?;
-                serde_json::from_str(text.expose_secret()).map_err(Error::internal)?
-            }
-            None => BTreeMap::new(),
-        };
-        Ok(Opened { secret, version: sealed.version, metadata })
+        open_sealed(&self.vault, record.auth_type, &sealed, metadata_sealed.as_deref())
     }
 
     pub(crate) fn seal_secret(
@@ -520,7 +503,7 @@ impl App {
     ) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
         let sealed =
-            self.vault.seal(&Identity { noun: "credential", id: &id, user: &user, version: record.version }, secret)?;
+            self.vault.seal(&Identity { noun: CREDENTIAL, id: &id, user: &user, version: record.version }, secret)?;
         Ok(SealedCredential {
             id: CredentialId::new(now),
             connection_id: record.id,
@@ -541,7 +524,7 @@ impl App {
         }
         let text = SecretString::from(serde_json::to_string(metadata).map_err(Error::internal)?);
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
-        let sealed = self.vault.seal(&Identity { noun: "metadata", id: &id, user: &user, version: 1 }, &text)?;
+        let sealed = self.vault.seal(&Identity { noun: METADATA, id: &id, user: &user, version: 1 }, &text)?;
         Ok(Some(sealed.bytes))
     }
 
@@ -620,6 +603,32 @@ pub(crate) async fn check_new_label(app: &App, user_id: UserId, provider_id: &st
     let others = connection::list(&mut app.store.read().await?, user_id).await?;
     let others: Vec<_> = others.into_iter().filter(|other| other.provider_id == provider_id).collect();
     check_label(label, &others, None).map(drop)
+}
+
+/// Opens a Credential and the answers that belong to it, for one use.
+pub(crate) fn open_sealed(
+    vault: &Vault,
+    auth_type: AuthType,
+    sealed: &SealedCredential,
+    metadata_sealed: Option<&[u8]>,
+) -> Result<Opened, Error> {
+    // Secret: it is in memory from here until the caller's one call is over.
+    let (id, user) = (sealed.connection_id.to_string(), sealed.user_id.to_string());
+    let identity = Identity { noun: CREDENTIAL, id: &id, user: &user, version: sealed.version };
+    let text = vault.open(&identity, &sealed.sealed).map_err(Error::internal)?;
+    let secret = match auth_type {
+        AuthType::Api => Secret::Key(text),
+        AuthType::OAuth => Secret::Tokens(tokens::from_secret(&text)?),
+    };
+    let metadata = match metadata_sealed {
+        Some(sealed) => {
+            let identity = Identity { noun: METADATA, version: 1, ..identity };
+            let text = vault.open(&identity, sealed).map_err(Error::internal)?;
+            serde_json::from_str(text.expose_secret()).map_err(Error::internal)?
+        }
+        None => BTreeMap::new(),
+    };
+    Ok(Opened { secret, version: sealed.version, metadata })
 }
 
 /// Records the outcome of a check on a Connection.

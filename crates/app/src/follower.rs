@@ -17,7 +17,7 @@ use doce_model::{
     Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
 };
 use doce_opencode::{AgentError, Event, Reply, Role, Status};
-use doce_store::{connection, conversation, delivery, project};
+use doce_store::{connection, conversation, delivery};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -491,13 +491,7 @@ impl Follower {
             }
             None if info.completed_at.is_some() => {
                 let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
-                let mut tx = self.app.store.write(&ctx).await?;
-                connection::touch(&mut tx, paid.id).await?;
-                if let Some(mut project) = project::find(&mut tx, self.agent.project_id).await? {
-                    project.last_active_at = tx.now();
-                    project::update(&mut tx, &project).await?;
-                }
-                tx.commit().await?;
+                self.app.record_use(&ctx, &paid, version, self.agent.project_id).await?;
             }
             Some(_) | None => {}
         }
@@ -824,7 +818,9 @@ impl Follower {
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         tx.audit(
-            AuditEvent::ok(AuditAction::RefusePermission, &self.agent.project_id).detail(format!("`{permission}`")),
+            AuditEvent::ok(AuditAction::RefusePermission, &self.agent.project_id)
+                .of(self.agent.user_id)
+                .detail(format!("`{permission}`")),
         )
         .await?;
         tx.commit().await?;

@@ -8,6 +8,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod agents;
+mod audit;
 mod beneath;
 mod catalogue;
 mod connections;
@@ -19,6 +20,7 @@ mod files;
 mod follower;
 pub mod import;
 mod jobs;
+mod keys;
 mod layout;
 mod logins;
 mod people;
@@ -46,18 +48,29 @@ use doce_vault::{MasterKeyError, Vault};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use audit::{AUDIT_PAGE_MAX, AuditQuery, verify_audit};
 pub use beneath::BeneathError;
 pub use connections::{ConnectionChange, NewConnection};
 pub use doce_opencode::install::VERSION as OPENCODE_VERSION;
-pub use doce_store::audit::Entry as AuditEntry;
+pub use doce_store::audit::{
+    Entry as AuditEntry,
+    chain::{Anchor, Fault as AuditFault, Verdict},
+};
+pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
+pub use keys::{
+    KeyPlace,
+    export::{ExportError, export_keys},
+    rotate::{RotateError, Rotated, RotationStage, rotate_keys},
+};
 pub use logins::{
     AttemptKind, AttemptState, AttemptView, LASTS as LOGIN_LASTS, LIVE as LOGINS_LIVE,
     LIVE_PER_USER as LOGINS_LIVE_PER_USER, NewAttempt, renewal::TokenEndpoints,
 };
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
+pub use reconcilers::uses::USE_TOLD_EVERY;
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]
@@ -118,6 +131,12 @@ pub enum OpenError {
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] doce_store::OpenError),
+    /// Nothing was ever kept there.
+    #[error("find doce's data: there is no `{path}`")]
+    Nothing {
+        /// What was looked for.
+        path: Utf8PathBuf,
+    },
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
@@ -166,6 +185,8 @@ pub struct Inner {
     pub(crate) catalogue: watch::Sender<catalogue::CatalogueState>,
     pub(crate) agents: agents::Agents,
     pub(crate) previews: previews::Previews,
+    /// Told when answers wait to be told of.
+    pub(crate) uses: tokio::sync::Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) jobs: Jobs,
@@ -199,7 +220,8 @@ impl App {
         }
         let store = Store::open(layout.database().as_str()).await?;
         let mut notes = Vec::new();
-        let vault = open_vault(&config, &layout, &store, &clock, &mut notes).await?;
+        let place = KeyPlace { data_dir: config.data_dir.clone(), master_key_file: config.master_key_file.clone() };
+        let vault = keys::open_vault(&place, &store, &clock, &mut notes).await?;
 
         let users = doce_store::user::count(&mut store.read().await?).await?;
         let (isolation, sandbox) = if config.unsandboxed {
@@ -255,6 +277,7 @@ impl App {
                 catalogue: watch::Sender::new(catalogue::CatalogueState::Loading),
                 agents: agents::Agents::default(),
                 previews: previews::Previews::default(),
+                uses: tokio::sync::Notify::new(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 jobs,
@@ -287,6 +310,8 @@ impl App {
         }
         let app = self.clone();
         self.tasks.spawn(async move { reconcilers::renewals::follow(&app).await });
+        let app = self.clone();
+        self.tasks.spawn(async move { reconcilers::uses::tell_uses(&app).await });
         let app = self.clone();
         self.tasks.spawn(async move {
             // Survivors first: a Job that starts a Project must find the Agent that is already there.
@@ -346,12 +371,6 @@ impl App {
         &self.bus
     }
 
-    /// Lists the newest audit events. Admins only.
-    pub async fn list_audit(&self, _ctx: &Ctx, by: &doce_model::User, limit: i64) -> Result<Vec<AuditEntry>, Error> {
-        people::admins_only(by)?;
-        Ok(doce_store::audit::list(&mut self.store.read().await?, limit).await?)
-    }
-
     pub(crate) fn ctx(&self, actor: Actor, request_id: &str) -> Ctx {
         Ctx::new(actor, request_id, None, Arc::clone(&self.clock))
     }
@@ -369,37 +388,6 @@ impl App {
             )),
         }
     }
-}
-
-async fn open_vault(
-    config: &Config,
-    layout: &layout::Layout,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    notes: &mut Vec<String>,
-) -> Result<Vault, OpenError> {
-    let path = config.master_key_file.clone().unwrap_or_else(|| layout.master_key());
-    let sealed_with = setting::find(&mut store.read().await?, "master_key_id").await?;
-    let (key, made) = doce_vault::read_or_create(path.as_std_path(), sealed_with.is_none())?;
-    let vault = Vault::new(key);
-    match sealed_with {
-        Some(sealed_with) if sealed_with != vault.key_id() => {
-            return Err(OpenError::WrongMasterKey { loaded: vault.key_id(), sealed_with });
-        }
-        Some(_) => {}
-        None => {
-            let ctx = Ctx::new(Actor::Cli, "start", None, Arc::clone(clock));
-            let mut tx = store.write(&ctx).await?;
-            setting::set(&mut tx, "master_key_id", &vault.key_id()).await?;
-            tx.commit().await?;
-        }
-    }
-    if made {
-        notes.push(format!(
-            "The master key was made: {path}. Keep a copy somewhere else: without it, connected keys can't be opened."
-        ));
-    }
-    Ok(vault)
 }
 
 /// Makes a directory that only its owner can enter, and keeps others out of one that is there.

@@ -212,10 +212,13 @@ impl App {
         let found = user::find_by_name(&mut self.store.read().await?, username).await?;
         let hash = found.as_ref().map_or_else(|| NOBODY.to_owned(), |(_, hash)| hash.clone());
         let matches = self.gatekeeper.matches(password.clone(), hash).await?;
+        let named = found.as_ref().map(|(user, _)| user.id);
         let Some((user, hash)) = found.filter(|_| matches) else {
             self.gatekeeper.failed(&keys, ctx.now());
             let mut tx = self.store.write(ctx).await?;
-            tx.audit(AuditEvent::refused(AuditAction::SignInRefused, &name, "sign_in_failed")).await?;
+            let mut event = AuditEvent::refused(AuditAction::SignInRefused, &name, "sign_in_failed");
+            event.user_id = named;
+            tx.audit(event).await?;
             tx.commit().await?;
             return Err(Error::NotSignedIn);
         };
@@ -338,7 +341,7 @@ impl App {
             }
             Err(e) => return Err(e.into()),
         }
-        tx.audit(AuditEvent::ok(AuditAction::CreateUser, &user.id)).await?;
+        tx.audit(AuditEvent::ok(AuditAction::CreateUser, &user.id).of(user.id).detail(role.as_str())).await?;
         tx.commit().await?;
         Ok(user)
     }

@@ -56,7 +56,7 @@ impl App {
             )));
         }
         self.jobs.cancel(&mut tx, id).await?;
-        tx.audit(AuditEvent::ok(AuditAction::CancelJob, &id)).await?;
+        tx.audit(of_job(AuditAction::CancelJob, &found)).await?;
         tx.commit().await?;
         self.jobs.changed([id]);
         own_job(&mut self.store.read().await?, user, id).await
@@ -85,11 +85,19 @@ impl App {
             message.failure = None;
             conversation::update_message(&mut tx, &message).await?;
         }
-        tx.audit(AuditEvent::ok(AuditAction::RetryJob, &id)).await?;
+        tx.audit(of_job(AuditAction::RetryJob, &found)).await?;
         let job = job::find(&mut tx, again).await?.ok_or_else(|| Error::not_found("job", again))?;
         tx.commit().await?;
         self.jobs.changed([again]);
         Ok(job)
+    }
+}
+
+fn of_job(action: AuditAction, job: &Job) -> AuditEvent {
+    let event = AuditEvent::ok(action, &job.id).of(job.user_id).detail(job.kind.clone());
+    match job.project_id {
+        Some(project_id) => event.project(project_id),
+        None => event,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use doce_model::{
     Connection, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, PreviewState, Project, ProjectId,
-    SessionStatus, project::ProjectState,
+    SessionStatus, audit::NounKind, project::ProjectState,
 };
 
 /// A Project with all that its page shows.
@@ -199,4 +199,32 @@ pub struct PreviewTarget {
     pub port: Option<u16>,
     /// How far it is.
     pub view: PreviewView,
+}
+
+/// An audit event, with names for what it speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditView {
+    /// The event.
+    pub entry: crate::AuditEntry,
+    /// Who did it.
+    pub actor: AuditNoun,
+    /// To what.
+    pub noun: AuditNoun,
+    /// In which Project.
+    pub project: Option<AuditNoun>,
+    /// Whose it is.
+    pub owner: Option<AuditNoun>,
+}
+
+/// Something that an audit event speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditNoun {
+    /// What kind of thing.
+    pub kind: NounKind,
+    /// Which.
+    pub id: String,
+    /// What its owner calls it, where the caller may know.
+    pub name: Option<String>,
+    /// Whether the caller can still open it.
+    pub open: bool,
 }

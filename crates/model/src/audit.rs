@@ -1,6 +1,6 @@
 //! Audit events: who did what to which noun, when, from where, and how it ended.
 
-use crate::text_enum::text_enum;
+use crate::{ConnectionId, JobId, ProjectId, SignInId, UserId, text_enum::text_enum};
 
 text_enum! {
     /// What was done.
@@ -37,6 +37,8 @@ text_enum! {
         Refresh = "refresh",
         /// A Credential was handed to an Agent.
         Deliver = "deliver",
+        /// An Agent got answers with a Credential; at most one event a minute for each Connection and Project.
+        Use = "use",
         /// A Credential was taken back from an Agent.
         Revoke = "revoke",
         /// A Project was made.
@@ -67,6 +69,51 @@ text_enum! {
         RefusePermission = "refuse_permission",
         /// Something was brought over from an older installation.
         Import = "import",
+        /// Credentials, or the audit log, were written to a file.
+        Export = "export",
+        /// Everything sealed was wrapped with a new master key.
+        RotateKeys = "rotate_keys",
+    }
+}
+
+text_enum! {
+    /// What kind of thing an actor or a noun of an event is.
+    NounKind {
+        /// A person with an account.
+        User = "user",
+        /// A signed-in browser.
+        SignIn = "sign_in",
+        /// A Connection.
+        Connection = "connection",
+        /// A Project.
+        Project = "project",
+        /// A Job.
+        Job = "job",
+        /// The program itself, unasked.
+        Doce = "doce",
+        /// The command line on the server's machine.
+        Cli = "cli",
+        /// Somebody who has not signed in.
+        Nobody = "nobody",
+        /// A thing of which there is only one, or a name that somebody typed.
+        Other = "other",
+    }
+}
+
+impl NounKind {
+    /// Tells what kind of thing an event means by an actor or a noun.
+    pub fn of(text: &str) -> Self {
+        match text {
+            "cli" => Self::Cli,
+            "nobody" => Self::Nobody,
+            _ if text.starts_with("reconciler:") => Self::Doce,
+            _ if text.parse::<UserId>().is_ok() => Self::User,
+            _ if text.parse::<SignInId>().is_ok() => Self::SignIn,
+            _ if text.parse::<ConnectionId>().is_ok() => Self::Connection,
+            _ if text.parse::<ProjectId>().is_ok() => Self::Project,
+            _ if text.parse::<JobId>().is_ok() => Self::Job,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -77,6 +124,10 @@ pub struct AuditEvent {
     pub action: AuditAction,
     /// To which noun, by id; for an attempt without one, what was named.
     pub noun: String,
+    /// Whose noun it is; `None` stands for whoever acts.
+    pub user_id: Option<UserId>,
+    /// In which Project, where one is concerned.
+    pub project_id: Option<ProjectId>,
     /// How it ended: `ok`, or the code of the failure.
     pub outcome: String,
     /// The fingerprint of the Credential, where one is concerned. Never more of it.
@@ -88,12 +139,29 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// Makes an event that ended well.
     pub fn ok(action: AuditAction, noun: &(impl std::fmt::Display + ?Sized)) -> Self {
-        Self { action, noun: noun.to_string(), outcome: "ok".to_owned(), fingerprint: None, detail: None }
+        let noun = noun.to_string();
+        // A Project is concerned by what is done to it.
+        let project_id = noun.parse().ok();
+        Self { action, noun, user_id: None, project_id, outcome: "ok".to_owned(), fingerprint: None, detail: None }
     }
 
     /// Makes an event that ended otherwise.
     pub fn refused(action: AuditAction, noun: &(impl std::fmt::Display + ?Sized), outcome: &str) -> Self {
         Self { outcome: outcome.to_owned(), ..Self::ok(action, noun) }
+    }
+
+    /// Says whose noun it is, where that isn't whoever acts.
+    #[must_use]
+    pub fn of(mut self, user_id: UserId) -> Self {
+        self.user_id = Some(user_id);
+        self
+    }
+
+    /// Says which Project is concerned.
+    #[must_use]
+    pub fn project(mut self, project_id: ProjectId) -> Self {
+        self.project_id = Some(project_id);
+        self
     }
 
     /// Adds the fingerprint of the Credential concerned.
@@ -108,5 +176,37 @@ impl AuditEvent {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Actor, Ms};
+
+    #[test]
+    fn actors_and_nouns_are_known_by_how_they_are_printed() {
+        let (user, now) = (UserId::new(Ms(1)), Ms(1));
+        for (actor, kind) in [
+            (Actor::User(user), NounKind::User),
+            (Actor::Job(JobId::new(now), user), NounKind::Job),
+            (Actor::Reconciler("follower"), NounKind::Doce),
+            (Actor::Cli, NounKind::Cli),
+            (Actor::Nobody, NounKind::Nobody),
+        ] {
+            assert_eq!(NounKind::of(&actor.to_string()), kind);
+        }
+        assert_eq!(NounKind::of(&ConnectionId::new(now).to_string()), NounKind::Connection);
+        assert_eq!(NounKind::of(&ProjectId::new(now).to_string()), NounKind::Project);
+        assert_eq!(NounKind::of(&SignInId::new(now).to_string()), NounKind::SignIn);
+        assert_eq!(NounKind::of("con_typed-by-somebody"), NounKind::Other);
+    }
+
+    #[test]
+    fn what_is_done_to_a_project_concerns_it() {
+        let project = ProjectId::new(Ms(1));
+        assert_eq!(AuditEvent::ok(AuditAction::StopProject, &project).project_id, Some(project));
+        assert_eq!(AuditEvent::ok(AuditAction::Verify, &ConnectionId::new(Ms(1))).project_id, None);
+        assert_eq!(AuditEvent::ok(AuditAction::SignInRefused, "prj_planted").project_id, None);
     }
 }

@@ -19,6 +19,16 @@ pub enum Actor {
     Cli,
 }
 
+impl Actor {
+    /// Returns the person who acts, or for whom a Job is carried out.
+    pub fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::User(id) | Self::Job(_, id) => Some(*id),
+            Self::Nobody | Self::Reconciler(_) | Self::Cli => None,
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,14 +8,14 @@ use std::{ffi::OsString, net::SocketAddr, process::ExitCode};
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use doce_app::Outside;
+use doce_app::{Anchor, KeyPlace, Outside};
 
 use crate::{
     import::{self, ImportArgs},
-    logs,
+    keys, logs,
     preview::Origin,
     printer::Printer,
-    serve,
+    serve, verify,
 };
 
 /// What `DOCE_UNSANDBOXED` has to say.
@@ -50,9 +50,98 @@ enum Command {
     /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
     /// rest has come over all the same.
     Import(ImportArgs),
+    /// Looks after the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Looks after the master key and what it protects
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Prints the description of the HTTP API
     #[command(hide = true)]
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Checks that no event of the audit log was changed, removed or put in
+    ///
+    /// It only reads; a server may be running. The log has no secret key: who can write to the database could write the
+    /// whole log anew. So note down what is printed, somewhere else, and give it as --anchor the next time.
+    Verify(VerifyArgs),
+}
+
+/// The settings of `audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<Utf8PathBuf>,
+    /// The event that was noted down after an earlier check: its number and its hash
+    #[arg(long, value_name = "NUMBER:HASH")]
+    pub(crate) anchor: Option<Anchor>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Makes a new master key and wraps everything sealed with it
+    ///
+    /// The server must not run. The new key is written beside the old one, each sealed value is wrapped with it and
+    /// opened again to see that it is right, and only when none is missing does it take the old one's place. It can be
+    /// stopped or killed at any moment: everything still opens, and the same command goes on. The old key is kept
+    /// beside the new one, because older backups need it.
+    Rotate(RotateArgs),
+    /// Writes the connected keys to an encrypted file
+    ///
+    /// The server must not run. The file has one JSON object per line, encrypted with age; `age --decrypt` opens it.
+    /// Without --to, a passphrase is asked for.
+    Export(ExportArgs),
+}
+
+/// Where the keys are.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<Utf8PathBuf>,
+    /// The file that holds the master key [default: master.key in the data directory]
+    #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<Utf8PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl KeyArgs {
+    fn place(&self) -> Result<KeyPlace, Stop> {
+        refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+        Ok(KeyPlace { data_dir: data_dir(self.data_dir.clone())?, master_key_file: self.master_key_file.clone() })
+    }
+}
+
+/// The settings of `keys rotate`.
+#[derive(Debug, Args)]
+struct RotateArgs {
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// The settings of `keys export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
+    /// The file to write; it must not be there yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Utf8PathBuf,
+    /// The public key of age of somebody who may read it; several times for several
+    #[arg(long, value_name = "AGE1…")]
+    pub(crate) to: Vec<String>,
+    /// Reads the passphrase from standard input, its first line
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) passphrase_stdin: bool,
 }
 
 /// How lines of the log look.
@@ -161,6 +250,13 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             let data_dir = data_dir(arguments.data_dir.clone())?;
             serve::serve(printer, data_dir, arguments)
         }
+        Command::Keys(KeysCommand::Rotate(RotateArgs { keys })) => keys::rotate(printer, &keys.place()?, keys.json),
+        Command::Keys(KeysCommand::Export(arguments)) => keys::export(printer, &arguments.keys.place()?, &arguments),
+        Command::Audit(AuditCommand::Verify(arguments)) => {
+            refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+            let data_dir = data_dir(arguments.data_dir.clone())?;
+            verify::verify(printer, &data_dir, &arguments)
+        }
     }
 }
 
@@ -252,7 +348,9 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         match cli.command {
             Command::Serve(arguments) => Ok(arguments),
-            Command::Openapi | Command::Import(_) => panic!("`{line}` is not serve"),
+            Command::Audit(_) | Command::Import(_) | Command::Keys(_) | Command::Openapi => {
+                panic!("`{line}` is not serve")
+            }
         }
     }
 

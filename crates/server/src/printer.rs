@@ -110,11 +110,27 @@ impl Progress {
             bar.set_position(got);
             return;
         }
+        self.percent(got, total);
+    }
+
+    fn percent(&mut self, got: u64, total: Option<u64>) {
         let percent = total.filter(|total| *total > 0).map(|total| got.saturating_mul(100) / total);
         let percent = percent.map_or(0, |percent| percent / PLAIN_STEP * PLAIN_STEP);
         if self.last.is_none_or(|last| percent > last) {
             self.last = Some(percent);
             self.printer.line(format_args!("{}: {percent} %", self.what));
+        }
+    }
+
+    /// Tells how many are done, of how many.
+    pub(crate) fn count(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.what);
+            bar.set_length(total);
+            bar.set_style(style("{msg} {wide_bar} {pos}/{len}"));
+            bar.set_position(done);
+        } else {
+            self.percent(done, Some(total));
         }
     }
 

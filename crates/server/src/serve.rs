@@ -139,7 +139,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {
 /// Says what to do about a data directory that can't be opened.
 pub(crate) fn cannot_open(error: OpenError) -> Stop {
     let hint = match &error {
-        OpenError::Directory { .. } => "see that this user may write there, or choose another place with --data-dir",
+        OpenError::Directory { .. } | OpenError::Nothing { .. } => {
+            "see that this user may write there, or choose another place with --data-dir"
+        }
         OpenError::Database(_) | OpenError::Store(_) => {
             "see that the disk has room and that no newer doce has used this directory; a backup can be put in its place"
         }

@@ -1,9 +1,11 @@
 //! Connections and the sealed versions of their Credentials.
 
-use doce_model::{Connection, ConnectionId, CredentialId, Ms, ProjectId, UserId, Verification};
-use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
-use crate::{Read, StoreError, Tx, get, parse, parse_opt};
+use doce_model::{Connection, ConnectionId, ConnectionStatus, CredentialId, Ms, ProjectId, UserId, Verification};
+use sqlx::{any::AnyRow, query::Query};
+
+use crate::{Read, StoreError, Tx, chunks, get, parse, parse_opt, places};
 
 const COLUMNS: &str = "id, user_id, provider_id, label, auth_type, status, error_message, verification_outcome,
     verification_detail, verified_at, base_url, is_default, fingerprint, last_four, version, created_at, updated_at,
@@ -89,11 +91,60 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
         .collect()
 }
 
+/// Lists everybody's Connections that have a Credential in force.
+pub async fn list_all(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM connection
+         WHERE EXISTS (SELECT 1 FROM credential WHERE connection_id = connection.id AND retired_at IS NULL)
+         ORDER BY user_id, provider_id, created_at, id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(read.connection()).await?;
+    rows.iter().map(connection).collect()
+}
+
 /// Finds a Connection by id, revoked ones too.
 pub async fn find(read: &mut impl Read, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM connection WHERE id = $1");
     let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(read.connection()).await?;
     row.as_ref().map(connection).transpose()
+}
+
+/// A Connection by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Which.
+    pub id: ConnectionId,
+    /// The Provider.
+    pub provider_id: String,
+    /// What its owner calls it.
+    pub label: String,
+    /// Whether it can be used.
+    pub status: ConnectionStatus,
+}
+
+/// Returns the names of those of these Connections that belong to a user, revoked ones too.
+pub async fn named(
+    read: &mut impl Read,
+    ids: &BTreeSet<ConnectionId>,
+    user_id: UserId,
+) -> Result<Vec<Named>, StoreError> {
+    let mut found = Vec::new();
+    for ids in chunks(ids) {
+        let sql = format!(
+            "SELECT id, provider_id, label, status FROM connection WHERE user_id = $1 AND id IN ({})",
+            places(2, ids.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string());
+        for row in ids.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await? {
+            found.push(Named {
+                id: parse("connection", "id", get(&row, "id")?)?,
+                provider_id: get(&row, "provider_id")?,
+                label: get(&row, "label")?,
+                status: parse("connection", "status", get(&row, "status")?)?,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Adds a Connection. A taken label is [`StoreError::is_taken`].

@@ -5,9 +5,9 @@
 //! transaction. A transaction holds nothing but SQL: no process, network or file work happens while one is open.
 //! What is sealed stays sealed here: this crate stores opaque bytes and can't open them.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
-use doce_model::{AuditEvent, AuditEventId, Ctx, Ms};
+use doce_model::{AuditEvent, Ctx, Ms};
 use sqlx::{
     Any, AnyConnection, Transaction,
     any::{AnyPoolOptions, AnyRow},
@@ -24,7 +24,9 @@ pub mod imported;
 pub mod instance;
 pub mod job;
 pub mod project;
+pub mod sealed;
 pub mod setting;
+pub mod usage;
 pub mod user;
 
 /// How long a write waits for the one before it.
@@ -57,6 +59,14 @@ pub enum OpenError {
         "read the database: its schema is version {found}, this program knows up to {known}; install the newer doce"
     )]
     Newer {
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// An older program wrote it, and it is opened to be read only.
+    #[error("read the database: its schema is version {found}, this program reads {known}; start `doce serve` once")]
+    Older {
         /// Its version.
         found: i64,
         /// Ours.
@@ -141,6 +151,29 @@ impl Store {
         Ok(Self { writer, readers })
     }
 
+    /// Opens the SQLite database at `path` to read it, whether or not a server has it open. Nothing is changed.
+    pub async fn open_to_read(path: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let connect = |source| OpenError::Connect { path: path.to_owned(), source };
+        let pool = || {
+            AnyPoolOptions::new()
+                .max_connections(1)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut *connection).await?;
+                        sqlx::query("PRAGMA query_only = ON").execute(&mut *connection).await?;
+                        Ok(())
+                    })
+                })
+                .connect_lazy(&format!("sqlite://{path}?mode=ro"))
+        };
+        let (writer, readers) = (pool().map_err(connect)?, pool().map_err(connect)?);
+        let mut connection = readers.acquire().await.map_err(connect)?;
+        schema::check(&mut connection).await?;
+        drop(connection);
+        Ok(Self { writer, readers })
+    }
+
     /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind.
     pub async fn write(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
         // IMMEDIATE: a transaction that begins by reading and then writes would fail with BUSY_SNAPSHOT whenever
@@ -215,8 +248,8 @@ impl Tx {
 
     /// Writes an audit event for what this transaction does.
     pub async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        let ctx = self.ctx.clone();
-        audit::insert(self, AuditEventId::new(ctx.now()), &ctx, &event).await
+        let entry = audit::Entry::of(&self.ctx, event);
+        audit::append(&mut self.inner, entry).await
     }
 
     /// Makes the transaction's writes last.
@@ -237,6 +270,20 @@ fn parse_opt<T: FromStr>(
     text: Option<&str>,
 ) -> Result<Option<T>, StoreError> {
     text.map(|text| parse(table, column, text)).transpose()
+}
+
+/// Values that one query may have: below the least that a database of ours allows.
+const VALUES_MAX: usize = 500;
+
+/// Writes ids as one query after the other takes them.
+fn chunks<T: ToString>(ids: &BTreeSet<T>) -> Vec<Vec<String>> {
+    let all: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    all.chunks(VALUES_MAX).map(<[String]>::to_vec).collect()
+}
+
+/// Writes `count` parameters in a row, from `first` on.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a column by name.

@@ -1,9 +1,11 @@
 //! Projects.
 
-use doce_model::{ModelRef, Ms, Project, ProjectId, UserId};
-use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
-use crate::{Read, StoreError, Tx, get, parse};
+use doce_model::{Desired, ModelRef, Ms, Project, ProjectId, UserId};
+use sqlx::{any::AnyRow, query::Query};
+
+use crate::{Read, StoreError, Tx, chunks, get, parse, places};
 
 const COLUMNS: &str = "id, user_id, name, slug, desired, model_provider_id, model_id, workspace, home, created_at,
     updated_at, last_active_at";
@@ -22,6 +24,35 @@ fn project(row: &AnyRow) -> Result<Project, StoreError> {
         updated_at: Ms(get(row, "updated_at")?),
         last_active_at: Ms(get(row, "last_active_at")?),
     })
+}
+
+/// A Project by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Which.
+    pub id: ProjectId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is still wanted.
+    pub desired: Desired,
+}
+
+/// Returns the names of those of these Projects that belong to a user.
+pub async fn named(read: &mut impl Read, ids: &BTreeSet<ProjectId>, user_id: UserId) -> Result<Vec<Named>, StoreError> {
+    let mut found = Vec::new();
+    for ids in chunks(ids) {
+        let sql =
+            format!("SELECT id, name, desired FROM project WHERE user_id = $1 AND id IN ({})", places(2, ids.len()));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string());
+        for row in ids.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await? {
+            found.push(Named {
+                id: parse("project", "id", get(&row, "id")?)?,
+                name: get(&row, "name")?,
+                desired: parse("project", "desired", get(&row, "desired")?)?,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Adds a Project.

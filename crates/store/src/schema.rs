@@ -4,12 +4,30 @@
 //! dialect that SQLite and PostgreSQL share; the two type names that differ are put in by [`for_sqlite`].
 //! All times are milliseconds, all ids their printed form, all states the words of `doce-model`.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::OpenError;
+use crate::{OpenError, StoreError, audit};
+
+/// A step from one version of the schema to the next.
+struct Migration {
+    sql: &'static str,
+    /// What SQL can't say, done in the same transaction.
+    then: Then,
+}
+
+/// See [`Migration`].
+enum Then {
+    Nothing,
+    /// Gives the audit events that there are their places in the chain.
+    ChainAudit,
+}
 
 /// Every migration, first to last. The schema's version is their number.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_imported.sql")];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_first.sql"), then: Then::Nothing },
+    Migration { sql: include_str!("migrations/0002_imported.sql"), then: Then::Nothing },
+    Migration { sql: include_str!("migrations/0003_audit.sql"), then: Then::ChainAudit },
+];
 
 /// The schema version that this program reads and writes.
 fn known_version() -> i64 {
@@ -36,14 +54,38 @@ pub(crate) async fn migrate(connection: &mut AnyConnection) -> Result<(), OpenEr
         if version <= found {
             continue;
         }
-        // One transaction per migration: a crash leaves the database at a version, never between two.
-        let text = format!(
-            "BEGIN IMMEDIATE; {} INSERT INTO schema_version (version) VALUES ({version}); COMMIT;",
-            for_sqlite(migration)
-        );
-        connection.execute(AssertSqlSafe(text)).await.map_err(OpenError::Migrate)?;
+        apply(connection, version, migration).await.map_err(OpenError::Migrate)?;
     }
     Ok(())
+}
+
+/// Refuses a database that is not of the present schema.
+pub(crate) async fn check(connection: &mut AnyConnection) -> Result<(), OpenError> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM schema_version")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(OpenError::Migrate)?;
+    let (found, known) = (found.unwrap_or(0), known_version());
+    match found.cmp(&known) {
+        std::cmp::Ordering::Less => Err(OpenError::Older { found, known }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { found, known }),
+    }
+}
+
+/// Applies a migration in one transaction: a crash leaves the database at a version, never between two.
+async fn apply(connection: &mut AnyConnection, version: i64, migration: &Migration) -> Result<(), sqlx::Error> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    tx.execute(AssertSqlSafe(for_sqlite(migration.sql))).await?;
+    match migration.then {
+        Then::Nothing => {}
+        Then::ChainAudit => audit::chain_older(&mut tx).await.map_err(|e| match e {
+            StoreError::Query(e) => e,
+            e @ StoreError::Inconsistent { .. } => sqlx::Error::Decode(Box::new(e)),
+        })?,
+    }
+    sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
 /// Writes the type names as SQLite spells them.

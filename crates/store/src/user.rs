@@ -1,9 +1,11 @@
 //! People and their sign-ins.
 
-use doce_model::{Ms, SignIn, SignInId, User, UserId};
-use sqlx::any::AnyRow;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::{Read, StoreError, Tx, get, parse};
+use doce_model::{Ms, SignIn, SignInId, User, UserId};
+use sqlx::{any::AnyRow, query::Query};
+
+use crate::{Read, StoreError, Tx, chunks, get, parse, places};
 
 fn user(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User {
@@ -48,6 +50,19 @@ pub async fn find_by_name(read: &mut impl Read, username: &str) -> Result<Option
         .fetch_optional(read.connection())
         .await?;
     row.as_ref().map(|row| Ok((user(row)?, get(row, "password_hash")?))).transpose()
+}
+
+/// Returns the usernames of those of these accounts that are there.
+pub async fn names(read: &mut impl Read, ids: &BTreeSet<UserId>) -> Result<HashMap<UserId, String>, StoreError> {
+    let mut names = HashMap::new();
+    for ids in chunks(ids) {
+        let sql = format!("SELECT id, username FROM app_user WHERE id IN ({})", places(1, ids.len()));
+        let query = ids.into_iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), Query::bind);
+        for row in query.fetch_all(read.connection()).await? {
+            names.insert(parse("app_user", "id", get(&row, "id")?)?, get(&row, "username")?);
+        }
+    }
+    Ok(names)
 }
 
 /// Adds an account. A taken name is [`StoreError::is_taken`].

@@ -6,6 +6,7 @@
 //! This crate knows nothing of databases, requests or Projects. No type of it that holds a key or a plaintext has a
 //! `Debug`, `Display` or `Serialize` that shows it.
 
+pub mod export;
 mod master_key;
 pub mod password;
 
@@ -13,9 +14,8 @@ use chacha20poly1305::{
     Key, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, KeyInit as _, Payload},
 };
-use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
-pub use master_key::{MasterKeyError, read_or_create};
+pub use master_key::{MasterKey, MasterKeyError, replace};
 pub use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 pub use zeroize::Zeroizing;
@@ -86,10 +86,21 @@ pub enum OpenError {
 #[error("get random bytes from the operating system")]
 pub struct NoRandom;
 
-/// The master key at work.
+/// A sealed value can't be wrapped with another master key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RewrapError {
+    /// It doesn't open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The operating system gave no random bytes.
+    #[error("get random bytes from the operating system")]
+    NoRandom,
+}
+
+/// The master key at work, and others that still open what they once wrapped.
 pub struct Vault {
-    master: Zeroizing<[u8; KEY_LEN]>,
-    key_id: [u8; KEY_ID_LEN],
+    key: MasterKey,
+    others: Vec<MasterKey>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -100,28 +111,27 @@ impl std::fmt::Debug for Vault {
 
 impl Vault {
     /// Takes a master key into use.
-    pub fn new(master: Zeroizing<[u8; KEY_LEN]>) -> Self {
-        let digest = Sha256::new_with_prefix(b"doce master key id").chain_update(master.as_slice()).finalize();
-        let mut key_id = [0; KEY_ID_LEN];
-        key_id.copy_from_slice(&digest[..KEY_ID_LEN]);
-        Self { master, key_id }
+    pub fn new(key: MasterKey) -> Self {
+        Self { key, others: Vec::new() }
+    }
+
+    /// Also opens what another master key wraps. Sealing stays with the first one.
+    #[must_use]
+    pub fn and_opens(mut self, other: MasterKey) -> Self {
+        self.others.push(other);
+        self
     }
 
     /// Returns the master key's id, which tells nothing of the key.
     pub fn key_id(&self) -> String {
-        hex(&self.key_id)
+        self.key.id()
     }
 
     /// Seals a secret for an identity.
     pub fn seal(&self, identity: &Identity<'_>, secret: &SecretString) -> Result<Sealed, NoRandom> {
         let data_key = random::<KEY_LEN>()?;
         let (wrap_nonce, nonce) = (random::<NONCE_LEN>()?, random::<NONCE_LEN>()?);
-        let wrapped = cipher(&self.master)
-            .encrypt(
-                &XNonce::from(*wrap_nonce),
-                Payload { msg: data_key.as_slice(), aad: &identity.associated_data("data key") },
-            )
-            .expect("32 bytes are within the cipher's limit");
+        let wrapped = wrap(&self.key, identity, &data_key, &wrap_nonce);
         let sealed = cipher(&data_key)
             .encrypt(
                 &XNonce::from(*nonce),
@@ -130,7 +140,7 @@ impl Vault {
             .expect("a secret in memory is within the cipher's limit of 256 GB");
         let mut bytes = Vec::with_capacity(OVERHEAD + secret.expose_secret().len());
         bytes.push(FORMAT);
-        bytes.extend_from_slice(&self.key_id);
+        bytes.extend_from_slice(&self.key.id_bytes());
         bytes.extend_from_slice(wrap_nonce.as_slice());
         bytes.extend_from_slice(&wrapped);
         bytes.extend_from_slice(nonce.as_slice());
@@ -140,32 +150,13 @@ impl Vault {
 
     /// Opens a sealed value.
     pub fn open(&self, identity: &Identity<'_>, sealed: &[u8]) -> Result<SecretString, OpenError> {
-        let (format, rest) = sealed.split_first().ok_or(OpenError::Malformed)?;
-        if *format != FORMAT || sealed.len() < OVERHEAD {
-            return Err(OpenError::Malformed);
-        }
-        let (key_id, rest) = rest.split_at(KEY_ID_LEN);
-        if key_id != self.key_id {
-            return Err(OpenError::OtherKey { found: hex(key_id), loaded: self.key_id() });
-        }
-        let (wrap_nonce, rest) = rest.split_at(NONCE_LEN);
-        let (wrapped, rest) = rest.split_at(KEY_LEN + TAG_LEN);
-        let (nonce, value) = rest.split_at(NONCE_LEN);
-        let unwrapped = Zeroizing::new(
-            cipher(&self.master)
-                .decrypt(
-                    &XNonce::try_from(wrap_nonce).map_err(|_| OpenError::Malformed)?,
-                    Payload { msg: wrapped, aad: &identity.associated_data("data key") },
-                )
-                .map_err(|_| OpenError::Refused)?,
-        );
-        let mut data_key = Zeroizing::new([0; KEY_LEN]);
-        data_key.copy_from_slice(&unwrapped);
+        let envelope = Envelope::read(sealed)?;
+        let data_key = self.data_key(identity, &envelope)?;
         let plaintext = Zeroizing::new(
             cipher(&data_key)
                 .decrypt(
-                    &XNonce::try_from(nonce).map_err(|_| OpenError::Malformed)?,
-                    Payload { msg: value, aad: &identity.associated_data("value") },
+                    &XNonce::try_from(envelope.nonce).map_err(|_| OpenError::Malformed)?,
+                    Payload { msg: envelope.value, aad: &identity.associated_data("value") },
                 )
                 .map_err(|_| OpenError::Refused)?,
         );
@@ -173,19 +164,89 @@ impl Vault {
         Ok(SecretString::from(text))
     }
 
+    /// Wraps a sealed value's data key with the present master key. The value itself is not opened and stays the same.
+    pub fn rewrap(&self, identity: &Identity<'_>, sealed: &[u8]) -> Result<Sealed, RewrapError> {
+        let envelope = Envelope::read(sealed)?;
+        let data_key = self.data_key(identity, &envelope)?;
+        let nonce = random::<NONCE_LEN>().map_err(|NoRandom| RewrapError::NoRandom)?;
+        let wrapped = wrap(&self.key, identity, &data_key, &nonce);
+        let mut bytes = sealed.to_vec();
+        let (head, _) = bytes.split_at_mut(1 + KEY_ID_LEN + NONCE_LEN + KEY_LEN + TAG_LEN);
+        head[1..=KEY_ID_LEN].copy_from_slice(&self.key.id_bytes());
+        head[1 + KEY_ID_LEN..][..NONCE_LEN].copy_from_slice(nonce.as_slice());
+        head[1 + KEY_ID_LEN + NONCE_LEN..].copy_from_slice(&wrapped);
+        Ok(Sealed { bytes, key_id: self.key_id() })
+    }
+
+    fn data_key(
+        &self,
+        identity: &Identity<'_>,
+        envelope: &Envelope<'_>,
+    ) -> Result<Zeroizing<[u8; KEY_LEN]>, OpenError> {
+        let key = std::iter::once(&self.key)
+            .chain(&self.others)
+            .find(|key| key.id_bytes() == envelope.key_id)
+            .ok_or_else(|| OpenError::OtherKey { found: hex(envelope.key_id), loaded: self.key_id() })?;
+        let unwrapped = Zeroizing::new(
+            cipher(key.bytes())
+                .decrypt(
+                    &XNonce::try_from(envelope.wrap_nonce).map_err(|_| OpenError::Malformed)?,
+                    Payload { msg: envelope.wrapped, aad: &identity.associated_data("data key") },
+                )
+                .map_err(|_| OpenError::Refused)?,
+        );
+        let mut data_key = Zeroizing::new([0; KEY_LEN]);
+        data_key.copy_from_slice(&unwrapped);
+        Ok(data_key)
+    }
+
     /// Returns the keyed hash by which people and logs may know a secret: 16 hexadecimal digits.
     ///
     /// Whoever has the hash and not the master key can't tell whether a guess is right.
     pub fn fingerprint(&self, secret: &SecretString) -> String {
-        let mut key = Zeroizing::new([0; KEY_LEN]);
-        Hkdf::<Sha256>::new(None, self.master.as_slice())
-            .expand(b"doce fingerprint", key.as_mut_slice())
-            .expect("32 bytes are within the limit of HKDF");
+        let key = self.key.fingerprint_key();
         let mut mac =
             <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes a key of any length");
         mac.update(secret.expose_secret().as_bytes());
         hex(&mac.finalize().into_bytes()[..8])
     }
+}
+
+/// Returns the id of the master key that wraps a sealed value.
+pub fn wrapped_by(sealed: &[u8]) -> Result<String, OpenError> {
+    Envelope::read(sealed).map(|envelope| hex(envelope.key_id))
+}
+
+/// The parts of a sealed value.
+struct Envelope<'a> {
+    key_id: &'a [u8],
+    wrap_nonce: &'a [u8],
+    wrapped: &'a [u8],
+    nonce: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    fn read(sealed: &'a [u8]) -> Result<Self, OpenError> {
+        let (format, rest) = sealed.split_first().ok_or(OpenError::Malformed)?;
+        if *format != FORMAT || sealed.len() < OVERHEAD {
+            return Err(OpenError::Malformed);
+        }
+        let (key_id, rest) = rest.split_at(KEY_ID_LEN);
+        let (wrap_nonce, rest) = rest.split_at(NONCE_LEN);
+        let (wrapped, rest) = rest.split_at(KEY_LEN + TAG_LEN);
+        let (nonce, value) = rest.split_at(NONCE_LEN);
+        Ok(Self { key_id, wrap_nonce, wrapped, nonce, value })
+    }
+}
+
+fn wrap(key: &MasterKey, identity: &Identity<'_>, data_key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN]) -> Vec<u8> {
+    cipher(key.bytes())
+        .encrypt(
+            &XNonce::from(*nonce),
+            Payload { msg: data_key.as_slice(), aad: &identity.associated_data("data key") },
+        )
+        .expect("32 bytes are within the cipher's limit")
 }
 
 /// Returns what of a secret may be shown: its last four characters, and none of one shorter than twelve.
@@ -228,91 +289,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn vault(fill: u8) -> Vault {
-        Vault::new(Zeroizing::new([fill; KEY_LEN]))
-    }
-
-    fn identity(version: i64) -> Identity<'static> {
-        Identity { noun: "credential", id: "con_1", user: "usr_1", version }
-    }
-
-    fn secret() -> SecretString {
-        SecretString::from("sk-planted-0123456789")
-    }
-
-    #[test]
-    fn what_is_sealed_opens_again() {
-        let vault = vault(1);
-        let sealed = vault.seal(&identity(1), &secret()).unwrap();
-        assert_eq!(vault.open(&identity(1), &sealed.bytes).unwrap().expose_secret(), "sk-planted-0123456789");
-        assert_eq!(sealed.key_id, vault.key_id());
-        assert_eq!(sealed.bytes.len(), OVERHEAD + secret().expose_secret().len());
-    }
-
-    #[test]
-    fn a_sealed_value_does_not_contain_its_secret_and_never_repeats() {
-        let vault = vault(1);
-        let (a, b) = (vault.seal(&identity(1), &secret()).unwrap(), vault.seal(&identity(1), &secret()).unwrap());
-        assert!(!a.bytes.windows(6).any(|w| b"planted"[..6] == *w));
-        assert!(a.bytes != b.bytes);
-    }
-
-    #[test]
-    fn a_sealed_value_opens_for_its_own_identity_only() {
-        let vault = vault(1);
-        let sealed = vault.seal(&identity(1), &secret()).unwrap();
-        let others = [
-            Identity { version: 2, ..identity(1) },
-            Identity { id: "con_2", ..identity(1) },
-            Identity { user: "usr_2", ..identity(1) },
-            Identity { noun: "metadata", ..identity(1) },
-            Identity { id: "con_1usr_1", user: "", ..identity(1) },
-        ];
-        for other in others {
-            assert_eq!(vault.open(&other, &sealed.bytes).err(), Some(OpenError::Refused), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_changed_byte_anywhere_is_noticed() {
-        let vault = vault(1);
-        let sealed = vault.seal(&identity(1), &secret()).unwrap().bytes;
-        for index in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[index] ^= 1;
-            assert!(vault.open(&identity(1), &changed).is_err(), "byte {index}");
-        }
-        for len in 0..sealed.len() {
-            assert!(vault.open(&identity(1), &sealed[..len]).is_err(), "length {len}");
-        }
-    }
-
-    #[test]
-    fn another_master_key_is_named() {
-        let sealed = vault(1).seal(&identity(1), &secret()).unwrap();
-        let error = vault(2).open(&identity(1), &sealed.bytes).err();
-        assert_eq!(error, Some(OpenError::OtherKey { found: vault(1).key_id(), loaded: vault(2).key_id() }));
-    }
-
-    #[test]
-    fn a_fingerprint_depends_on_the_secret_and_the_master_key() {
-        assert_eq!(vault(1).fingerprint(&secret()), vault(1).fingerprint(&secret()));
-        assert_ne!(vault(1).fingerprint(&secret()), vault(2).fingerprint(&secret()));
-        assert_ne!(vault(1).fingerprint(&secret()), vault(1).fingerprint(&SecretString::from("other")));
-    }
-
-    #[test]
-    fn the_end_of_a_short_secret_is_not_shown() {
-        assert_eq!(last_four(&secret()), "6789");
-        assert_eq!(last_four(&SecretString::from("short-key")), "");
-    }
-
-    #[test]
-    fn nothing_printed_shows_a_key() {
-        let shown = format!("{:?} {:?}", vault(7), secret());
-        assert!(!shown.contains("07070707") && !shown.contains("planted"), "{shown}");
-    }
-}
+mod tests;

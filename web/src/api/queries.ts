@@ -1,7 +1,7 @@
 // What the pages read, each under one key. The stream patches what is here, so nothing is read again on a timer.
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, take, takeBytes } from "./client";
-import type { Connection, Project } from "./types";
+import type { AuditAction, Connection, Project } from "./types";
 import { applyToConnections, applyToProject, applyToProjects } from "../stream/patch";
 import { stream } from "../stream/hub";
 import { conversationFrom, reduce } from "../stream/reducer";
@@ -9,6 +9,9 @@ import { conversationFrom, reduce } from "../stream/reducer";
 const LIVE = { staleTime: Infinity, gcTime: 30 * 60_000 } as const;
 const PROJECTS_PAGE = 200;
 export const MESSAGES_PAGE = 100;
+const AUDIT_PAGE = 50;
+/** How often a page of the audit log is asked for again from where it ended early, before somebody has to press for more. */
+const AUDIT_ROUNDS = 20;
 /** A file larger than this is offered as a download instead of being shown. */
 export const SHOWN_FILE_BYTES = 400_000;
 
@@ -24,6 +27,8 @@ export const keys = {
   messages: (id: string) => ["messages", id] as const,
   files: (id: string) => ["files", id] as const,
   logs: (id: string) => ["logs", id] as const,
+  users: ["users"] as const,
+  audit: ["audit"] as const,
 };
 
 export const systemQuery = queryOptions({ queryKey: keys.system, queryFn: () => take(api.GET("/api/system")), staleTime: 60_000 });
@@ -133,6 +138,36 @@ export const logsQuery = (id: string, source: LogSource) =>
     },
     staleTime: 0,
   });
+
+/** The accounts; only an admin is told. */
+export const usersQuery = queryOptions({ queryKey: keys.users, queryFn: async () => (await take(api.GET("/api/users"))).items, staleTime: 60_000 });
+
+/** Which events of the audit log; all that are given must hold. */
+export type AuditFilter = { action?: AuditAction; actor?: string; noun?: string; connection?: string };
+
+/** The audit log from the newest event on, a page at a time. */
+export const auditQuery = (filter: AuditFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.audit, filter],
+    initialPageParam: null as string | null,
+    queryFn: async ({ pageParam, signal }) => {
+      let before = pageParam;
+      for (let round = 1; ; round += 1) {
+        const query = { ...filter, limit: AUDIT_PAGE, ...(before === null ? {} : { before: Number(before) }) };
+        const page = await take(api.GET("/api/audit", { params: { query }, signal }));
+        // What is rare may lie so far back that the server stops looking: it then says where to go on.
+        if (page.items.length > 0 || page.next === null || round === AUDIT_ROUNDS) return page;
+        before = page.next;
+      }
+    },
+    getNextPageParam: (page) => page.next,
+    staleTime: 0,
+  });
+
+export function auditFileUrl(filter: AuditFilter): string {
+  const query = new URLSearchParams(filter).toString();
+  return `/api/audit/export${query === "" ? "" : `?${query}`}`;
+}
 
 export function fileUrl(id: string, path: string): string {
   return `/api/projects/${encodeURIComponent(id)}/file?path=${encodeURIComponent(path)}`;

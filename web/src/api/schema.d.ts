@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what was done, the newest first: an admin sees everything, others what is theirs. */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads what was done, the oldest first, one JSON object per line. The download itself is an event. */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/connections": {
         parameters: {
             query?: never;
@@ -668,6 +702,49 @@ export interface components {
     schemas: {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
+        /** @enum {string} */
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "export" | "rotate_keys";
+        /** @description Something that was done. */
+        AuditEvent: {
+            /** @description What was done. */
+            action: components["schemas"]["AuditAction"];
+            /** @description Who did it. */
+            actor: components["schemas"]["AuditNoun"];
+            /** @description From which address. */
+            address: string | null;
+            /** @description When. */
+            at: components["schemas"]["Time"];
+            /** @description A few words more. */
+            detail: string | null;
+            /** @description The fingerprint of the key concerned. */
+            fingerprint: string | null;
+            /** @description The hash over the event before it and this one. */
+            hash: string;
+            /** @description To what. */
+            noun: components["schemas"]["AuditNoun"];
+            /** @description `ok`, or the code of the failure. */
+            outcome: string;
+            owner: components["schemas"]["AuditNoun"] | null;
+            project: components["schemas"]["AuditNoun"] | null;
+            /** @description In which request or job. */
+            request_id: string;
+            /**
+             * Format: int64
+             * @description Its number in the log: 1, 2, 3, without gaps.
+             */
+            seq: number;
+        };
+        /** @description Something that an event speaks of. */
+        AuditNoun: {
+            /** @description Which. */
+            id: string;
+            /** @description What kind of thing. */
+            kind: components["schemas"]["NounKind"];
+            /** @description Its name, where the caller may know it. */
+            name: string | null;
+            /** @description Whether the caller can still open it. */
+            open: boolean;
+        };
         /**
          * @description How a connection proves itself.
          * @enum {string}
@@ -1181,6 +1258,8 @@ export interface components {
             /** @description The name to sign in with. */
             username: string;
         };
+        /** @enum {string} */
+        NounKind: "user" | "sign_in" | "connection" | "project" | "job" | "doce" | "cli" | "nobody" | "other";
         /** @description An attempt to sign in at a provider. */
         OAuthAttempt: {
             /** @description How the address begins that is to be pasted, for `redirect`. */
@@ -1259,6 +1338,13 @@ export interface components {
          * @enum {string}
          */
         OpenCodeWord: "checking" | "installing" | "ready" | "failed";
+        /** @description A page of a list. */
+        Page_AuditEvent: {
+            /** @description What is on it. */
+            items: components["schemas"]["AuditEvent"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
         /** @description A page of a list. */
         Page_Connection: {
             /** @description What is on it. */
@@ -1630,6 +1716,86 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description About which noun, by id; a project stands for all that happened in it. */
+                noun?: string;
+                /** @description About which connection. */
+                connection?: string;
+                /** @description By whom: an id, or `cli`, `nobody`, `reconciler:…`. */
+                actor?: string;
+                /** @description What was done. */
+                action?: components["schemas"]["AuditAction"];
+                /** @description Only events before this number. */
+                before?: number;
+                /** @description Most events of the page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events; `next` is the `before` of the page after. A page may be short although there are more. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditEvent"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /** @description About which noun, by id; a project stands for all that happened in it. */
+                noun?: string;
+                /** @description About which connection. */
+                connection?: string;
+                /** @description By whom: an id, or `cli`, `nobody`, `reconciler:…`. */
+                actor?: string;
+                /** @description What was done. */
+                action?: components["schemas"]["AuditAction"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events, as they stand in the log. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_connections: {
         parameters: {
             query?: never;

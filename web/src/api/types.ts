@@ -26,4 +26,7 @@ export type Project = Schemas["Project"];
 export type Message = Schemas["Message"];
 export type Part = Message["parts"][number];
 export type Tool = NonNullable<Part["tool"]>;
+export type AuditEvent = Schemas["AuditEvent"];
+export type AuditNoun = Schemas["AuditNoun"];
+export type AuditAction = Schemas["AuditAction"];
 export type FileEntry = Schemas["FileEntry"];

@@ -1,5 +1,5 @@
-import { Link } from "@tanstack/react-router";
-import { CircleAlert, CircleCheck, CircleSlash, EllipsisVertical, Eye, Pencil, ShieldCheck, Star, TriangleAlert } from "lucide-react";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { CircleAlert, CircleCheck, CircleSlash, EllipsisVertical, Eye, History, Pencil, ShieldCheck, Star, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Connection, ConnectionProject } from "../api/types";
 import { Badge, TONE_TEXT, type Tone } from "../ui/badge";
@@ -22,6 +22,7 @@ const ICONS: Record<Connection["status"], ReactNode> = {
 
 export function ConnectionRow({ connection }: { connection: Connection }) {
   const { verify, makeDefault } = useConnectionActions(connection);
+  const navigate = useNavigate();
   const status = CONNECTION_STATUS[connection.status];
   const { verification } = connection;
   const broken = connection.status === "error" || connection.status === "expired" || verification?.outcome === "invalid";
@@ -98,6 +99,9 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
           </MenuItem>
           <MenuItem icon={<Pencil aria-hidden />} onSelect={() => openDialog({ kind: "rename-connection", connection })}>
             Rename label
+          </MenuItem>
+          <MenuItem icon={<History aria-hidden />} onSelect={() => void navigate({ to: "/settings/audit", search: { connection: connection.id } })}>
+            Where was this key used
           </MenuItem>
           <MenuSeparator />
           <MenuItem danger icon={<CircleSlash aria-hidden />} onSelect={() => openDialog({ kind: "disconnect-connection", connection })}>

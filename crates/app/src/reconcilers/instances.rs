@@ -12,7 +12,9 @@ use crate::{
     agents::{self, Arrival},
     chain,
     conversations::session_of,
-    follower, previews,
+    follower,
+    keys::AGENT_PASSWORD,
+    previews,
 };
 
 /// How long a survivor may take to answer.
@@ -78,7 +80,7 @@ async fn adopt(app: &App, record: &Instance) -> Result<Option<Identity>, Error> 
     let (id, user) = (record.id.to_string(), project.user_id.to_string());
     let password = app
         .vault
-        .open(&SealedFor { noun: "agent password", id: &id, user: &user, version: 1 }, sealed)
+        .open(&SealedFor { noun: AGENT_PASSWORD, id: &id, user: &user, version: 1 }, sealed)
         .map_err(Error::internal)?;
     let identity = Identity { pid, start_time, boot_id };
     let Some(running) = app.runtime.adopt(&identity, app.layout.log(project.id, "agent")) else {

@@ -2,3 +2,4 @@
 
 pub(crate) mod instances;
 pub(crate) mod renewals;
+pub(crate) mod uses;

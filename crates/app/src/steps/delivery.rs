@@ -256,8 +256,9 @@ async fn hand_over(
         let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
         delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
         let mut event = AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
-            .fingerprint(&w.connection.fingerprint)
-            .detail(format!("to {}", agent.project_id));
+            .of(agent.user_id)
+            .project(agent.project_id)
+            .fingerprint(&w.connection.fingerprint);
         if failed {
             "not_read_back".clone_into(&mut event.outcome);
         }
@@ -315,9 +316,11 @@ async fn record_revoked(app: &App, ctx: &Ctx, agent: &Agent, old: &Delivery, why
     };
     let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
     delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
-    tx.audit(AuditEvent::ok(AuditAction::Revoke, &old.connection_id).detail(format!("from {}", agent.project_id)))
-        .await
-        .map_err(StepError::internal)?;
+    tx.audit(
+        AuditEvent::ok(AuditAction::Revoke, &old.connection_id).of(agent.user_id).project(agent.project_id).detail(why),
+    )
+    .await
+    .map_err(StepError::internal)?;
     tx.commit().await.map_err(StepError::internal)
 }
 

@@ -15,6 +15,7 @@ use crate::{
     chain,
     conversations::session_of,
     jobs::{project_id, step_error},
+    keys::AGENT_PASSWORD,
     program::{self, AgentPlace, WORKSPACE},
     steps::{delivery, workspace},
 };
@@ -138,7 +139,7 @@ async fn run_agent(
     let (id, user) = (record.id.to_string(), project.user_id.to_string());
     let sealed = app
         .vault
-        .seal(&Identity { noun: "agent password", id: &id, user: &user, version: 1 }, &password)
+        .seal(&Identity { noun: AGENT_PASSWORD, id: &id, user: &user, version: 1 }, &password)
         .map_err(StepError::internal)?;
     record.password_sealed = Some(sealed.bytes);
     let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;

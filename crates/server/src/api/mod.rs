@@ -3,6 +3,7 @@
 //! A handler parses, makes one call of the use cases, and renders. Routes, their description (`openapi.json`) and who
 //! may use them are written once, in [`table`]. How to add one: `docs/adding-an-endpoint.md`.
 
+mod audit;
 mod connections;
 mod conversation;
 mod events;
@@ -65,6 +66,7 @@ use crate::{
         (name = "conversation", description = "What was said"),
         (name = "workspace", description = "What was written"),
         (name = "jobs", description = "What is being done"),
+        (name = "audit", description = "What was done"),
         (name = "stream", description = "What happens, as it happens"),
     )
 )]
@@ -127,6 +129,8 @@ fn table() -> Table {
         .add(User, routes!(jobs::get_job))
         .add(User, routes!(jobs::cancel_job))
         .add(User, routes!(jobs::retry_job))
+        .add(User, routes!(audit::list_audit))
+        .add(User, routes!(audit::export_audit))
         .add(User, routes!(stream::open_stream))
 }
 

@@ -85,6 +85,10 @@ words! {
     PartKind of doce_model::PartKind;
     /// How far a tool call is.
     ToolStatus of doce_model::ToolStatus;
+    /// What was done.
+    AuditAction of doce_model::AuditAction;
+    /// What kind of thing an audit event speaks of.
+    NounKind of doce_model::audit::NounKind;
     /// What a person can do about a failure.
     ActionKind of doce_model::NextMove;
 }

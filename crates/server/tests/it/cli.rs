@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use doce_testkit::wait_for;
+use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, PASSWORD, fake_opencode};
+use crate::world::{BOUND, MODEL, PASSWORD, fake_opencode};
 
 #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
 pub(crate) fn doce(directory: &std::path::Path) -> Command {
@@ -245,4 +245,152 @@ fn the_data_directory_is_nobody_elses() {
         assert_eq!(found, mode, "{path}");
     }
     drop(serving);
+}
+
+/// A browser of the first account of a server.
+async fn first_account(serving: &Serving) -> (reqwest::Client, String) {
+    // It fails only if a provider is there already, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+    let setup = client.post(format!("{}/api/setup", serving.url));
+    let made = setup.json(&json!({"username": "ada", "password": PASSWORD})).send().await.expect("it answers");
+    let cookie = made.headers()["set-cookie"].to_str().expect("it is ASCII");
+    let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+    (client, cookie)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_survived_is_taken_up_again_after_the_master_key_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(directory.path()));
+    let (client, cookie) = first_account(&serving).await;
+    let connection = json!({
+        "provider_id": MODEL.0, "auth_type": "api", "key": "sk-planted", "base_url": model.anthropic_base_url(),
+    });
+    wait_for("the catalogue", BOUND, async || {
+        let connect = client.post(format!("{}/api/connections", serving.url)).header("cookie", &cookie);
+        (connect.json(&connection).send().await.ok()?.status() == 201).then_some(())
+    })
+    .await;
+    let new = json!({"prompt": "[[say: one]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
+    let create = client.post(format!("{}/api/projects", serving.url)).header("cookie", &cookie);
+    let created: Value = create.json(&new).send().await.unwrap().json().await.unwrap();
+    let project = created["project"]["id"].as_str().unwrap().to_owned();
+    let instance = async |url: &str| {
+        let get = client.get(format!("{url}/api/projects/{project}")).header("cookie", &cookie);
+        let project: Value = get.send().await.ok()?.json().await.ok()?;
+        let healthy = project["instance"]["observed"] == "healthy" && project["job"].is_null();
+        healthy.then(|| project["instance"]["id"].clone())
+    };
+    let before = wait_for("the agent", BOUND, async || instance(&serving.url).await).await;
+
+    let held = run(doce(directory.path()).args(["keys", "rotate"]));
+    assert_eq!(held.0, 1, "{held:?}");
+    assert!(held.2.contains("another doce does already") && held.2.contains("end that server first"), "{held:?}");
+    let written = directory.path().join("keys.age");
+    let held = run(doce(directory.path())
+        .args(["keys", "export", "--to"])
+        .arg(age::x25519::Identity::generate().to_public().to_string())
+        .arg(&written));
+    assert_eq!(held.0, 1, "{held:?}");
+    serving.signal("KILL");
+    drop(serving);
+
+    let (code, said, _) = run(doce(directory.path()).args(["keys", "rotate", "--json"]));
+    assert_eq!(code, 0);
+    let rotated: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&rotated["values"], &rotated["resumed"]), (&json!(2), &json!(false)), "a key and a password");
+    let (code, said, _) = run(doce(directory.path()).args(["keys", "rotate"]));
+    assert_eq!(code, 0);
+    assert!(said.contains("2 sealed values") && said.contains("master.key.old-"), "{said}");
+
+    let serving = Serving::start(doce(directory.path()));
+    let after = wait_for("the agent", BOUND, async || instance(&serving.url).await).await;
+    assert_eq!(after, before, "it is the same agent");
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+}
+
+#[test]
+fn a_passphrase_comes_from_standard_input_and_never_from_an_argument() {
+    use std::io::Write as _;
+    let directory = tempfile::tempdir().unwrap();
+    drop(Serving::start(doce(directory.path())));
+    let file = directory.path().join("keys.age");
+    let export = |arguments: &[&str], input: &str| {
+        let mut command = doce(directory.path());
+        command.args(["keys", "export"]).arg(&file).args(arguments).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (code, _, said) = export(&["--passphrase-stdin"], "short\n");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("fewer than 12") && said.contains("try: "), "{said}");
+    let (code, said, _) = export(&["--passphrase-stdin"], "correct horse battery\n");
+    assert_eq!((code, said.trim()), (0, "Nothing is connected, so nothing was written."));
+    assert!(!file.exists());
+    let secret = age::x25519::Identity::generate().to_string();
+    let secret = age::secrecy::ExposeSecret::expose_secret(&secret).to_owned();
+    let (code, _, said) = export(&["--to", &secret], "");
+    assert_eq!(code, 2);
+    assert!(said.contains("it is a secret key") && !said.contains(&secret), "{said}");
+    let (code, _, _) = export(&["--to", "age1x", "--passphrase-stdin"], "");
+    assert_eq!(code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_verified_beside_a_running_server_and_a_broken_event_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let verify = |arguments: &[&str]| {
+        let mut command = doce(directory.path());
+        command.env_remove("DOCE_LISTEN").env_remove("DOCE_OPENCODE").args(["audit", "verify"]).args(arguments);
+        run(&mut command)
+    };
+    let (code, _, said) = verify(&[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("--data-dir"), "{said}");
+    assert!(!directory.path().join("data").exists(), "looking makes nothing");
+
+    let serving = Serving::start(doce(directory.path()));
+    let (client, _) = first_account(&serving).await;
+    for _ in 0..2 {
+        let refused = client.post(format!("{}/api/sign-in", serving.url));
+        refused.json(&json!({"username": "ada", "password": "wrong wrong"})).send().await.unwrap();
+    }
+    let (code, said, _) = verify(&[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("The audit log is whole: 3 events."), "{said}");
+    let anchor = said.split_whitespace().last().unwrap().to_owned();
+    let (code, said, _) = verify(&["--anchor", &anchor, "--json"]);
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap(), json!({"whole": true, "events": 3, "anchor": anchor}));
+    let (code, said, _) = verify(&["--anchor", &format!("2:{}", "0".repeat(64)), "--json"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        serde_json::from_str::<Value>(&said).unwrap(),
+        json!({"whole": false, "event": 2, "fault": "not_the_anchor"})
+    );
+    let (code, _, said) = verify(&["--anchor", "nonsense"]);
+    assert_eq!(code, 2, "{said}");
+
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    let database = directory.path().join("data/doce.sqlite");
+    let bytes = std::fs::read(&database).unwrap();
+    // Another word of the same length, in the one event that has it, and in the indexes over it.
+    let mut changed = bytes.clone();
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, b"set_up").collect();
+    assert!(!places.is_empty());
+    for at in places {
+        changed[at..at + 6].copy_from_slice(b"revoke");
+    }
+    std::fs::write(&database, changed).unwrap();
+    let (code, _, said) = verify(&[]);
+    assert_eq!(code, 1);
+    assert!(said.starts_with("error: check the audit log: event 1 is broken"), "{said}");
+    std::fs::write(&database, bytes).unwrap();
+    assert_eq!(verify(&[]).0, 0);
 }

@@ -224,6 +224,7 @@ async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() 
     browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
     assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
     let connection = browser.get(&at).await.expect(200);
-    assert_eq!((&connection["status"], &connection["version"]), (&json!("connected"), &json!(3)));
+    assert_eq!(connection["status"], "connected");
+    assert!(connection["version"].as_i64() > Some(2), "{connection}");
     assert_eq!(browser.get("/api/connections").await.expect(200)["items"].as_array().map(Vec::len), Some(1));
 }

@@ -5,11 +5,13 @@
 
 mod access;
 mod audit;
+mod audit_log;
 mod cli;
 mod connections;
 mod documents;
 mod guards;
 mod import;
+mod keys;
 mod limits;
 mod logins;
 mod machine;

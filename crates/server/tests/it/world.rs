@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, AuditEntry, Config, Outside, TokenEndpoints};
+use doce_app::{App, AuditEntry, AuditQuery, Config, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
 use doce_testkit::{ScriptedModel, wait_for};
@@ -244,7 +244,10 @@ impl World {
             role: doce_model::Role::Admin,
             created_at: ctx.now(),
         };
-        self.app.list_audit(&ctx, &admin, 1000).await.expect("the audit log can be read")
+        let whole = AuditQuery::default();
+        let (views, _) =
+            self.app.list_audit(&ctx, &admin, &whole, None, Some(1000)).await.expect("the audit log can be read");
+        views.into_iter().map(|view| view.entry).collect()
     }
 
     /// Stops the server in order, as a signal does, and leaves the use cases running.
@@ -371,15 +374,21 @@ impl Browser {
         .await
     }
 
-    /// Waits until the last message of a project is an answer that is whole, and returns the messages. An answer with
-    /// tools is several messages: wait for its words.
+    /// Waits until the last message of a project is an answer that is whole and nothing goes on any more, and returns the
+    /// messages. An answer with tools is several messages: wait for its words.
     pub(crate) async fn wait_for_answer(&self, project: &str) -> Vec<Value> {
         wait_for("the answer", BOUND, async || {
             let page = self.get(&format!("/api/projects/{project}/messages")).await.expect(200);
             let messages = page["items"].as_array()?.clone();
             let last = messages.last()?;
             assert_ne!(last["state"], "failed", "{last}");
-            (last["role"] == "assistant" && last["state"] == "complete").then_some(messages)
+            if last["role"] != "assistant" || last["state"] != "complete" {
+                return None;
+            }
+            // The agent says that it is idle a moment after its last word, and the job ends a moment after that.
+            let project = self.get(&format!("/api/projects/{project}")).await.expect(200);
+            let at_rest = project["session"]["kind"] == "idle" && project["job"].is_null();
+            at_rest.then_some(messages)
         })
         .await
     }

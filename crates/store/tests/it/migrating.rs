@@ -1,0 +1,70 @@
+//! What a database of an earlier version held is still there afterwards.
+
+use doce_model::Actor;
+use doce_store::{
+    OpenError, Store,
+    audit::{self, Filter, chain::Verdict},
+};
+
+use crate::bench::{Bench, path_in, tamper};
+
+const FIRST: &str = include_str!("../../src/migrations/0001_first.sql");
+
+/// A database of the first version with three events in it, out of order.
+async fn first_version(directory: &tempfile::TempDir) -> String {
+    let path = path_in(directory);
+    let sql = format!(
+        "CREATE TABLE schema_version (version BIGINT NOT NULL);
+         {}
+         INSERT INTO schema_version (version) VALUES (1);
+         INSERT INTO app_user VALUES ('usr_0198f0000000700080000000000000aa', 'ada', 'ada', 'admin', 'x', 1);
+         INSERT INTO project VALUES ('prj_0198f0000000700080000000000000bb', 'usr_0198f0000000700080000000000000aa',
+             'Bakery', 'bakery', 'running', 'p', 'm', 'w', 'h', 1, 1, 1);
+         INSERT INTO audit_event VALUES ('aud_2', 20, 'reconciler:follower', 'refuse_permission',
+             'prj_0198f0000000700080000000000000bb', 'ok', NULL, 'bash', 'req_2', NULL);
+         INSERT INTO audit_event VALUES ('aud_3', 30, 'nobody', 'sign_in_refused', 'bob', 'sign_in_failed', NULL, NULL,
+             'req_3', '192.0.2.7');
+         INSERT INTO audit_event VALUES ('aud_1', 10, 'usr_0198f0000000700080000000000000aa', 'verify',
+             'con_0198f0000000700080000000000000cc', 'ok', 'f0', 'valid', 'req_1', '192.0.2.7');",
+        FIRST.replace("BYTEA", "BLOB")
+    );
+    tamper(&path, &sql).await;
+    path
+}
+
+#[tokio::test]
+async fn events_from_before_the_chain_get_their_places_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = first_version(&directory).await;
+    let store = Store::open(&path).await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let entries = audit::walk(&mut read, &Filter::default(), 0, 10).await.unwrap().entries;
+    let told: Vec<_> = entries
+        .iter()
+        .map(|e| (e.seq, e.id.as_str(), e.user_id.is_some(), e.project_id.is_some(), e.fingerprint.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [(1, "aud_1", true, false, Some("f0")), (2, "aud_2", true, true, None), (3, "aud_3", false, false, None)]
+    );
+    let verdict = audit::chain::verify(&mut read, None, |_, _| ()).await.unwrap();
+    assert!(matches!(&verdict, Verdict::Whole(head) if head.seq == 3), "{verdict:?}");
+    drop(read);
+    store.close().await;
+    Store::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_not_opened_to_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = first_version(&directory).await;
+    assert!(matches!(Store::open_to_read(&path).await, Err(OpenError::Older { found: 1, .. })));
+    let bench = Bench::new().await;
+    bench.tamper("INSERT INTO schema_version (version) VALUES (99)").await;
+    assert!(matches!(Store::open_to_read(&bench.path()).await, Err(OpenError::Newer { found: 99, .. })));
+    assert!(matches!(Store::open(&bench.path()).await, Err(OpenError::Newer { found: 99, .. })));
+    let nowhere = tempfile::tempdir().unwrap();
+    assert!(matches!(Store::open_to_read(&path_in(&nowhere)).await, Err(OpenError::Connect { .. })));
+    assert!(!std::path::Path::new(&path_in(&nowhere)).exists(), "reading makes nothing");
+    bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap();
+}

@@ -1,0 +1,52 @@
+// What of the audit log is shown, as it stands in the address of its page. Small: the router needs it for every page.
+import type { AuditFilter } from "../api/queries";
+import type { AuditAction } from "../api/types";
+
+/** Every action under the heading that it stands at in the filter, by the word that a person reads there. */
+export const ACTIONS: Record<AuditAction, { group: "Keys" | "Projects" | "People" | "Server"; word: string }> = {
+  connect: { group: "Keys", word: "Connected" },
+  verify: { group: "Keys", word: "Checked" },
+  replace: { group: "Keys", word: "Key replaced" },
+  change_connection: { group: "Keys", word: "Connection changed" },
+  deliver: { group: "Keys", word: "Delivered" },
+  use: { group: "Keys", word: "Used" },
+  revoke: { group: "Keys", word: "Taken back" },
+  disconnect: { group: "Keys", word: "Disconnected" },
+  begin_login: { group: "Keys", word: "Sign-in at a provider begun" },
+  answer_login: { group: "Keys", word: "Sign-in at a provider answered" },
+  cancel_login: { group: "Keys", word: "Sign-in at a provider cancelled" },
+  refresh: { group: "Keys", word: "Sign-in renewed" },
+  create_project: { group: "Projects", word: "Project made" },
+  change_project: { group: "Projects", word: "Project changed" },
+  start_project: { group: "Projects", word: "Project started" },
+  stop_project: { group: "Projects", word: "Project stopped" },
+  delete_project: { group: "Projects", word: "Project deleted" },
+  prompt: { group: "Projects", word: "Prompt sent" },
+  abort: { group: "Projects", word: "Answer stopped" },
+  open_preview: { group: "Projects", word: "Preview opened" },
+  cancel_job: { group: "Projects", word: "Job cancelled" },
+  retry_job: { group: "Projects", word: "Job run again" },
+  refuse_permission: { group: "Projects", word: "Permission refused" },
+  set_up: { group: "People", word: "First account" },
+  create_user: { group: "People", word: "Account made" },
+  sign_in: { group: "People", word: "Signed in" },
+  sign_in_refused: { group: "People", word: "Sign-in refused" },
+  sign_out: { group: "People", word: "Signed out" },
+  change_password: { group: "People", word: "Password changed" },
+  export: { group: "Server", word: "Exported" },
+  import: { group: "Server", word: "Brought over" },
+  retry_opencode: { group: "Server", word: "OpenCode tried again" },
+  rotate_keys: { group: "Server", word: "Master key changed" },
+  unsandboxed: { group: "Server", word: "Started without sandbox" },
+};
+
+const isAction = (text: unknown): text is AuditAction => typeof text === "string" && Object.hasOwn(ACTIONS, text);
+
+/** Reads a filter from an address; what isn't one is left out. */
+export function auditFilter(search: Record<string, unknown>): AuditFilter {
+  const text = (name: "actor" | "noun" | "connection") => {
+    const value = search[name];
+    return typeof value === "string" && value !== "" ? { [name]: value } : {};
+  };
+  return { ...(isAction(search.action) ? { action: search.action } : {}), ...text("actor"), ...text("noun"), ...text("connection") };
+}

@@ -1,0 +1,106 @@
+// An audit event as a sentence that a person understands. Pieces that are nouns are shown by their name, linked if they
+// can still be opened.
+import type { AuditAction, AuditEvent, AuditNoun, Verification } from "../api/types";
+import type { Tone } from "../ui/badge";
+import { VERIFICATION } from "./states";
+
+export type Piece = string | AuditNoun;
+
+/** Who did it: a person by name, the program by its own. */
+function who({ actor }: AuditEvent, me: string | undefined): Piece {
+  switch (actor.kind) {
+    case "user":
+      return actor.id === me ? "You" : actor;
+    case "cli":
+      return "The command line";
+    case "nobody":
+      return "Somebody";
+    default:
+      return "doce";
+  }
+}
+
+const of =
+  (before: string, after = "") =>
+  (event: AuditEvent, actor: Piece): Piece[] => [actor, ` ${before} `, event.noun, after];
+
+const inProject = (event: AuditEvent): Piece[] => (event.project === null ? [] : [" of ", event.project]);
+
+const SENTENCES: Record<AuditAction, (event: AuditEvent, actor: Piece) => Piece[]> = {
+  set_up: (_, actor) => [actor, " made the first account"],
+  sign_in: (_, actor) => [actor, " signed in"],
+  sign_in_refused: (event, actor) => [actor, ` failed to sign in as “${event.noun.id}”`],
+  sign_out: (_, actor) => [actor, " signed a browser out"],
+  change_password: (_, actor) => [actor, " changed the password"],
+  create_user: of("made the account"),
+  connect: of("connected"),
+  change_connection: of("changed"),
+  replace: of("replaced the key of"),
+  verify: (event, actor) => (event.outcome === "rejected_in_use" ? [event.noun, " was rejected when an agent used it"] : [actor, " checked ", event.noun, checked(event)]),
+  disconnect: of("disconnected"),
+  begin_login: (event, actor) => [actor, ` began to sign in at ${event.detail ?? "a provider"}`],
+  answer_login: (_, actor) => [actor, " answered a sign-in at a provider"],
+  cancel_login: (_, actor) => [actor, " cancelled a sign-in at a provider"],
+  refresh: (event) => (event.outcome === "ok" ? ["doce renewed the sign-in of ", event.noun] : ["The sign-in of ", event.noun, " was not renewed"]),
+  deliver: (event) => ["doce delivered ", event.noun, ...to(event)],
+  use: (event) => [...(event.project === null ? ["An agent"] : ["The agent of ", event.project]), " used ", event.noun, event.detail === null ? "" : `: ${event.detail}`],
+  revoke: (event) => ["doce took ", event.noun, ...(event.project === null ? [" back"] : [" back from ", event.project])],
+  create_project: of("made"),
+  change_project: of("changed"),
+  start_project: of("started"),
+  stop_project: of("stopped"),
+  delete_project: of("deleted"),
+  prompt: of("sent a prompt to"),
+  abort: of("stopped the answer in"),
+  open_preview: of("opened the preview of"),
+  cancel_job: (event, actor) => [actor, " cancelled a job", ...inProject(event)],
+  retry_job: (event, actor) => [actor, " ran a job", ...inProject(event), " again"],
+  unsandboxed: () => ["The server was started without a sandbox"],
+  refuse_permission: (event) => ["doce refused a permission to the agent of ", event.noun],
+  export: (event, actor) => (event.noun.kind === "connection" ? [actor, " exported the key of ", event.noun] : [actor, " downloaded the audit log"]),
+  import: (event, actor) => [actor, " brought over ", event.noun],
+  retry_opencode: (_, actor) => [actor, " tried again to set OpenCode up"],
+  rotate_keys: (_, actor) => [actor, " changed the master key"],
+};
+
+function to(event: AuditEvent): Piece[] {
+  return event.project === null ? [" to an agent"] : [" to the agent of ", event.project];
+}
+
+function checked({ detail }: AuditEvent): string {
+  const known = detail !== null && Object.hasOwn(VERIFICATION, detail) ? VERIFICATION[detail as Verification["outcome"]] : undefined;
+  return known === undefined ? "" : `: ${known.word}`;
+}
+
+/** Says what happened. `me` is the id of whoever reads it. */
+export function sentence(event: AuditEvent, me: string | undefined): Piece[] {
+  // A newer server may know more.
+  const say = SENTENCES[event.action] as (typeof SENTENCES)[AuditAction] | undefined;
+  const pieces = say?.(event, who(event, me)) ?? [who(event, me), `: ${event.action} `, event.noun];
+  return pieces.filter((piece) => piece !== "");
+}
+
+const KINDS: Partial<Record<AuditNoun["kind"], string>> = { user: "account", sign_in: "browser", connection: "connection", project: "project", job: "job" };
+
+/** What a noun of an event is called: by its name, or by what it is and whose. */
+export function nounWords(noun: AuditNoun, { owner, actor }: AuditEvent, me: string | undefined): string {
+  if (noun.name !== null) return noun.name;
+  const kind = KINDS[noun.kind];
+  if (kind === undefined) return noun.id;
+  if (owner !== null && owner.id !== me && noun.kind !== "user") return owner.id === actor.id ? `one of their ${kind}s` : `a ${kind} of ${owner.name ?? "somebody"}`;
+  return `${kind === "account" ? "an" : "a"} ${kind} that is gone`;
+}
+
+const OUTCOMES: Record<string, { word: string; tone: Tone } | null> = {
+  ok: null,
+  // Said in the sentence already.
+  sign_in_failed: { word: "refused", tone: "amber" },
+  rejected_in_use: { word: "rejected", tone: "red" },
+  not_read_back: { word: "not confirmed", tone: "amber" },
+};
+
+/** What is to be said of how it ended; `null` if it ended well. */
+export function outcomeWords(outcome: string): { word: string; tone: Tone } | null {
+  const known = OUTCOMES[outcome];
+  return known === undefined ? { word: outcome, tone: "red" } : known;
+}
