@@ -35,14 +35,15 @@ export function AuditRow({ event, me, onFilter }: { event: AuditEvent; me: strin
   return (
     <li>
       <div className="flex items-start gap-2.5 py-1.5 pr-1 pl-3">
-        <span className="mt-1 text-faint [&>svg]:size-4">{ICONS[group]}</span>
-        <div className="flex min-w-0 flex-1 flex-col gap-x-3 sm:flex-row sm:items-baseline">
+        <span className="mt-1.5 text-faint [&>svg]:size-4">{ICONS[group]}</span>
+        <div className="flex min-w-0 flex-1 flex-col gap-x-3 py-0.5 sm:flex-row sm:py-1 sm:items-baseline">
           <p className="min-w-0 flex-1 break-words">
             {sentence(event, me).map((piece) => (typeof piece === "string" ? piece : <Noun key={piece.id} noun={piece} event={event} me={me} />))}
             {outcome && (
-              <span className="ml-2 inline-block align-[1px]">
+              <>
+                {" "}
                 <Badge tone={outcome.tone}>{outcome.word}</Badge>
-              </span>
+              </>
             )}
           </p>
           <RelativeTime at={event.at} className="shrink-0 text-xs whitespace-nowrap text-faint tabular-nums" />
@@ -55,7 +56,7 @@ export function AuditRow({ event, me, onFilter }: { event: AuditEvent; me: strin
           aria-label={`Details of event ${event.seq}`}
           onClick={() => setOpen(!open)}
           onKeyDown={walk}
-          className="rounded-md p-2 text-faint hover:bg-hover hover:text-text sm:p-1.5"
+          className="rounded-md p-1.5 text-faint hover:bg-hover hover:text-text"
         >
           <ChevronRight className={cn("size-4 transition-transform", open && "rotate-90")} aria-hidden />
         </button>
@@ -130,7 +131,7 @@ function Details({ id, event, me, onFilter }: { id: string; event: AuditEvent; m
         <dt>Request</dt>
         <dd className={mono}>{event.request_id}</dd>
         <dt>Address</dt>
-        <dd className={mono}>{event.address ?? "none: it did not come over the network"}</dd>
+        <dd className={event.address === null ? undefined : mono}>{event.address ?? "none: it did not come over the network"}</dd>
         <dt>Event</dt>
         <dd className={mono}>
           {event.seq}:{event.hash}

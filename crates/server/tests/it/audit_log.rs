@@ -147,6 +147,35 @@ async fn the_use_of_a_key_is_told_at_once_and_then_once_a_minute() {
     assert_eq!(told[0]["detail"], "3 answers");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_wait_are_told_when_their_minute_is_over_without_another_one() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let connection = id(&admin.connect(&model, "sk-of-ada").await);
+    let first = id(&admin.create_project("[[say: one]]").await["project"]);
+    admin.wait_for_words(&first, "one").await;
+    let uses = async |project: &str| {
+        let uses = events(&admin, &format!("?noun={project}&connection={connection}&action=use")).await;
+        uses.iter().map(|event| event["detail"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    wait_for("the first use", BOUND, async || (uses(&first).await == ["1 answer"]).then_some(())).await;
+    let at = format!("/api/connections/{connection}");
+    let before = admin.get(&at).await.expect(200)["last_used_at"].clone();
+    admin.post(&format!("/api/projects/{first}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
+    let is_used = async || (admin.get(&at).await.expect(200)["last_used_at"] != before).then_some(());
+    wait_for("the second use", BOUND, is_used).await;
+    assert_eq!(uses(&first).await, ["1 answer"]);
+    world.clock.advance(doce_app::USE_TOLD_EVERY);
+    // Real time has not passed; that something else is used wakes whoever tells.
+    let second = id(&admin.create_project("[[say: three]]").await["project"]);
+    wait_for("both", BOUND, async || {
+        let told = (uses(&first).await, uses(&second).await);
+        (told == (vec!["1 answer".to_owned(), "1 answer".to_owned()], vec!["1 answer".to_owned()])).then_some(())
+    })
+    .await;
+}
+
 /// The hash of a line of the file, computed as `docs/audit.md` says.
 fn link(previous: &str, line: &Value) -> String {
     let mut hasher = Sha256::new_with_prefix(b"doce audit 1");
