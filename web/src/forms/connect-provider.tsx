@@ -159,11 +159,12 @@ type MethodsProps = { provider: Provider; taken: string[]; renewing: Connection 
 function ProviderMethods({ provider, taken, renewing, onBack, onConnected }: MethodsProps) {
   const methods = renewing ? provider.methods.filter((method) => method.kind === "oauth") : provider.methods;
   const [index, setIndex] = useState(() => (methods.find((method) => method.refusal === null) ?? methods[0])?.index ?? 0);
+  const [signingIn, setSigningIn] = useState(false);
   const method = methods.find((each) => each.index === index);
   return (
     <>
-      {methods.length > 1 && (
-        <fieldset className="grid gap-1.5 border-b border-line px-5 pt-1 pb-4">
+      {methods.length > 1 && !signingIn && (
+        <fieldset className="grid gap-1.5 border-b border-line px-5 py-4">
           <legend className="sr-only">How to connect</legend>
           {methods.map((each) => (
             <label key={each.index} className="flex cursor-pointer items-center gap-2.5 rounded-md border border-line px-3 py-2 has-checked:border-accent has-checked:bg-accent-soft">
@@ -175,7 +176,7 @@ function ProviderMethods({ provider, taken, renewing, onBack, onConnected }: Met
         </fieldset>
       )}
       {method?.kind === "oauth" ? (
-        <SignInAtProvider key={method.index} provider={provider} method={method} renewing={renewing} onBack={onBack} onConnected={onConnected} />
+        <SignInAtProvider key={method.index} provider={provider} method={method} renewing={renewing} onSigningIn={setSigningIn} onBack={onBack} onConnected={onConnected} />
       ) : (
         <ProviderKeyForm provider={provider} taken={taken} onBack={onBack} onConnected={onConnected} />
       )}

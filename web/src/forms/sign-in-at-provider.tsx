@@ -22,14 +22,20 @@ type Props = {
   method: Method;
   /** The connection whose sign-in has run out; a new one is made without it. */
   renewing: Connection | undefined;
+  /** Told whether a sign-in is under way: then there is no other way to choose. */
+  onSigningIn: (under: boolean) => void;
   onBack: () => void;
   onConnected: (connection: Connection) => void;
 };
 
 export function SignInAtProvider(props: Props) {
   const [attempt, setAttempt] = useState<OAuthAttempt | null>(null);
-  if (attempt === null) return <Begin {...props} onBegun={setAttempt} />;
-  return <Attempt key={attempt.id} {...props} begun={attempt} onAgain={() => setAttempt(null)} />;
+  const go = (next: OAuthAttempt | null) => {
+    setAttempt(next);
+    props.onSigningIn(next !== null);
+  };
+  if (attempt === null) return <Begin {...props} onBegun={go} />;
+  return <Attempt key={attempt.id} {...props} begun={attempt} onAgain={() => go(null)} />;
 }
 
 function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegun: (attempt: OAuthAttempt) => void }) {
@@ -72,7 +78,7 @@ function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegu
             {problem.message} {problem.hint}
           </p>
         )}
-        <p className="text-xs text-muted">You sign in on {provider.name}’s own page; doce never sees your password. What you get there is sealed on this server, and renewed by doce alone. {provider.delivery.reason}</p>
+        <p className="text-xs text-muted">You sign in on {provider.name}’s own page; doce never sees your password, and renews what you get there by itself where it runs out. {provider.delivery.reason}</p>
       </DialogBody>
       <DialogFooter>
         <Button onClick={onBack}>Back</Button>
@@ -101,12 +107,16 @@ function Attempt({ provider, begun, onConnected, onAgain }: Props & { begun: OAu
   useEffect(() => {
     state.current = attempt.state;
   }, [attempt.state]);
-  useEffect(
-    () => () => {
-      if (state.current === "waiting") giveUp();
-    },
-    [giveUp],
-  );
+  const leaving = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => {
+    // Strict mode takes every effect back once and does it again: that is nobody leaving.
+    clearTimeout(leaving.current);
+    return () => {
+      leaving.current = setTimeout(() => {
+        if (state.current === "waiting") giveUp();
+      });
+    };
+  }, [giveUp]);
   const { mutate: finish } = connected;
   useEffect(() => {
     if (attempt.state === "succeeded" && attempt.connection_id !== null) finish(attempt.connection_id);

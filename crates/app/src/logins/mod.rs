@@ -499,10 +499,10 @@ fn not_begun(provider: &str, error: &CallError) -> String {
 fn explain(error: RedirectError, address: &str) -> String {
     match error {
         RedirectError::NotAnAddress => {
-            format!("That is not an address. Copy the whole line from the browser; it begins with `{address}`.")
+            format!("That is not an address. Copy the whole line from the browser; it begins with {address}")
         }
         RedirectError::OtherPlace => {
-            format!("That is the address of another page. Paste the one that begins with `{address}`.")
+            format!("That is the address of another page. Paste the one that begins with {address}")
         }
         RedirectError::OtherState => {
             "That address belongs to another sign-in, or was cut off. Use the link above and paste its last address."
