@@ -460,7 +460,10 @@ impl Follower {
         if worth_a_row && (followed.message != before || !followed.stored) {
             self.store_message(&info.id).await?;
         }
-        if before.state == MessageState::Streaming {
+        // The end of an answer that was taken for interrupted counts too; only whether a key was rejected can't be told
+        // from it: that may have been another key than the one held now.
+        let ended_late = before.state == MessageState::Interrupted && info.error.is_none();
+        if before.state == MessageState::Streaming || ended_late {
             self.after_end(&info, paid_by).await?;
         }
         if ended_empty && self.empty == EMPTY_ANSWERS_MAX {

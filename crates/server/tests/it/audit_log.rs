@@ -13,6 +13,15 @@ async fn events(browser: &Browser, query: &str) -> Vec<Value> {
     page["items"].as_array().expect("a page has items").clone()
 }
 
+/// Sends a prompt as soon as the agent takes another one: an answer is whole a moment before it does.
+async fn prompt(browser: &Browser, project: &str, text: &str) {
+    wait_for("an agent that takes a prompt", BOUND, async || {
+        let answer = browser.post(&format!("/api/projects/{project}/prompts"), &json!({"text": text})).await;
+        (answer.json()["code"] != "busy").then(|| answer.expect(202))
+    })
+    .await;
+}
+
 fn actions(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["action"].as_str().expect("an event has an action")).collect()
 }
@@ -133,16 +142,14 @@ async fn the_use_of_a_key_is_told_at_once_and_then_once_a_minute() {
 
     for words in ["two", "three"] {
         let before = admin.get(&at).await.expect(200)["last_used_at"].clone();
-        let prompt = json!({"text": format!("[[say: {words}]]")});
-        admin.post(&format!("/api/projects/{project}/prompts"), &prompt).await.expect(202);
+        prompt(&admin, &project, &format!("[[say: {words}]]")).await;
         let is_used = async || (admin.get(&at).await.expect(200)["last_used_at"] != before).then_some(());
         wait_for("the next use", BOUND, is_used).await;
         admin.wait_for_words(&project, words).await;
     }
     assert_eq!(uses().await.len(), 1, "within a minute nothing more is told");
     world.clock.advance(doce_app::USE_TOLD_EVERY + Duration::from_secs(1));
-    let prompt = json!({"text": "[[say: four]]"});
-    admin.post(&format!("/api/projects/{project}/prompts"), &prompt).await.expect(202);
+    prompt(&admin, &project, "[[say: four]]").await;
     let told = wait_for("the second use", BOUND, async || Some(uses().await).filter(|uses| uses.len() == 2)).await;
     assert_eq!(told[0]["detail"], "3 answers");
 }
@@ -162,7 +169,7 @@ async fn answers_that_wait_are_told_when_their_minute_is_over_without_another_on
     wait_for("the first use", BOUND, async || (uses(&first).await == ["1 answer"]).then_some(())).await;
     let at = format!("/api/connections/{connection}");
     let before = admin.get(&at).await.expect(200)["last_used_at"].clone();
-    admin.post(&format!("/api/projects/{first}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
+    prompt(&admin, &first, "[[say: two]]").await;
     let is_used = async || (admin.get(&at).await.expect(200)["last_used_at"] != before).then_some(());
     wait_for("the second use", BOUND, is_used).await;
     assert_eq!(uses(&first).await, ["1 answer"]);
