@@ -162,6 +162,19 @@ const routes = [
   ["GET", "/api/system", () => ({ status: 200, body: state.system })],
   ["GET", "/api/sign-ins", () => page(state.signIns)],
   ["DELETE", "/api/sign-ins/:id", ({ id: key }) => ((state.signIns = state.signIns.filter((each) => each.id !== key)), { status: 204 })],
+  ["GET", "/api/users", () => page([state.user])],
+  [
+    "GET",
+    "/api/audit",
+    ({ query }) => {
+      const noun = (kind, key, name, open = false) => ({ kind, id: key, name, open });
+      const me = noun("user", state.user.id, state.user.username);
+      const base = { at: iso(), actor: me, owner: me, project: null, outcome: "ok", fingerprint: null, detail: null, request_id: "req_1", address: "127.0.0.1", hash: "0".repeat(64) };
+      const signedIn = { ...base, seq: 1, action: "sign_in", noun: noun("sign_in", "sin_1", null) };
+      const connected = state.connections.map((each, index) => ({ ...base, seq: index + 2, action: "connect", fingerprint: each.fingerprint, noun: noun("connection", each.id, `${each.provider_name} (${each.label})`, true) }));
+      return page([...connected.toReversed(), signedIn].filter((each) => [null, each.action].includes(query.get("action")) && [null, each.noun.id].includes(query.get("connection") ?? query.get("noun"))));
+    },
+  ],
   ["GET", "/api/providers", () => page(state.providers)],
   ["GET", "/api/providers/:id/models", ({ id: key }) => page(MODELS[key] ?? [])],
   ["GET", "/api/connections", () => page(state.connections)],

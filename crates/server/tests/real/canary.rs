@@ -122,6 +122,8 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
         format!("/api/projects/{project}/deliveries"),
         format!("/api/projects/{project}/logs?source=agent"),
         "/api/jobs".to_owned(),
+        "/api/audit?limit=1000".to_owned(),
+        "/api/audit/export".to_owned(),
         "/api/system".to_owned(),
         "/api/me".to_owned(),
         "/api/openapi.json".to_owned(),
