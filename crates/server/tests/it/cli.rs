@@ -312,11 +312,13 @@ async fn an_agent_that_survived_is_taken_up_again_after_the_master_key_changed()
     assert_eq!(serving.end().await.0, 0);
 }
 
-#[test]
-fn a_passphrase_comes_from_standard_input_and_never_from_an_argument() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_comes_from_standard_input_and_never_from_an_argument() {
     use std::io::Write as _;
     let directory = tempfile::tempdir().unwrap();
-    drop(Serving::start(doce(directory.path())));
+    let serving = Serving::start(doce(directory.path()));
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
     let file = directory.path().join("keys.age");
     let export = |arguments: &[&str], input: &str| {
         let mut command = doce(directory.path());
