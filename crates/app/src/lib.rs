@@ -64,10 +64,7 @@ pub use keys::{
     export::{ExportError, export_keys},
     rotate::{RotateError, Rotated, RotationStage, rotate_keys},
 };
-pub use logins::{
-    AttemptKind, AttemptState, AttemptView, LASTS as LOGIN_LASTS, LIVE as LOGINS_LIVE,
-    LIVE_PER_USER as LOGINS_LIVE_PER_USER, NewAttempt, renewal::TokenEndpoints,
-};
+pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::TokenEndpoints};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
 pub use reconcilers::uses::USE_TOLD_EVERY;

@@ -32,11 +32,11 @@ use crate::{
 use server::LoginServer;
 
 /// How long a person may take.
-pub const LASTS: Duration = Duration::from_mins(10);
+const LASTS: Duration = Duration::from_mins(10);
 /// Logins at a time of one user.
-pub const LIVE_PER_USER: usize = 2;
+const LIVE_PER_USER: usize = 2;
 /// Logins at a time on the server: each is an `OpenCode`, of 0.4 GB.
-pub const LIVE: usize = 4;
+const LIVE: usize = 4;
 /// Attempts of a user that ended and can still be looked at.
 const KEPT: usize = 8;
 /// How long the replay of a redirect may take.

@@ -12,7 +12,6 @@ use doce_opencode::{
     login::{self, Harvest},
 };
 use doce_runtime::Running;
-use doce_vault::SecretString;
 
 use crate::{
     App, chain, make_private_directory,
@@ -37,8 +36,7 @@ impl LoginServer {
     /// Starts one; the reason of a failure is a sentence.
     pub(crate) async fn start(app: &App, id: OAuthAttemptId, program: &Utf8Path) -> Result<Self, String> {
         let directory = home_of(app, id);
-        let made = make_private_directory(&directory).map_err(|e| format!("{}.", chain(&e)));
-        made?;
+        make_private_directory(&directory).map_err(|e| format!("{}.", chain(&e)))?;
         let started = Self::start_in(app, id, program, &directory).await;
         if started.is_err() {
             remove(&directory).await;
@@ -47,7 +45,7 @@ impl LoginServer {
     }
 
     async fn start_in(app: &App, id: OAuthAttemptId, program: &Utf8Path, directory: &Utf8Path) -> Result<Self, String> {
-        let password: SecretString = doce_vault::token().map_err(|e| e.to_string())?;
+        let password = doce_vault::token().map_err(|e| e.to_string())?;
         let port = doce_runtime::free_port().map_err(|e| format!("No free port: {e}."))?;
         // A login needs no model, no tool and no plugin.
         let config = serde_json::json!({ "permission": "deny", "enabled_providers": [] }).to_string();
