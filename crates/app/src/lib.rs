@@ -42,7 +42,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_jobs::Jobs;
 use doce_model::{Actor, AuditAction, AuditEvent, Clock, Ctx, JobId};
-use doce_runtime::{Isolation, Runtime, Sandbox};
+use doce_runtime::{Isolation, Runtime, Sandbox, SandboxError};
 use doce_store::{Store, setting};
 use doce_vault::{MasterKeyError, Vault};
 use tokio::sync::{mpsc, watch};
@@ -113,6 +113,12 @@ pub enum SandboxState {
     },
 }
 
+impl SandboxState {
+    pub(crate) fn unavailable(error: &SandboxError) -> Self {
+        Self::Unavailable { reason: chain(error), repair: error.hint() }
+    }
+}
+
 /// Why the program doesn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -174,7 +180,7 @@ pub struct Inner {
     pub(crate) vault: Vault,
     pub(crate) bus: events::Bus,
     pub(crate) runtime: Runtime,
-    pub(crate) sandbox: SandboxState,
+    pub(crate) sandbox: watch::Sender<SandboxState>,
     /// What this installation's processes are marked with.
     pub(crate) installation: String,
     pub(crate) gatekeeper: people::Gatekeeper,
@@ -229,11 +235,7 @@ impl App {
         } else {
             match Sandbox::probe(None).await {
                 Ok(sandbox) => (Isolation::Sandboxed(sandbox), SandboxState::Active),
-                Err(e) => {
-                    let state = SandboxState::Unavailable { reason: chain(&e), repair: e.hint() };
-                    // Nothing is started without a sandbox: `require_sandbox` stands before every start.
-                    (Isolation::Unsandboxed, state)
-                }
+                Err(e) => (Isolation::Missing, SandboxState::unavailable(&e)),
             }
         };
 
@@ -286,7 +288,7 @@ impl App {
                 clock,
                 store,
                 vault,
-                sandbox,
+                sandbox: watch::Sender::new(sandbox),
                 installation,
                 notes,
             }),
@@ -349,8 +351,8 @@ impl App {
     }
 
     /// Returns whether Agents run in a sandbox.
-    pub fn sandbox(&self) -> &SandboxState {
-        &self.sandbox
+    pub fn sandbox(&self) -> SandboxState {
+        self.sandbox.borrow().clone()
     }
 
     /// Returns what the owner should read once, at this start.
@@ -374,7 +376,7 @@ impl App {
 
     /// Refuses to start anything of a Project without the sandbox that was wanted.
     pub(crate) fn require_sandbox(&self) -> Result<(), doce_model::Failure> {
-        match &self.sandbox {
+        match self.sandbox() {
             SandboxState::Active | SandboxState::Overridden => Ok(()),
             SandboxState::Unavailable { reason, repair } => Err(doce_model::Failure::new(
                 "sandbox_unavailable",

@@ -12,7 +12,7 @@ use doce_opencode::{
     },
     install,
 };
-use doce_runtime::{Bind, Isolation, Limits, Spec};
+use doce_runtime::{Bind, Isolation, Limits, Sandbox, Spec};
 use url::Url;
 
 use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change, make_private_directory};
@@ -59,6 +59,7 @@ pub(crate) async fn set_up(app: &App) {
     if let Some(stored) = kept {
         app.catalogue.send_replace(catalogue::CatalogueState::Ready(stored.into()));
     }
+    look_for_sandbox(app).await;
     let result = tokio::select! {
         result = find_or_install(app) => result,
         () = app.stopping.cancelled() => return,
@@ -81,6 +82,21 @@ pub(crate) async fn set_up(app: &App) {
             }
         }
     }
+}
+
+/// Looks again for a sandbox that was missing: somebody may have installed it, or allowed it, meanwhile.
+async fn look_for_sandbox(app: &App) {
+    if !matches!(app.sandbox(), SandboxState::Unavailable { .. }) {
+        return;
+    }
+    let found = match Sandbox::probe(None).await {
+        Ok(sandbox) => {
+            app.runtime.found(sandbox);
+            SandboxState::Active
+        }
+        Err(e) => SandboxState::unavailable(&e),
+    };
+    app.sandbox.send_replace(found);
 }
 
 async fn find_or_install(app: &App) -> Result<Utf8PathBuf, String> {
@@ -168,7 +184,8 @@ pub(crate) async fn ready(app: &App, on_progress: impl Fn(String)) -> Result<Utf
 }
 
 impl App {
-    /// Tries again to set `OpenCode` up, and to read its catalogue, if the last try failed. Returns at once.
+    /// Tries again to set `OpenCode` up, its sandbox first, and to read its catalogue, if the last try failed. Returns
+    /// at once.
     pub async fn retry_opencode(&self, ctx: &Ctx) -> Result<(), Error> {
         let mut tx = self.store.write(ctx).await?;
         tx.audit(AuditEvent::ok(AuditAction::RetryOpencode, "server")).await?;
@@ -369,7 +386,7 @@ pub(crate) async fn agent_spec(app: &App, place: &AgentPlace<'_>) -> Result<Spec
     let workspace = Bind::read_write(place.workspace, WORKSPACE);
     let seen = |bind: &Bind| app.runtime.isolation().path_of(bind).to_owned();
     let home_seen = match app.runtime.isolation() {
-        Isolation::Sandboxed(_) => Utf8PathBuf::from(user_home),
+        Isolation::Sandboxed(_) | Isolation::Missing => Utf8PathBuf::from(user_home),
         Isolation::Unsandboxed => seen(&cache),
     };
     let mut env = environment(

@@ -112,13 +112,15 @@ impl Drop for Leash {
 pub(crate) async fn launch(shared: &Arc<Shared>, spec: &Spec, streams: &Streams) -> Result<Launched, StartError> {
     spec.check()?;
     let prepare = |source| StartError::Prepare { name: spec.name.clone(), source };
-    let program = check_program(spec, &shared.isolation)?;
+    let isolation = shared.isolation();
+    let program = check_program(spec, &isolation)?;
     // Descriptors that somebody left open for us would be the program's too.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let marker = format!("{}.{}", spec.marker, nonce().map_err(prepare)?);
     let leash = Leash::new(shared, &marker);
     let starting = async {
-        match &shared.isolation {
+        match &isolation {
+            Isolation::Missing => Err(StartError::NoSandbox { name: spec.name.clone() }),
             Isolation::Sandboxed(sandbox) => sandboxed(shared, sandbox, spec, streams, leash).await,
             Isolation::Unsandboxed => unsandboxed(shared, spec, &program, streams, leash),
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Instant,
 };
 
@@ -28,13 +28,15 @@ pub enum Isolation {
     Sandboxed(Sandbox),
     /// With everything its user may do: only for who trusts every prompt.
     Unsandboxed,
+    /// A sandbox is wanted and there is none, so nothing is started.
+    Missing,
 }
 
 impl Isolation {
     /// The path by which a program will know what `bind` shows: for its variables and arguments.
     pub fn path_of<'a>(&self, bind: &'a Bind) -> &'a Utf8Path {
         match self {
-            Self::Sandboxed(_) => &bind.inside,
+            Self::Sandboxed(_) | Self::Missing => &bind.inside,
             Self::Unsandboxed => &bind.host,
         }
     }
@@ -90,13 +92,17 @@ pub struct Runtime {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) isolation: Isolation,
+    isolation: RwLock<Isolation>,
     state_directory: Utf8PathBuf,
     /// The markers of what was started or adopted here and hasn't ended: a sweep leaves these alone.
     live: Mutex<HashSet<String>>,
 }
 
 impl Shared {
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.isolation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn live(&self) -> MutexGuard<'_, HashSet<String>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,13 +116,22 @@ impl Shared {
 impl Runtime {
     /// A way to run that keeps its notes in `state_directory`, which is made when it is needed.
     pub fn new(isolation: Isolation, state_directory: impl Into<Utf8PathBuf>) -> Self {
-        let shared = Shared { isolation, state_directory: state_directory.into(), live: Mutex::default() };
+        let shared = Shared {
+            isolation: RwLock::new(isolation),
+            state_directory: state_directory.into(),
+            live: Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
     /// Whether programs run in a sandbox here.
-    pub fn isolation(&self) -> &Isolation {
-        &self.shared.isolation
+    pub fn isolation(&self) -> Isolation {
+        self.shared.isolation()
+    }
+
+    /// Takes a sandbox that was missing: from here on programs start, in it.
+    pub fn found(&self, sandbox: Sandbox) {
+        *self.shared.isolation.write().unwrap_or_else(PoisonError::into_inner) = Isolation::Sandboxed(sandbox);
     }
 
     /// Which limits the kernel takes from us here, found by trying.
@@ -151,7 +166,7 @@ impl Runtime {
                 return None;
             }
             (outer, Some(held))
-        } else if matches!(self.shared.isolation, Isolation::Unsandboxed) {
+        } else if matches!(self.shared.isolation(), Isolation::Unsandboxed) {
             (held, None)
         } else {
             return None;

@@ -15,6 +15,12 @@ pub enum StartError {
         /// What is wrong with it, as a sentence without its first word's capital.
         what: String,
     },
+    /// A sandbox is wanted and there is none.
+    #[error("start {name} without a sandbox")]
+    NoSandbox {
+        /// The name of what was to be started.
+        name: String,
+    },
     /// Something that should be shown to the program isn't there.
     #[error("show `{host}` to a program")]
     Bind {

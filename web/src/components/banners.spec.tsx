@@ -34,7 +34,10 @@ it("an_opencode_that_is_not_there_says_why_and_is_tried_again", async () => {
 
 it("without_a_sandbox_only_the_sandbox_is_said_to_be_missing", async () => {
   route("get", "/api/system", { json: system({ state: "failed", detail: "It is only run in a sandbox." }, { sandbox: { state: "unavailable", detail: "Install bubblewrap." } }) });
-  show(<Banners />);
+  const asked = route("post", "/api/system/opencode/retry", { status: 202 });
+  const { user } = show(<Banners />);
   expect(await screen.findByText(/Install bubblewrap/)).toBeTruthy();
   expect(screen.queryByText(/only run in a sandbox/)).toBeNull();
+  await user.click(screen.getByRole("button", { name: "Try again" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
 });

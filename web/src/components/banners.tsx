@@ -22,7 +22,7 @@ export function Banners() {
       )}
       {system && !system.unsandboxed_warning && system.sandbox.state === "unavailable" && (
         <Bar tone="amber" icon={<ShieldAlert aria-hidden />}>
-          <b className="font-medium">Projects can’t start:</b> the sandbox doesn’t work here. {system.sandbox.detail}
+          <b className="font-medium">Projects can’t start:</b> the sandbox doesn’t work here. <OrTryAgain reason={system.sandbox.detail} />
         </Bar>
       )}
       {system && system.sandbox.state !== "unavailable" && <OpenCodeBar opencode={system.opencode} />}
@@ -40,7 +40,6 @@ const MEGABYTE = 1_000_000;
 
 /** OpenCode is downloaded at the first start; until it is there no agent starts, and there is no catalogue. */
 function OpenCodeBar({ opencode }: { opencode: OpenCode }) {
-  const retry = useMutation({ mutationFn: () => done(api.POST("/api/system/opencode/retry")) });
   switch (opencode.state) {
     case "ready":
     case "checking":
@@ -58,13 +57,23 @@ function OpenCodeBar({ opencode }: { opencode: OpenCode }) {
     case "failed":
       return (
         <Bar tone="red" icon={<CircleAlert aria-hidden />}>
-          <b className="font-medium">Agents can’t start.</b> {retry.error?.message ?? opencode.detail}{" "}
-          <button type="button" className="cursor-pointer font-medium underline underline-offset-2" disabled={retry.isPending} onClick={() => retry.mutate()}>
-            Try again
-          </button>
+          <b className="font-medium">Agents can’t start.</b> <OrTryAgain reason={opencode.detail} />
         </Bar>
       );
   }
+}
+
+/** Why agents can’t start, and the way to try the sandbox and OpenCode again. */
+function OrTryAgain({ reason }: { reason: string | null }) {
+  const retry = useMutation({ mutationFn: () => done(api.POST("/api/system/opencode/retry")) });
+  return (
+    <>
+      {retry.error?.message ?? reason}{" "}
+      <button type="button" className="cursor-pointer font-medium underline underline-offset-2" disabled={retry.isPending} onClick={() => retry.mutate()}>
+        Try again
+      </button>
+    </>
+  );
 }
 
 const BAR_TONE = {

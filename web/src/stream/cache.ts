@@ -82,6 +82,8 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
         break;
       case "opencode":
         cache.setQueryData(keys.system, (system: System | undefined) => system && { ...system, opencode: event.opencode });
+        // With another try the sandbox was tried again, too.
+        if (event.opencode.state !== "installing") void cache.invalidateQueries({ queryKey: keys.system });
         // The catalogue is OpenCode's own: what could not be read without it can be now.
         if (event.opencode.state === "ready") void cache.invalidateQueries({ queryKey: keys.providers });
         break;

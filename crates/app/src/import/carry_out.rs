@@ -219,8 +219,8 @@ impl App {
         if workspace.join(".git").exists() {
             return None;
         }
-        let reason = match &self.sandbox {
-            SandboxState::Unavailable { reason, .. } => reason.clone(),
+        let reason = match self.sandbox() {
+            SandboxState::Unavailable { reason, .. } => reason,
             SandboxState::Active | SandboxState::Overridden => {
                 match first_commit(self, project, workspace, COMMIT).await {
                     Ok(()) => return None,

@@ -54,7 +54,7 @@ impl World {
 
     /// Another process's view of the same world: nothing is known to be its own.
     pub(crate) fn after_restart(&self) -> Runtime {
-        Runtime::new(self.runtime.isolation().clone(), self.path("state"))
+        Runtime::new(self.runtime.isolation(), self.path("state"))
     }
 
     /// A spec that runs this script, with `$NAP` for a sleep that can be found.

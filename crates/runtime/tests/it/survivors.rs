@@ -25,6 +25,7 @@ fn start_elsewhere(world: &World, script: &str) -> (Child, Identity) {
     let how = match world.runtime.isolation() {
         Isolation::Sandboxed(_) => "sandboxed",
         Isolation::Unsandboxed => "unsandboxed",
+        Isolation::Missing => unreachable!("each world has a way to run"),
     };
     let mut other = std::process::Command::new(start_one())
         .args([how, world.path("state").as_str(), world.path("log").as_str(), &world.marker, script])

@@ -153,7 +153,7 @@ pub(crate) async fn get_openapi() -> Json<utoipa::openapi::OpenApi> {
 /// Says how the server runs.
 #[utoipa::path(get, path = "/api/system", tag = "system", responses((status = 200, description = "How it runs.", body = System)))]
 pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<System> {
-    let sandbox = sandbox(state.app.sandbox());
+    let sandbox = sandbox(&state.app.sandbox());
     let opencode = OpenCode::from(&*state.app.program().borrow());
     let mode = match state.names.preview_of(&visitor.place, "any") {
         PreviewPlace::Origin(_) | PreviewPlace::None => PreviewMode::Host,
@@ -170,7 +170,7 @@ pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor,
     })
 }
 
-/// Tries again to set OpenCode up after it failed. How it goes is told on the event stream.
+/// Tries again to set OpenCode up after it failed, and the sandbox that it runs in. How it goes is told on the event stream.
 #[utoipa::path(post, path = "/api/system/opencode/retry", tag = "system", responses((status = 202, description = "It is tried.")))]
 pub(crate) async fn retry_opencode(Extract(state): Extract<State>, caller: Caller) -> Result<StatusCode, Problem> {
     state.app.retry_opencode(&caller.ctx).await?;

@@ -87,5 +87,14 @@ async fn without_a_sandbox_no_project_is_made_and_the_way_out_is_said() {
         let problem = browser.post("/api/projects", &new).await.problem(409, "sandbox_unavailable");
         assert!(problem["detail"].as_str().is_some_and(|text| text.contains(expected)), "{problem}");
         assert_eq!(browser.get("/api/projects").await.expect(200)["items"], json!([]));
+
+        // Somebody follows the advice, and needs no restart.
+        let real = ["/usr/local/bin/bwrap", "/usr/bin/bwrap", "/bin/bwrap"].map(Path::new);
+        let real = real.into_iter().find(|path| path.exists()).expect("bubblewrap is installed");
+        let _not_there = fs::remove_file(tools.join("bwrap"));
+        std::os::unix::fs::symlink(real, tools.join("bwrap")).expect("a link can be made");
+        browser.post("/api/system/opencode/retry", &json!({})).await.expect(202);
+        opencode_is(&browser, "ready").await;
+        assert_eq!(browser.get("/api/system").await.expect(200)["sandbox"]["state"], "active");
     }
 }
