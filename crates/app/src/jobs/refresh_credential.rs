@@ -114,7 +114,7 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
                 .map_err(StepError::internal)?;
             tx.commit().await.map_err(StepError::internal)?;
             app.publish_connections(record.user_id).await.map_err(step_error)?;
-            Err(StepError::fail(Failure::new("sign_in_expired", message, NextMove::ReplaceKey).about(id)))
+            Err(StepError::fail(Failure::new("login_expired", message, NextMove::ReplaceKey).about(id)))
         }
     }
 }

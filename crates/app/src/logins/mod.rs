@@ -4,6 +4,7 @@
 //! [`LASTS`], tells the browser on the event stream how it goes, and puts the tokens into the vault when it ends well.
 //! Attempts are in memory: a restart of doce ends them, and says so by not knowing them any more.
 
+mod places;
 pub(crate) mod renewal;
 pub(crate) mod server;
 pub(crate) mod tokens;
@@ -29,14 +30,11 @@ use crate::{
     events::Change,
     probe, program,
 };
+use places::Places;
 use server::LoginServer;
 
 /// How long a person may take.
 const LASTS: Duration = Duration::from_mins(10);
-/// Logins at a time of one user.
-const LIVE_PER_USER: usize = 2;
-/// Logins at a time on the server: each is an `OpenCode`, of 0.4 GB.
-const LIVE: usize = 4;
 /// Attempts of a user that ended and can still be looked at.
 const KEPT: usize = 8;
 /// How long the replay of a redirect may take.
@@ -124,6 +122,7 @@ pub struct NewAttempt {
 /// The attempts of this run of the server.
 #[derive(Default)]
 pub(crate) struct Attempts {
+    places: Places,
     all: Mutex<HashMap<OAuthAttemptId, Attempt>>,
 }
 
@@ -131,7 +130,6 @@ struct Attempt {
     user_id: UserId,
     view: AttemptView,
     redirect: Option<Redirect>,
-    fixed_port: Option<u16>,
     cancel: CancellationToken,
     /// Takes the code that the person was shown.
     codes: mpsc::Sender<String>,
@@ -146,51 +144,28 @@ impl Attempts {
     fn find(&self, user_id: UserId, id: OAuthAttemptId) -> Result<AttemptView, Error> {
         let all = self.lock();
         let found = all.get(&id).filter(|attempt| attempt.user_id == user_id);
-        found.map(|attempt| attempt.view.clone()).ok_or_else(|| Error::not_found("sign-in attempt", id))
+        found.map(|attempt| attempt.view.clone()).ok_or_else(|| Error::not_found("login", id))
     }
 
-    /// Makes room for another attempt: the user's own at the same Provider is given up for it.
-    fn make_room(&self, user_id: UserId, provider_id: &str, fixed_port: Option<u16>) -> Result<(), Error> {
+    /// Keeps an attempt, and forgets the oldest of its user that ended.
+    fn insert(&self, attempt: Attempt) {
         let mut all = self.lock();
-        let is_live = |attempt: &Attempt| attempt.view.state == AttemptState::Waiting;
-        for attempt in all.values().filter(|a| is_live(a) && a.user_id == user_id && a.view.provider_id == provider_id)
-        {
-            attempt.cancel.cancel();
-        }
-        let others: Vec<&Attempt> = all
-            .values()
-            .filter(|a| is_live(a) && !(a.user_id == user_id && a.view.provider_id == provider_id))
+        let mut ended: Vec<OAuthAttemptId> = all
+            .iter()
+            .filter(|(_, other)| other.user_id == attempt.user_id && other.view.state != AttemptState::Waiting)
+            .map(|(id, _)| *id)
             .collect();
-        if fixed_port.is_some() && others.iter().any(|other| other.fixed_port == fixed_port) {
-            return Err(busy(
-                "Somebody else is signing in to this provider right now, and it can be done by one at a \
-                             time only. Try again when they are done, in ten minutes at most.",
-            ));
-        }
-        if others.iter().filter(|other| other.user_id == user_id).count() >= LIVE_PER_USER {
-            return Err(busy("You have other sign-ins under way. Finish or cancel one of them first."));
-        }
-        if others.len() >= LIVE {
-            return Err(busy("Too many people are signing in to providers right now. Try again in a few minutes."));
-        }
-        drop(others);
-        let mut ended: Vec<OAuthAttemptId> =
-            all.iter().filter(|(_, a)| a.user_id == user_id && !is_live(a)).map(|(id, _)| *id).collect();
         ended.sort_unstable();
         let surplus = ended.len().saturating_sub(KEPT);
         for id in ended.into_iter().take(surplus) {
             all.remove(&id);
         }
-        Ok(())
+        all.insert(attempt.view.id, attempt);
     }
 }
 
-fn busy(message: &str) -> Error {
-    Error::Conflict(Failure::new("sign_in_busy", message, NextMove::None))
-}
-
 fn failed(message: impl Into<String>) -> Error {
-    Error::Refused(Failure::new("sign_in_failed_at_provider", message.into(), NextMove::Retry))
+    Error::Refused(Failure::new("login_failed", message.into(), NextMove::Retry))
 }
 
 impl App {
@@ -213,9 +188,8 @@ impl App {
             check_new_label(self, user.id, &new.provider_id, label).await?;
         }
         let fixed_port = login::facts(&new.provider_id).and_then(|facts| facts.fixed_port);
-        self.logins.make_room(user.id, &new.provider_id, fixed_port)?;
-
         let id = OAuthAttemptId::new(ctx.now());
+        let place = self.logins.places.take(id, user.id, &new.provider_id, fixed_port).await?;
         let path = program::ready(self, |_progress| {}).await.map_err(Error::Conflict)?;
         let server = LoginServer::start(self, id, &path).await.map_err(failed)?;
         let begun = server.client.begin_login(&new.provider_id, new.method, &new.inputs).await;
@@ -257,23 +231,20 @@ impl App {
             return Err(e.into());
         }
 
-        let cancel = CancellationToken::new();
+        // Only a method that listens needs the port to itself.
+        if !matches!(view.kind, AttemptKind::Redirect { .. }) {
+            place.leave_port();
+        }
+        let cancel = place.cancel.clone();
         let (codes, code) = mpsc::channel(1);
-        let attempt = Attempt {
-            user_id: user.id,
-            view: view.clone(),
-            redirect,
-            // Only a method that listens needs the port to itself.
-            fixed_port: fixed_port.filter(|_| matches!(view.kind, AttemptKind::Redirect { .. })),
-            cancel: cancel.clone(),
-            codes,
-        };
-        self.logins.lock().insert(id, attempt);
+        let attempt = Attempt { user_id: user.id, view: view.clone(), redirect, cancel: cancel.clone(), codes };
+        self.logins.insert(attempt);
         let (app, user, ctx) = (self.clone(), user.clone(), ctx.clone());
         self.tasks.spawn(async move {
             let state =
                 app.watch_login(&ctx, &user, id, &new, method, authorization.method, &server, cancel, code).await;
             server.end().await;
+            drop(place);
             app.settle_login(user.id, id, state);
         });
         Ok(view)
@@ -295,7 +266,7 @@ impl App {
         let view = self.logins.find(user.id, id)?;
         if view.state != AttemptState::Waiting {
             return Err(Error::Conflict(Failure::new(
-                "sign_in_ended",
+                "login_ended",
                 "This sign-in has ended. Begin another one.",
                 NextMove::None,
             )));
@@ -307,7 +278,7 @@ impl App {
         }
         let (redirect, codes) = {
             let all = self.logins.lock();
-            let attempt = all.get(&id).ok_or_else(|| Error::not_found("sign-in attempt", id))?;
+            let attempt = all.get(&id).ok_or_else(|| Error::not_found("login", id))?;
             (attempt.redirect.clone(), attempt.codes.clone())
         };
         match (&view.kind, redirect) {

@@ -86,7 +86,7 @@ async fn a_pasted_address_ends_a_redirect_login_and_its_home_is_gone() {
     let database = std::fs::read(world.data().join("doce.sqlite")).expect("it is a file");
     assert!(!database.windows(9).any(|window| window == b"refresh-1"), "tokens are sealed");
     let again = browser.post(&format!("{at}/code"), &json!({"code": pasted})).await;
-    again.problem(409, "sign_in_ended");
+    again.problem(409, "login_ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,13 +144,39 @@ async fn a_login_that_is_refused_cancelled_or_too_many_says_so() {
     assert_eq!(member.get(&at).await.status, StatusCode::NOT_FOUND);
     // GitLab's login has one port: somebody else has to wait.
     let new = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
-    member.post("/api/oauth-attempts", &new).await.problem(409, "sign_in_busy");
+    member.post("/api/oauth-attempts", &new).await.problem(409, "login_busy");
 
     for (provider, method) in [("anthropic", 0), ("gitlab", 1), ("gitlab", 9)] {
         let new = json!({"provider_id": provider, "method": method});
         let problem = browser.post("/api/oauth-attempts", &new).await.problem(422, "invalid");
         assert_eq!(problem["field"], "method", "{problem}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_two_logins_at_a_time_and_the_server_four() {
+    let world = World::running().await;
+    let server = AuthorizationServer::start().await;
+    let admin = world.admin().await;
+    admin.wait_for_catalogue().await;
+    let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
+    let device = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
+    let third = json!({"provider_id": "openai", "method": 0});
+    begin_redirect(&admin, &server).await;
+    // Two at one instant, and one place left: which one gets it doesn't matter.
+    let (one, other) =
+        tokio::join!(admin.post("/api/oauth-attempts", &device), admin.post("/api/oauth-attempts", &third));
+    let refused = if one.status == StatusCode::CREATED { other } else { one };
+    refused.problem(409, "login_busy");
+
+    let others = [world.member(&admin, "bob").await, world.member(&admin, "cem").await];
+    admin.post("/api/oauth-attempts", &device).await.expect(201);
+    for other in &others {
+        other.post("/api/oauth-attempts", &device).await.expect(201);
+    }
+    let problem = world.member(&admin, "dan").await.post("/api/oauth-attempts", &device).await;
+    let problem = problem.problem(409, "login_busy");
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("Too many people")), "{problem}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
