@@ -29,6 +29,11 @@ test("the whole way, from the first account to the running app", async ({ page, 
   await model.acceptOnly(key);
   await page.goto("/");
   await expectFits(page);
+  // The page follows the phone from day into night and back.
+  for (const colorScheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await expect(page.locator("html.dark")).toHaveCount(colorScheme === "dark" ? 1 : 0);
+  }
   await page.getByLabel("Username").fill(ANA.username);
   await page.getByLabel("Password").fill(ANA.password);
   await page.getByRole("button", { name: "Make the account" }).click();

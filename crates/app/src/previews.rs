@@ -206,13 +206,7 @@ impl Run {
         spec.nice = Some(10);
         let path = self.app.layout.log(self.project.id, "install");
         let mut lines: Vec<String> = Vec::new();
-        let mut last: Vec<String> = Vec::new();
-        let mut on_line = |_: Stream, line: &str| {
-            lines.push(line.to_owned());
-            if !line.trim().is_empty() && line.contains("error") {
-                last.push(line.to_owned());
-            }
-        };
+        let mut on_line = |_: Stream, line: &str| lines.push(line.to_owned());
         let ran = self.app.runtime.run(&spec, INSTALL_BOUND, Some(&mut on_line)).await;
         let text = lines.join("\n");
         if let Err(e) = write_log(&path, &text).await {
@@ -223,12 +217,8 @@ impl Run {
                 remember_install(&self.app, &self.project, workspace).await;
                 Ok(())
             }
-            Ok(output) => {
-                let said = if last.is_empty() { vec![output.ending.to_string()] } else { last };
-                let said: Vec<String> = said.into_iter().take(REASON_LINES).collect();
-                Err(format!("The app's packages could not be installed: {}", plain(&said.join(" "))))
-            }
-            Err(e) => Err(format!("The app's packages could not be installed: {}.", chain(&e))),
+            Ok(output) => Err(why_npm_failed(&text).unwrap_or_else(|| format!("npm {}.", output.ending))),
+            Err(e) => Err(format!("npm could not be run: {}.", chain(&e))),
         }
     }
 
@@ -372,6 +362,37 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(400).collect()
 }
 
+/// Says in a sentence why npm failed, from what it printed (npm 10 and 11, observed).
+fn why_npm_failed(printed: &str) -> Option<String> {
+    let said: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("npm error ").or_else(|| line.strip_prefix("npm ERR! ")))
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let code = said.iter().find_map(|line| line.strip_prefix("code "));
+    let sentence = match code {
+        Some(
+            code @ ("ECONNREFUSED" | "ECONNRESET" | "EAI_AGAIN" | "ENETUNREACH" | "ENOTFOUND" | "ETIMEDOUT"
+            | "ERR_SOCKET_TIMEOUT"),
+        ) => format!("npm could not reach its registry ({code}). Check this server's network."),
+        Some("ENOSPC") => "The disk is full (ENOSPC).".to_owned(),
+        Some("EUSAGE") => {
+            "package-lock.json doesn't match package.json (EUSAGE). Ask the agent to run `npm install`.".to_owned()
+        }
+        code => {
+            let rest = said.iter().filter(|line| !line.starts_with("code ") && !line.starts_with("A complete log"));
+            let rest: Vec<&str> = rest.take(REASON_LINES).copied().collect();
+            match (code, rest.is_empty()) {
+                (None, true) => return None,
+                (Some(code), true) => format!("npm failed ({code})."),
+                (None, false) => plain(&rest.join(" ")),
+                (Some(code), false) => plain(&format!("{code}: {}", rest.join(" "))),
+            }
+        }
+    };
+    Some(sentence)
+}
+
 impl App {
     /// Finds the preview behind an address. The caller checks who may see it.
     pub async fn preview_target(&self, slug: &str) -> Result<Option<PreviewTarget>, Error> {
@@ -404,5 +425,33 @@ impl App {
             port: self.previews.port(project.id),
             view: self.previews.view(project.id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_installation_says_its_cause_and_not_all_of_its_output() {
+        let cases = [
+            (
+                "npm error code ECONNREFUSED\nnpm error syscall connect\nnpm error errno ECONNREFUSED",
+                "npm could not reach its registry (ECONNREFUSED). Check this server's network.",
+            ),
+            ("npm ERR! code ENOSPC\nnpm ERR! nospc", "The disk is full (ENOSPC)."),
+            (
+                "npm warn deprecated x\nnpm error code E404\nnpm error 404 Not Found - GET /nothing\nnpm error\n\
+                 npm error A complete log of this run can be found in: /tmp/x",
+                "E404: 404 Not Found - GET /nothing",
+            ),
+            ("npm error something else", "something else"),
+        ];
+        for (printed, expected) in cases {
+            assert_eq!(why_npm_failed(printed).as_deref(), Some(expected));
+        }
+        assert_eq!(why_npm_failed("added 3 packages"), None);
+        let stale = why_npm_failed("npm error code EUSAGE\nnpm error\nnpm error `npm ci` can only install packages");
+        assert!(stale.is_some_and(|reason| reason.contains("package-lock.json")));
     }
 }

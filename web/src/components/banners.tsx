@@ -6,6 +6,7 @@ import { systemQuery } from "../api/queries";
 import type { OpenCode } from "../api/types";
 import { useStreamStatus } from "../stream/use-stream";
 import { cn } from "../ui/cn";
+import { WithCode } from "../ui/with-code";
 
 /** A short loss of the stream isn't worth a word. */
 const SAY_RECONNECTING_MS = 1_200;
@@ -68,7 +69,7 @@ function OrTryAgain({ reason }: { reason: string | null }) {
   const retry = useMutation({ mutationFn: () => done(api.POST("/api/system/opencode/retry")) });
   return (
     <>
-      {retry.error?.message ?? reason}{" "}
+      <WithCode>{retry.error?.message ?? reason ?? ""}</WithCode>{" "}
       <button type="button" className="cursor-pointer font-medium underline underline-offset-2" disabled={retry.isPending} onClick={() => retry.mutate()}>
         Try again
       </button>

@@ -10,6 +10,7 @@ import { IconButton } from "../ui/tooltip";
 import type { WorkspaceControls } from "./failure-actions";
 import { LaunchPanel } from "./launch-panel";
 import { useProjectActions } from "./project-actions";
+import { WithCode } from "../ui/with-code";
 
 function ticket(id: string) {
   return take(api.POST("/api/projects/{id}/preview-ticket", { params: { path: { id } } }));
@@ -126,7 +127,7 @@ function RunningPreview({ project, preview, controls }: { project: Project; prev
             </>
           }
         >
-          {reason ?? "The log says more."} The agent works meanwhile.
+          <WithCode>{reason ?? "The log says more."}</WithCode> The agent works meanwhile.
         </State>
       );
     case "failed":
@@ -146,7 +147,7 @@ function RunningPreview({ project, preview, controls }: { project: Project; prev
             </>
           }
         >
-          {reason ?? "Its server ended. The log says more."}
+          <WithCode>{reason ?? "Its server ended. The log says more."}</WithCode>
         </State>
       );
     case "ready":

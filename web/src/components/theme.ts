@@ -45,12 +45,12 @@ export function toggleTheme(): void {
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", apply);
-  return () => {
-    listeners.delete(listener);
-    system.removeEventListener("change", apply);
-  };
+  return () => listeners.delete(listener);
+}
+
+/** Follows the system’s theme from here on, as long as the person chose no other. */
+export function followSystem(): void {
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
 }
 
 export function useTheme(): ThemeChoice {
