@@ -447,10 +447,28 @@ pub(crate) fn tool_environment(app: &App, binds: &mut Vec<Bind>, cache: &Utf8Pat
     if let Some(registry) = &app.config.npm_registry {
         env.push(("npm_config_registry".to_owned(), registry.clone()));
     }
-    // OpenCode must not call its own server through a proxy, so it says itself what goes past one.
-    let variables = app.config.outside.variables.iter();
-    env.extend(variables.filter(|(name, _)| !name.eq_ignore_ascii_case("no_proxy")).cloned());
+    for (name, value) in &app.config.outside.variables {
+        // OpenCode must not call its own server through a proxy, so it says itself what goes past one.
+        if name.eq_ignore_ascii_case("no_proxy") {
+            continue;
+        }
+        let certificates = ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"].contains(&name.as_str());
+        let value = if certificates { show(app, binds, name, value) } else { value.clone() };
+        env.push((name.clone(), value));
+    }
     env
+}
+
+/// Shows certificates wherever they lie: a company's own are often in somebody's home.
+fn show(app: &App, binds: &mut Vec<Bind>, name: &str, path: &str) -> String {
+    let host = Utf8Path::new(path);
+    if doce_runtime::is_shown(host) || !host.is_absolute() || !host.exists() {
+        return path.to_owned();
+    }
+    let bind = Bind::read_only(host, format!("/opt/certificates/{name}"));
+    let seen = program_path(app, &bind).to_string();
+    binds.push(bind);
+    seen
 }
 
 /// What an Agent's configuration says besides its providers.

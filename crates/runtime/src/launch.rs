@@ -140,7 +140,7 @@ fn nonce() -> io::Result<String> {
 /// Finds the program on the host, for an error that names it.
 fn check_program(spec: &Spec, isolation: &Isolation) -> Result<Utf8PathBuf, StartError> {
     let bound = spec.binds.iter().any(|bind| spec.program.starts_with(&bind.inside));
-    let hidden = matches!(isolation, Isolation::Sandboxed(_)) && !bound && !profile::shows(&spec.program);
+    let hidden = matches!(isolation, Isolation::Sandboxed(_)) && !bound && !profile::is_shown(&spec.program);
     let host = spec.host_path(&spec.program);
     if hidden || !host.exists() {
         return Err(StartError::NotFound { program: spec.program.clone(), hidden });

@@ -27,7 +27,7 @@ pub use cgroup::{Enforced, Limits};
 pub use ending::{Cause, Ending};
 pub use log::{LOG_CHECK_EVERY, LOG_KEEP, LOG_MAX_BYTES, Log};
 pub use port::free_port;
-pub use profile::{SANDBOX_GID, SANDBOX_HOME, SANDBOX_UID, TMPFS_MAX_BYTES};
+pub use profile::{SANDBOX_GID, SANDBOX_HOME, SANDBOX_UID, TMPFS_MAX_BYTES, is_shown};
 pub use run::{LINE_MAX_BYTES, OUTPUT_MAX_BYTES, OnLine, Output, RunError, Stream};
 pub use running::{Running, StopError};
 pub use runtime::{Identity, Isolation, Runtime, Stray, Sweep};

@@ -81,7 +81,7 @@ pub(crate) fn group() -> String {
 }
 
 /// Whether the profile shows this path of the host by itself, without a bind.
-pub(crate) fn shows(path: &camino::Utf8Path) -> bool {
+pub fn is_shown(path: &camino::Utf8Path) -> bool {
     ROOTS.iter().chain(&SYSTEM).any(|shown| path.starts_with(shown))
 }
 
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn nothing_that_could_hold_a_key_is_shown() {
         for path in ["/etc/ssl/private/x.key", "/etc/pki/tls/private/x.key", "/etc/shadow", "/etc/gitconfig", "/root"] {
-            assert!(!shows(path.into()), "{path} is shown");
+            assert!(!is_shown(path.into()), "{path} is shown");
         }
-        assert!(shows("/usr/bin/git".into()));
+        assert!(is_shown("/usr/bin/git".into()));
     }
 }

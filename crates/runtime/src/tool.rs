@@ -30,9 +30,9 @@ pub fn find_tool(name: &str, search_path: &str) -> Option<Tool> {
 }
 
 fn tool_at(found: &Utf8Path) -> Option<Tool> {
-    if profile::shows(found) {
+    if profile::is_shown(found) {
         let real = found.canonicalize_utf8().ok()?;
-        if profile::shows(&real) {
+        if profile::is_shown(&real) {
             return Some(Tool { program: found.to_owned(), binds: Vec::new() });
         }
     }
@@ -41,7 +41,7 @@ fn tool_at(found: &Utf8Path) -> Option<Tool> {
     let program = directory.join(found.file_name()?);
     let real = program.canonicalize_utf8().ok()?;
     let mut shown = around(&program);
-    if !real.starts_with(&directory) && !profile::shows(&real) {
+    if !real.starts_with(&directory) && !profile::is_shown(&real) {
         shown.extend(around(&real));
     }
     shown.sort();

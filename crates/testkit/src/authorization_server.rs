@@ -16,7 +16,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::serve::Served;
+use crate::serve::{Served, TlsListener};
 
 /// The code that a device login shows.
 pub const USER_CODE: &str = "WDJB-MJHT";
@@ -26,6 +26,7 @@ pub const USER_CODE: &str = "WDJB-MJHT";
 pub struct AuthorizationServer {
     logins: Arc<Mutex<Logins>>,
     served: Served,
+    certificate: Option<String>,
 }
 
 /// A request for a new pair of tokens.
@@ -58,6 +59,23 @@ impl AuthorizationServer {
     /// # Panics
     /// When no port can be opened.
     pub async fn start() -> Self {
+        let (logins, app, listener) = Self::parts().await;
+        let served = Served::start(listener, app, || {}).expect("a bound socket has an address");
+        Self { logins, served, certificate: None }
+    }
+
+    /// Starts one that speaks TLS, as `localhost`.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub async fn start_tls() -> Self {
+        let (logins, app, listener) = Self::parts().await;
+        let (listener, certificate) = TlsListener::new(listener);
+        let served = Served::start(listener, app, || {}).expect("a bound socket has an address");
+        Self { logins, served, certificate: Some(certificate) }
+    }
+
+    async fn parts() -> (Arc<Mutex<Logins>>, Router, TcpListener) {
         let logins = Arc::new(Mutex::new(Logins {
             lifetime: 3600,
             approved: false,
@@ -74,15 +92,21 @@ impl AuthorizationServer {
             .route("/login/oauth/access_token", post(device_token))
             .with_state(Arc::clone(&logins));
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.expect("a free port of 127.0.0.1 can be opened");
-        let served = Served::start(listener, app, || {}).expect("a bound socket has an address");
-        Self { logins, served }
+        (logins, app, listener.expect("a free port of 127.0.0.1 can be opened"))
     }
 
     /// Its address as a URL without a path.
     pub fn url(&self) -> String {
         let address: SocketAddr = self.served.address();
-        format!("http://{address}")
+        match self.certificate {
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        }
+    }
+
+    /// The certificate that it shows, as PEM, if it speaks TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Where tokens are renewed.

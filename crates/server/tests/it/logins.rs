@@ -216,6 +216,56 @@ async fn tokens_are_renewed_before_they_run_out_and_agents_never_renew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn twelve_agents_on_one_login_get_the_renewed_tokens_of_one_renewal() {
+    const AGENTS: usize = 12;
+    let server = AuthorizationServer::start().await;
+    let model = ScriptedModel::start().await;
+    let world = World::running().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-twelve-0123456789").await;
+    let connection = signed_in(&browser, &server).await;
+    let mut projects = Vec::new();
+    for _ in 0..AGENTS {
+        projects.push(id(&browser.create_project("[[say: ready]]").await["project"]));
+    }
+    for project in &projects {
+        browser.wait_for_answer(project).await;
+    }
+    let held = |project: &str| {
+        let file = world.data().join("projects").join(project).join("home/opencode/auth.json");
+        serde_json::from_slice::<Value>(&std::fs::read(file).unwrap_or_default()).unwrap_or_default()["gitlab"].clone()
+    };
+    let first = held(&projects[0])["access"].clone();
+    assert!(projects.iter().all(|project| held(project)["access"] == first), "all hold the one login");
+
+    world.clock.advance(Duration::from_mins(55));
+    let at = format!("/api/connections/{}", id(&connection));
+    // Many ask at once; there is one renewal.
+    let path = format!("{at}/verify");
+    let nothing = json!({});
+    let asked = futures::future::join_all((0..4).map(|_| browser.post(&path, &nothing))).await;
+    assert!(asked.iter().all(|answer| answer.status.is_success()));
+    for project in &projects {
+        wait_for("the renewed tokens in every agent", BOUND, async || {
+            let now = held(project);
+            (now["access"].is_string() && now["access"] != first).then_some(now)
+        })
+        .await;
+    }
+    let renewed = held(&projects[0])["access"].clone();
+    for project in &projects {
+        let held = held(project);
+        assert_eq!((&held["access"], &held["refresh"]), (&renewed, &json!("renewed-by-doce")));
+        let more = json!({"text": "[[say: still here]]"});
+        browser.post(&format!("/api/projects/{project}/prompts"), &more).await.expect(202);
+        browser.wait_for_words(project, "still here").await;
+    }
+    let renewals = server.renewals();
+    assert!(renewals.len() == 1 && renewals[0].accepted, "{renewals:?}");
+    assert_eq!(browser.get(&at).await.expect(200)["status"], "connected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() {
     let server = AuthorizationServer::start().await;
     let world = World::running().await;

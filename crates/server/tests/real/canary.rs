@@ -10,11 +10,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{AuthorizationServer, ScriptedModel, wait_for};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::doce::{BOUND, Doce, word};
+use crate::{
+    doce::{BOUND, Doce, word},
+    logins::sign_in_at_gitlab,
+};
 
 /// What the search must find wherever it is planted.
 const DECOY: &str = "sk-decoy-0123456789abcdef";
@@ -229,6 +232,54 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     .unwrap_or_default();
     assert!(seen.windows(10).any(|w| w == b"connection"), "the stream was read");
     assert!(!holds(&seen, &key) && !holds(&seen, &second), "the stream held a key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tokens_of_a_login_are_in_the_running_agents_auth_json_at_most() {
+    let model = ScriptedModel::start().await;
+    let server = AuthorizationServer::start().await;
+    let mut doce = Doce::new().await;
+    let mut events = doce.request(Method::GET, "/api/stream", None).await;
+    doce.connect("anthropic", &model.anthropic_base_url(), "sk-beside-0123456789").await;
+    let connection = sign_in_at_gitlab(&doce, &server).await;
+    let project = doce
+        .create("Say it. [[say: Done.]] [[bash: env; cat /proc/self/cmdline]]", "anthropic", "claude-sonnet-4-5")
+        .await;
+    doce.answered(&project, "complete").await;
+
+    // What the authorization server gave out first: an access token, and the refresh token that no agent ever gets.
+    let [access, refresh] = ["access-1-1-0123456789abcdef", "refresh-1-1-0123456789abcdef"];
+    let auth = doce.auth_file(&project);
+    let around = doce.data.parent().expect("a parent").to_owned();
+    assert_eq!(files_with(&around, access), BTreeSet::from([auth.clone()]));
+    assert_eq!(files_with(&around, refresh), BTreeSet::new());
+    for token in [access, refresh] {
+        assert_eq!(files_with(Path::new("/dev/shm"), token), BTreeSet::new(), "the login's home is gone");
+        assert_eq!(processes_with(token), Vec::<String>::new());
+    }
+    let mut bodies = String::new();
+    for path in [
+        "/api/connections".to_owned(),
+        format!("/api/connections/{}", connection["id"].as_str().expect("an id")),
+        format!("/api/projects/{project}/deliveries"),
+        format!("/api/projects/{project}/messages"),
+        format!("/api/projects/{project}/logs?source=agent"),
+        "/api/jobs".to_owned(),
+        "/api/audit/export".to_owned(),
+    ] {
+        let response = doce.request(Method::GET, &path, None).await;
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        bodies.push_str(&response.text().await.expect("a body"));
+    }
+    doce.stop();
+    while let Ok(Some(chunk)) = events.chunk().await {
+        bodies.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(bodies.contains("oauth_attempt"), "the stream was read");
+    for token in [access, refresh] {
+        assert!(!holds(bodies.as_bytes(), token), "an answer of the API holds a token");
+        assert_eq!(files_with(&around, token), BTreeSet::new(), "stopped, it is nowhere");
+    }
 }
 
 /// Ends every process of the agents of one data directory, at once.

@@ -30,6 +30,7 @@ pub(crate) fn opencode() -> PathBuf {
 pub(crate) struct Doce {
     pub(crate) data: PathBuf,
     opencode: PathBuf,
+    env: Vec<(&'static str, PathBuf)>,
     child: Option<Child>,
     pub(crate) url: String,
     cookie: String,
@@ -40,6 +41,11 @@ pub(crate) struct Doce {
 impl Doce {
     /// Starts a doce on an empty data directory and makes the first account.
     pub(crate) async fn new() -> Self {
+        Self::with_env(Vec::new()).await
+    }
+
+    /// Starts one with more variables.
+    pub(crate) async fn with_env(env: Vec<(&'static str, PathBuf)>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data = directory.path().join("data");
         std::fs::create_dir_all(&data).expect("a data directory");
@@ -50,6 +56,7 @@ impl Doce {
         let mut doce = Self {
             data,
             opencode: opencode(),
+            env,
             child: None,
             url: String::new(),
             cookie: String::new(),
@@ -81,6 +88,7 @@ impl Doce {
             .arg("--data-dir")
             .arg(&self.data)
             .env("DOCE_OPENCODE", &self.opencode)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("DOCE_LOG", "debug,hyper=info,reqwest=info,h2=info,sqlx=info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -138,3 +138,33 @@ async fn a_key_that_is_replaced_while_an_answer_streams_does_not_cut_it() {
     let problem: Value = refused.json().await.expect("a problem");
     assert_eq!(problem["code"], "provider_not_connected");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_disconnected_while_an_answer_streams_is_gone_at_once() {
+    let model = ScriptedModel::start().await;
+    let doce = Doce::new().await;
+    let connection = doce.connect("anthropic", &model.anthropic_base_url(), "sk-while-0123456789").await;
+    let words: Vec<String> = (0..600).map(|n| format!("w{n}")).collect();
+    let prompt = format!("Go. [[delay: 100]] [[say: {}]]", words.join(" "));
+    let project = doce.create(&prompt, "anthropic", "claude-sonnet-4-5").await;
+    wait_for("words arrive", BOUND, || async { said(&doce.messages(&project).await).contains("w3").then_some(()) })
+        .await;
+    let asked = doce.request(reqwest::Method::DELETE, &format!("/api/connections/{connection}"), None).await;
+    assert!(asked.status().is_success(), "{}", asked.status());
+    wait_for("the key is gone from the agent's file", BOUND, || async {
+        let text = std::fs::read_to_string(doce.auth_file(&project)).unwrap_or_default();
+        (!text.contains("sk-while")).then_some(())
+    })
+    .await;
+    // The answer is cut after a minute at most, and says so; what was said stays.
+    let ended = wait_for("the answer ends", BOUND, || async {
+        let last = doce.messages(&project).await.into_iter().next_back()?;
+        (last["state"] != "streaming").then_some(last)
+    })
+    .await;
+    assert!(said(&doce.messages(&project).await).contains("w3"), "{ended}");
+    let refused = doce
+        .request(reqwest::Method::POST, &format!("/api/projects/{project}/prompts"), Some(json!({ "text": "More?" })))
+        .await;
+    assert_eq!(refused.json::<Value>().await.expect("a problem")["code"], "provider_not_connected");
+}

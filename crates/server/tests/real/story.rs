@@ -52,3 +52,28 @@ async fn a_word_travels_over_openai_chat_completions_into_a_file() {
     let bearer = |key: &str| format!("Bearer {key}");
     tell("deepseek", "deepseek-chat", "authorization", bearer, ScriptedModel::openai_base_url).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key() {
+    let model = ScriptedModel::start().await;
+    let key = word("sk-asked");
+    model.accept_keys([key.clone()]);
+    let doce = Doce::new().await;
+    // Without an account OpenCode asks nothing of this provider, wherever its address is pinned.
+    let new = |metadata: serde_json::Value| {
+        serde_json::json!({
+            "provider_id": "snowflake-cortex", "auth_type": "api", "key": key, "metadata": metadata,
+            "base_url": model.openai_base_url(),
+        })
+    };
+    doce.post("/api/connections", new(serde_json::json!({"account": "acme-eu1"}))).await;
+    let models = doce.get("/api/providers/snowflake-cortex/models").await;
+    let id = models["items"][0]["id"].as_str().expect("a model");
+    let project = doce.create("Begin. [[say: It reached me.]]", "snowflake-cortex", id).await;
+    let messages = doce.answered(&project, "complete").await;
+    assert!(messages.last().expect("a message").to_string().contains("It reached me."), "{messages:#?}");
+    let turn = model.agent_turns().pop().expect("a request");
+    assert_eq!(turn.headers.get("authorization"), Some(&format!("Bearer {key}")));
+    let held = std::fs::read_to_string(doce.auth_file(&project)).expect("the agent's own file");
+    assert!(held.contains("acme-eu1"), "the answer is part of what was delivered");
+}
