@@ -144,7 +144,7 @@ async fn a_provider_that_is_disconnected_while_an_answer_streams_is_gone_at_once
     let model = ScriptedModel::start().await;
     let doce = Doce::new().await;
     let connection = doce.connect("anthropic", &model.anthropic_base_url(), "sk-while-0123456789").await;
-    let words: Vec<String> = (0..600).map(|n| format!("w{n}")).collect();
+    let words: Vec<String> = (0..150).map(|n| format!("w{n}")).collect();
     let prompt = format!("Go. [[delay: 100]] [[say: {}]]", words.join(" "));
     let project = doce.create(&prompt, "anthropic", "claude-sonnet-4-5").await;
     wait_for("words arrive", BOUND, || async { said(&doce.messages(&project).await).contains("w3").then_some(()) })
