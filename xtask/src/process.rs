@@ -148,6 +148,7 @@ pub(crate) struct Found {
     pub(crate) name: String,
     parent: i32,
     dead: bool,
+    started_as: Option<String>,
 }
 
 /// Ends whatever still runs below us, and says what that was.
@@ -163,10 +164,31 @@ pub(crate) fn end_leftovers() -> Vec<Found> {
             return alive;
         }
         if until.passed() {
+            let alive: Vec<Found> =
+                alive.into_iter().map(|found| Found { started_as: found.marker(), ..found }).collect();
             kill(&alive.iter().map(|found| found.pid).collect::<Vec<_>>());
             return alive;
         }
         thread::sleep(POLL);
+    }
+}
+
+impl Found {
+    /// What doce started it as, if doce did: the installation, the noun, and what it is of that.
+    fn marker(&self) -> Option<String> {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        let marker = environment.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"DOCE_MARKER="))?;
+        Some(String::from_utf8_lossy(marker).into_owned())
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` (pid {}", self.name, self.pid)?;
+        match &self.started_as {
+            Some(marker) => write!(f, ", started as {marker})"),
+            None => write!(f, ")"),
+        }
     }
 }
 
@@ -204,7 +226,7 @@ fn stat(pid: i32, line: &str) -> Option<Found> {
     let mut fields = tail.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Found { pid, name: name.to_owned(), parent, dead: state == "Z" })
+    Some(Found { pid, name: name.to_owned(), parent, dead: state == "Z", started_as: None })
 }
 
 fn below(of: i32, all: &[Found]) -> Vec<Found> {
@@ -271,12 +293,12 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_spaces_is_read() {
         let found = stat(7, "7 (a) b (c)) S 3 7 7 0").unwrap();
-        assert_eq!(found, Found { pid: 7, name: "a) b (c)".to_owned(), parent: 3, dead: false });
+        assert_eq!(found, Found { pid: 7, name: "a) b (c)".to_owned(), parent: 3, dead: false, started_as: None });
     }
 
     #[test]
     fn descendants_are_found_at_every_depth_and_strangers_are_not() {
-        let process = |pid, parent| Found { pid, name: String::new(), parent, dead: false };
+        let process = |pid, parent| Found { pid, name: String::new(), parent, dead: false, started_as: None };
         let all = [process(2, 1), process(3, 2), process(4, 3), process(9, 8)];
         let mut pids: Vec<i32> = below(2, &all).into_iter().map(|found| found.pid).collect();
         pids.sort_unstable();

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use doce_model::DeliveryMode;
+use doce_model::{CustomProvider, DeliveryMode};
 use doce_opencode::{
     catalogue::{AuthKind, AuthMethods, AuthOperator, AuthPromptKind, Catalogue, Model, Provider},
     endpoints::{self, Endpoint},
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    Error,
+    Error, custom,
     views::{DeliveryPlan, MethodView, ModelView, PromptView, ProviderView},
 };
 
@@ -174,6 +174,16 @@ pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connecte
     }
 }
 
+/// A custom provider, as the list shows it: it is there because it is connected.
+fn custom_view(custom: &CustomProvider) -> ProviderView {
+    ProviderView {
+        default_base_url: Some(custom.base_url.clone()),
+        base_url_required: false,
+        refusal: None,
+        ..provider_view(&custom::provider_of(custom), &AuthMethods::new(), true)
+    }
+}
+
 fn can_sign_in(provider: &Provider, methods: &AuthMethods) -> bool {
     let has_login =
         methods.get(&provider.id).is_some_and(|methods| methods.iter().any(|method| method.kind == AuthKind::OAuth));
@@ -294,6 +304,14 @@ impl crate::App {
                 provider_view(provider, &stored.methods, connected)
             })
             .collect();
+        let own = self.customs.list(user.id);
+        views.extend(
+            own.iter()
+                .filter(|custom| {
+                    query.is_empty() || custom.id.contains(&query) || custom.name.to_lowercase().contains(&query)
+                })
+                .map(|custom| custom_view(custom)),
+        );
         let rank = |view: &ProviderView| POPULAR.iter().position(|id| *id == view.id).unwrap_or(POPULAR.len());
         views.sort_by(|a, b| {
             rank(a).cmp(&rank(b)).then_with(|| a.name.to_lowercase().cmp(&b.name.to_lowercase())).then(a.id.cmp(&b.id))
@@ -305,9 +323,14 @@ impl crate::App {
     pub async fn list_models(
         &self,
         _ctx: &doce_model::Ctx,
-        _user: &doce_model::User,
+        user: &doce_model::User,
         provider_id: &str,
     ) -> Result<Vec<ModelView>, Error> {
+        if let Some(custom) = self.customs.own(user.id, provider_id) {
+            // Nobody knows what they cost.
+            let free = |view: ModelView| ModelView { cost_input: None, cost_output: None, ..view };
+            return Ok(model_views(&custom::provider_of(&custom)).into_iter().map(free).collect());
+        }
         let stored = ready(&self.catalogue).await?;
         let provider = stored.provider(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
         Ok(model_views(provider))

@@ -3,21 +3,22 @@
 //! A person waits for these, so they are plain requests: ask the provider, seal, write one transaction. What follows
 //! from them for running Agents is a Job, enqueued in the same transaction.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use doce_model::{
-    Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx, Ms,
-    Outcome, User, UserId, Verification, api_key, connection::LABEL_MAX,
+    Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx,
+    CustomProvider, Ms, Outcome, User, UserId, Verification, api_key, connection::LABEL_MAX,
+    custom_provider::CUSTOM_PREFIX,
 };
 use doce_opencode::{
     endpoints::{self, Endpoint},
     login::{Harvest, Tokens},
 };
-use doce_store::{Read, connection, connection::SealedCredential, delivery, project};
+use doce_store::{Read, connection, connection::SealedCredential, custom_provider, delivery, project};
 use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 
 use crate::{
-    App, Error, catalogue,
+    App, Error, catalogue, custom,
     events::Change,
     jobs::{apply_delivery, refresh_credential},
     keys::{CREDENTIAL, METADATA},
@@ -105,48 +106,69 @@ impl App {
 
     /// Checks a key with its Provider, seals it, and connects the Provider.
     pub async fn connect(&self, ctx: &Ctx, user: &User, new: NewConnection) -> Result<ConnectionView, Error> {
-        let (name, endpoint) = self.connectable(&new.provider_id).await?;
+        let (name, endpoint) = self.connectable(user, &new.provider_id).await?;
         let key = clean_key(&new.key)?;
         probe::check_metadata(&new.metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
         let given = new.base_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
-        let base_url = base_url_of(endpoint, given, &new.metadata)?;
+        let base_url = base_url_of(&endpoint, given, &new.metadata)?;
         let answer = probe::ask(&Question {
             provider_name: &name,
-            endpoint,
+            endpoint: &endpoint,
             base_url: &base_url,
-            base_url_given: given.is_some(),
+            base_url_given: given.is_some() || is_custom(&endpoint),
             key: &key,
             role: user.role,
         })
         .await;
         refuse_invalid(&answer, new.keep_unverified)?;
 
-        let now = ctx.now();
-        let id = ConnectionId::new(now);
-        let mut record = Connection {
-            id,
+        let mut record = self.keyed(user, &new.provider_id, &key, ctx.now());
+        record.base_url = given.map(|_| base_url.clone());
+        settle(&mut record, &answer, ctx.now());
+        self.insert_connection(ctx, user, record, &key, &new.metadata, new.label.as_deref(), None).await
+    }
+
+    /// Keeps a new custom provider together with its first Connection.
+    pub(crate) async fn connect_custom(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        provider: CustomProvider,
+        key: &SecretString,
+        answer: Answer,
+        keep_unverified: bool,
+    ) -> Result<ConnectionView, Error> {
+        refuse_invalid(&answer, keep_unverified)?;
+        let mut record = self.keyed(user, &provider.id, key, ctx.now());
+        settle(&mut record, &answer, ctx.now());
+        self.insert_connection(ctx, user, record, key, &BTreeMap::new(), None, Some(provider)).await
+    }
+
+    /// A Connection with a key that nobody has asked about yet.
+    fn keyed(&self, user: &User, provider_id: &str, key: &SecretString, now: Ms) -> Connection {
+        Connection {
+            id: ConnectionId::new(now),
             user_id: user.id,
-            provider_id: new.provider_id.clone(),
+            provider_id: provider_id.to_owned(),
             label: String::new(),
             auth_type: AuthType::Api,
             status: ConnectionStatus::Connected,
             error_message: None,
             verification: None,
-            base_url: given.map(|_| base_url.clone()),
+            base_url: None,
             is_default: false,
-            fingerprint: self.vault.fingerprint(&key),
-            last_four: doce_vault::last_four(&key),
+            fingerprint: self.vault.fingerprint(key),
+            last_four: last_four(key),
             version: 1,
             created_at: now,
             updated_at: now,
             expires_at: None,
             last_used_at: None,
-        };
-        settle(&mut record, &answer, now);
-        self.insert_connection(ctx, user, record, &key, &new.metadata, new.label.as_deref()).await
+        }
     }
 
     /// Seals the secret of a new Connection and writes it, with what follows for Agents.
+    #[expect(clippy::too_many_arguments, reason = "one row each, written together")]
     async fn insert_connection(
         &self,
         ctx: &Ctx,
@@ -155,6 +177,7 @@ impl App {
         secret: &SecretString,
         metadata: &BTreeMap<String, String>,
         label: Option<&str>,
+        custom: Option<CustomProvider>,
     ) -> Result<ConnectionView, Error> {
         let metadata_sealed = self.seal_metadata(&record, metadata)?;
         let credential = self.seal_secret(&record, secret, record.created_at)?;
@@ -169,6 +192,9 @@ impl App {
             None => free_label(&others),
         };
         record.is_default = !others.iter().any(|other| other.is_default);
+        if let Some(custom) = &custom {
+            custom_provider::insert(&mut tx, custom).await?;
+        }
         connection::insert(&mut tx, &record, metadata_sealed.as_deref()).await?;
         connection::insert_credential(&mut tx, &credential).await?;
         tx.audit(AuditEvent::ok(AuditAction::Connect, &record.id).fingerprint(&record.fingerprint).detail(
@@ -184,6 +210,9 @@ impl App {
             apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
         }
         tx.commit().await?;
+        if let Some(custom) = custom {
+            self.customs.put(custom);
+        }
         self.jobs.wake();
         let view = self.connection_view(record).await?;
         self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
@@ -239,7 +268,8 @@ impl App {
                 expires_at: tokens::expiry(&tokens),
                 last_used_at: None,
             };
-            let view = self.insert_connection(ctx, user, record, &secret, &new.metadata, new.label.as_deref()).await?;
+            let view =
+                self.insert_connection(ctx, user, record, &secret, &new.metadata, new.label.as_deref(), None).await?;
             self.renewals.notify_one();
             return Ok(view);
         };
@@ -294,12 +324,12 @@ impl App {
         let mut key = None;
         let mut base_url = before.base_url.clone();
         if replaces || readdresses {
-            let (name, endpoint) = self.connectable(&before.provider_id).await?;
+            let (name, endpoint) = self.connectable(user, &before.provider_id).await?;
             let given = match &change.base_url {
                 Some(given) => given.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned),
                 None => before.base_url.clone(),
             };
-            let address = base_url_of(endpoint, given.as_deref(), &opened.metadata)?;
+            let address = base_url_of(&endpoint, given.as_deref(), &opened.metadata)?;
             let new_key = match (&change.key, &opened.secret) {
                 (Some(pasted), _) => clean_key(pasted)?,
                 (None, Secret::Key(key)) => key.clone(),
@@ -312,9 +342,9 @@ impl App {
             };
             let asked = probe::ask(&Question {
                 provider_name: &name,
-                endpoint,
+                endpoint: &endpoint,
                 base_url: &address,
-                base_url_given: given.is_some(),
+                base_url_given: given.is_some() || is_custom(&endpoint),
                 key: &new_key,
                 role: user.role,
             })
@@ -342,7 +372,7 @@ impl App {
             record.auth_type = AuthType::Api;
             record.expires_at = None;
             record.fingerprint = self.vault.fingerprint(key);
-            record.last_four = doce_vault::last_four(key);
+            record.last_four = last_four(key);
             record.verification = None;
             settle(&mut record, answer, tx.now());
             let credential = self.seal_secret(&record, key, tx.now())?;
@@ -368,16 +398,16 @@ impl App {
     /// Checks a Connection's key with its Provider again.
     pub async fn verify(&self, ctx: &Ctx, user: &User, id: ConnectionId) -> Result<ConnectionView, Error> {
         let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
-        let (name, endpoint) = self.connectable(&before.provider_id).await?;
+        let (name, endpoint) = self.connectable(user, &before.provider_id).await?;
         let opened = self.open_credential(&before).await?;
         let answer = match &opened.secret {
             Secret::Key(key) => {
-                let base_url = base_url_of(endpoint, before.base_url.as_deref(), &opened.metadata)?;
+                let base_url = base_url_of(&endpoint, before.base_url.as_deref(), &opened.metadata)?;
                 probe::ask(&Question {
                     provider_name: &name,
-                    endpoint,
+                    endpoint: &endpoint,
                     base_url: &base_url,
-                    base_url_given: before.base_url.is_some(),
+                    base_url_given: before.base_url.is_some() || is_custom(&endpoint),
                     key,
                     role: user.role,
                 })
@@ -426,9 +456,19 @@ impl App {
             heir.is_default = true;
             connection::update(&mut tx, &heir).await?;
         }
+        let custom = self.customs.own(user.id, &record.provider_id);
+        let is_last =
+            !connection::list(&mut tx, user.id).await?.iter().any(|other| other.provider_id == record.provider_id);
+        let ended = custom.filter(|_| is_last);
+        if let Some(custom) = &ended {
+            custom_provider::delete(&mut tx, &custom.id).await?;
+        }
         tx.audit(AuditEvent::ok(AuditAction::Disconnect, &record.id).fingerprint(&record.fingerprint)).await?;
         apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
         tx.commit().await?;
+        if let Some(custom) = ended {
+            self.customs.remove(&custom.id);
+        }
         self.jobs.wake();
         self.bus.publish(user.id, Change::ConnectionDeleted(id));
         self.publish_connections(user.id).await?;
@@ -528,7 +568,10 @@ impl App {
         Ok(Some(sealed.bytes))
     }
 
-    async fn connectable(&self, provider_id: &str) -> Result<(String, &'static Endpoint), Error> {
+    async fn connectable(&self, user: &User, provider_id: &str) -> Result<(String, Cow<'static, Endpoint>), Error> {
+        if let Some(custom) = self.customs.own(user.id, provider_id) {
+            return Ok((custom.name.clone(), Cow::Owned(custom::endpoint_of(&custom))));
+        }
         let stored = catalogue::ready(&self.catalogue).await?;
         let provider = stored.provider(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
         if let Some(message) = catalogue::refusal(provider, stored.methods()) {
@@ -539,7 +582,7 @@ impl App {
             )));
         }
         let endpoint = endpoints::find(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
-        Ok((provider.name.clone(), endpoint))
+        Ok((provider.name.clone(), Cow::Borrowed(endpoint)))
     }
 
     pub(crate) async fn connection_view(&self, record: Connection) -> Result<ConnectionView, Error> {
@@ -647,7 +690,17 @@ fn settle(record: &mut Connection, answer: &Answer, now: Ms) {
     record.verification = Some(Verification { outcome: answer.outcome, at: now, detail: answer.detail.clone() });
 }
 
-fn clean_key(pasted: &SecretString) -> Result<SecretString, Error> {
+/// An endpoint of a user's own is as good as an address of their own: it is checked before anything is sent there.
+fn is_custom(endpoint: &Endpoint) -> bool {
+    endpoint.id.starts_with(CUSTOM_PREFIX)
+}
+
+/// What a person may see of a key. Of none there is nothing to see.
+fn last_four(key: &SecretString) -> String {
+    if key.expose_secret() == custom::NO_KEY { String::new() } else { doce_vault::last_four(key) }
+}
+
+pub(crate) fn clean_key(pasted: &SecretString) -> Result<SecretString, Error> {
     api_key::clean(pasted.expose_secret())
         .map(SecretString::from)
         .map_err(|e| Error::Invalid { field: "key", message: sentence(&e.to_string()) })

@@ -13,6 +13,7 @@ mod beneath;
 mod catalogue;
 mod connections;
 mod conversations;
+mod custom;
 mod error;
 pub mod events;
 mod failures;
@@ -51,6 +52,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use audit::{AUDIT_PAGE_MAX, AuditQuery, verify_audit};
 pub use beneath::BeneathError;
 pub use connections::{ConnectionChange, NewConnection};
+pub use custom::{CustomProviderChange, LocalPlace, NewCustomProvider, Offer, local_places};
 pub use doce_opencode::install::VERSION as OPENCODE_VERSION;
 pub use doce_store::audit::{
     Entry as AuditEntry,
@@ -86,6 +88,8 @@ pub struct Config {
     pub outside: Outside,
     /// Where the tokens of logins are renewed.
     pub token_endpoints: TokenEndpoints,
+    /// Where programs that offer models are looked for on this machine.
+    pub local_places: Vec<LocalPlace>,
 }
 
 /// What of the surrounding system the sandboxed programs are given.
@@ -194,6 +198,7 @@ pub struct Inner {
     pub(crate) stopping: CancellationToken,
     pub(crate) jobs: Jobs,
     pub(crate) logins: logins::Attempts,
+    pub(crate) customs: custom::Customs,
     /// Rung when there are tokens that may run out sooner than those that were waited for.
     pub(crate) renewals: tokio::sync::Notify,
     job_changes: Mutex<Option<mpsc::UnboundedReceiver<JobId>>>,
@@ -227,6 +232,7 @@ impl App {
         let vault = keys::open_vault(&place, &store, &clock, &mut notes).await?;
 
         let users = doce_store::user::count(&mut store.read().await?).await?;
+        let customs = doce_store::custom_provider::list(&mut store.read().await?).await?;
         let (isolation, sandbox) = if config.unsandboxed {
             if users > 1 {
                 return Err(OpenError::UnsandboxedWithUsers { users });
@@ -281,6 +287,7 @@ impl App {
                 stopping: CancellationToken::new(),
                 jobs,
                 logins: logins::Attempts::default(),
+                customs: custom::Customs::new(customs),
                 renewals: tokio::sync::Notify::new(),
                 job_changes: Mutex::new(Some(changes)),
                 config,

@@ -19,6 +19,8 @@ use reqwest::{
 };
 use url::{Host, Url};
 
+use crate::custom::NO_KEY;
+
 /// How long a provider may take to answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
 /// Bytes of an answer that are read at most.
@@ -120,6 +122,12 @@ async fn judge(question: &Question<'_>, way: &Way, reply: Reply) -> Answer {
     let status = reply.status.as_u16();
     let answer = |outcome, detail: String| Answer { outcome, detail };
     match status {
+        200..=299 if question.key.expose_secret() == NO_KEY => {
+            answer(Outcome::Valid, format!("{name} answers, and asks for no key."))
+        }
+        401 if question.key.expose_secret() == NO_KEY => {
+            answer(Outcome::Invalid, format!("{name} wants a key (401). Paste one."))
+        }
         200..=299 => {
             if !way.needs_key
                 && let Ok(without) = call(question, way, false).await
@@ -236,7 +244,7 @@ async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Repl
     Ok(Reply { status, body })
 }
 
-fn place_of(url: &Url) -> String {
+pub(crate) fn place_of(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),
@@ -245,7 +253,7 @@ fn place_of(url: &Url) -> String {
 }
 
 /// Resolves the host of a URL that a user gave, and refuses where a server must not be made to call.
-async fn allowed_addresses(url: &Url, role: Role) -> Result<Vec<SocketAddr>, String> {
+pub(crate) async fn allowed_addresses(url: &Url, role: Role) -> Result<Vec<SocketAddr>, String> {
     let port = url.port_or_known_default().unwrap_or(443);
     let addresses: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(ip)) => vec![(ip, port).into()],

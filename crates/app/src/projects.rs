@@ -298,9 +298,12 @@ impl App {
             )));
         };
         let stored = catalogue::ready(&self.catalogue).await?;
-        let known = stored
-            .provider(&model.provider_id)
-            .is_some_and(|provider| catalogue::model_views(provider).iter().any(|known| known.id == model.model_id));
+        let known = match self.customs.own(user.id, &model.provider_id) {
+            Some(custom) => custom.models.iter().any(|known| known.id == model.model_id),
+            None => stored.provider(&model.provider_id).is_some_and(|provider| {
+                catalogue::model_views(provider).iter().any(|known| known.id == model.model_id)
+            }),
+        };
         // Behind an address of one's own there may be models that no catalogue knows.
         let typed = paying.base_url.is_some() && is_model_id(&model.model_id);
         if known || typed {
@@ -336,6 +339,9 @@ impl App {
 
     /// Returns a Provider's name for sentences; its id if the catalogue isn't there or doesn't know it.
     pub(crate) fn provider_name(&self, provider_id: &str) -> String {
+        if let Some(custom) = self.customs.find(provider_id) {
+            return custom.name.clone();
+        }
         if let catalogue::CatalogueState::Ready(stored) = &*self.catalogue.borrow()
             && let Some(provider) = stored.provider(provider_id)
         {

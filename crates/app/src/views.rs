@@ -1,8 +1,8 @@
 //! What the use cases show: nouns together with what a person wants to see beside them.
 
 use doce_model::{
-    Connection, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, PreviewState, Project, ProjectId,
-    SessionStatus, audit::NounKind, project::ProjectState,
+    Connection, CustomModel, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, PreviewState, Project,
+    ProjectId, SessionStatus, audit::NounKind, project::ProjectState,
 };
 
 /// A Project with all that its page shows.
@@ -227,4 +227,30 @@ pub struct AuditNoun {
     pub name: Option<String>,
     /// Whether the caller can still open it.
     pub open: bool,
+}
+
+/// What a document says that an organisation publishes for its people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WellKnownView {
+    /// Where it was found.
+    pub address: String,
+    /// What the token is called that it asks for.
+    pub token_name: String,
+    /// The command that gets such a token, by its words. It is shown, and never run.
+    pub command: Vec<String>,
+    /// The Providers that it describes.
+    pub providers: Vec<WellKnownProvider>,
+}
+
+/// A Provider that such a document describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WellKnownProvider {
+    /// Its name.
+    pub name: String,
+    /// Where its requests go.
+    pub base_url: String,
+    /// Its models.
+    pub models: Vec<CustomModel>,
+    /// Why no custom provider can be made of it, if none can.
+    pub refusal: Option<String>,
 }

@@ -61,6 +61,8 @@ text_enum! {
         CancelJob = "cancel_job",
         /// A Job was run again.
         RetryJob = "retry_job",
+        /// Asked an address which models it offers, or what it publishes.
+        AskEndpoint = "ask_endpoint",
         /// Setting `OpenCode` up was tried again.
         RetryOpencode = "retry_opencode",
         /// The server started without a sandbox, by its owner's order.

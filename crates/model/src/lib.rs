@@ -12,6 +12,7 @@ pub mod audit;
 pub mod connection;
 pub mod conversation;
 pub mod ctx;
+pub mod custom_provider;
 pub mod delivery;
 pub mod failure;
 pub mod id;
@@ -26,6 +27,7 @@ pub use audit::{AuditAction, AuditEvent};
 pub use connection::{AuthType, Connection, ConnectionStatus, Outcome, Verification};
 pub use conversation::{Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus};
 pub use ctx::{Actor, Ctx};
+pub use custom_provider::{CustomModel, CustomProvider};
 pub use delivery::{Delivery, DeliveryMode, DeliveryStatus};
 pub use failure::{Failure, NextMove};
 pub use id::{

@@ -14,7 +14,7 @@ const GITLAB: &str = "gitlab";
 const GITLAB_GATEWAY: &str = "https://cloud.gitlab.com";
 
 /// What is known about a provider's way to its upstream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// The provider's id.
@@ -39,7 +39,7 @@ pub struct Endpoint {
 }
 
 /// A header that carries a key.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyHeader {
     /// Its name, in lower case.
@@ -70,7 +70,7 @@ pub enum Sealable {
     No,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Variable {
     name: String,
@@ -137,6 +137,25 @@ pub fn check_base_url(given: &str) -> Result<String, BaseUrlError> {
 }
 
 impl Endpoint {
+    /// What holds for an OpenAI-compatible endpoint of a user's own: OpenCode brings its SDK along, and every call follows
+    /// the base URL (1.18.33, observed).
+    pub fn custom(id: &str, name: &str, base_url: &str) -> Self {
+        let npm = vec!["@ai-sdk/openai-compatible".to_owned()];
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            reached_by: npm.clone(),
+            npm,
+            base_url: Some(base_url.to_owned()),
+            variables: Vec::new(),
+            key_header: Some(KeyHeader { name: "authorization".to_owned(), scheme: KeyScheme::Bearer }),
+            base_url_honoured: Some(true),
+            bundled_sdk: true,
+            sealable: Sealable::Yes,
+            notes: String::new(),
+        }
+    }
+
     /// Returns why this provider can't be connected with an API key at all, as a sentence for people.
     pub fn refusal(&self) -> Option<&'static str> {
         if !self.bundled_sdk {

@@ -181,6 +181,7 @@ impl Opened {
             npm_registry: None,
             outside: config::outside(),
             token_endpoints: TokenEndpoints::default(),
+            local_places: doce_app::local_places(),
         };
         let app = App::open(config, Arc::clone(&clock)).await.map_err(serve::cannot_open)?;
         for note in app.notes() {

@@ -76,6 +76,7 @@ impl Serving<'_> {
             npm_registry: arguments.npm_registry,
             outside: outside(),
             token_endpoints: TokenEndpoints::default(),
+            local_places: doce_app::local_places(),
         };
         let app = tokio::select! {
             opened = App::open(config, Arc::clone(&clock)) => opened.map_err(cannot_open)?,

@@ -19,6 +19,7 @@ mod schema;
 pub mod audit;
 pub mod connection;
 pub mod conversation;
+pub mod custom_provider;
 pub mod delivery;
 pub mod imported;
 pub mod instance;

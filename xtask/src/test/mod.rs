@@ -112,7 +112,7 @@ fn run(suite: Suite, world: &mut World<'_>, options: &Options) -> Row {
         suites::run(suite, world)
     };
     for found in process::end_leftovers() {
-        counts.fail(format!("left `{}` (pid {}) running", found.name, found.pid));
+        counts.fail(format!("left {found} running"));
     }
     if counts.ran() == 0 && counts.skips.is_empty() {
         counts.fail("ran nothing".to_owned());

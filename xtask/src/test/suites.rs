@@ -99,6 +99,7 @@ impl Suite {
                 Tool::Node,
                 Tool::WebPackages,
                 Tool::BrowserPackages,
+                Tool::Localhost,
                 Tool::Chromium,
                 Tool::Bubblewrap,
                 Tool::Sandbox,

@@ -3,6 +3,7 @@
 //! Debian and Ubuntu packages come from apt, as root or through sudo without a password; Rust
 //! programs are built by cargo into `target/tools`; OpenCode is installed by doce's own code.
 
+use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,6 +28,7 @@ pub(super) enum Tool {
     Node,
     Bubblewrap,
     Sandbox,
+    Localhost,
     Chromium,
     WebPackages,
     BrowserPackages,
@@ -36,11 +38,12 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Git,
         Self::Node,
         Self::Bubblewrap,
         Self::Sandbox,
+        Self::Localhost,
         Self::Chromium,
         Self::WebPackages,
         Self::BrowserPackages,
@@ -55,6 +58,7 @@ impl Tool {
             Self::Node => "Node",
             Self::Bubblewrap => "bubblewrap",
             Self::Sandbox => "sandbox",
+            Self::Localhost => "localhost",
             Self::Chromium => "Chromium",
             Self::WebPackages => "npm packages of web/",
             Self::BrowserPackages => "npm packages of e2e/",
@@ -72,6 +76,7 @@ pub(super) fn provide(tool: Tool, world: &mut World<'_>, deadline: Deadline) -> 
         Tool::Node => node(world),
         Tool::Bubblewrap => packaged("bwrap", &["bubblewrap"], deadline),
         Tool::Sandbox => sandbox(deadline),
+        Tool::Localhost => localhost(),
         Tool::Chromium => chromium(world, deadline),
         Tool::WebPackages => npm_packages("web", world, deadline),
         Tool::BrowserPackages => npm_packages("e2e", world, deadline),
@@ -137,6 +142,24 @@ fn sandbox(deadline: Deadline) -> Result<String> {
              (`sysctl kernel.unprivileged_userns_clone kernel.apparmor_restrict_unprivileged_userns`)"
         ),
     }
+}
+
+/// The name that a person opens doce by. A bare root has nothing yet that says where it leads.
+fn localhost() -> Result<String> {
+    const HOSTS: &str = "/etc/hosts";
+    let resolves = || ("localhost", 0_u16).to_socket_addrs().is_ok_and(|mut found| found.any(|a| a.ip().is_loopback()));
+    if resolves() {
+        return Ok("is this machine".to_owned());
+    }
+    let advice = format!("`localhost` leads nowhere: add the line `127.0.0.1 localhost` to {HOSTS}");
+    if Path::new(HOSTS).exists() {
+        bail!("{advice}");
+    }
+    std::fs::write(HOSTS, "127.0.0.1 localhost\n::1 localhost\n").with_context(|| advice.clone())?;
+    if !resolves() {
+        bail!("{advice}");
+    }
+    Ok(format!("{HOSTS} was missing and was made"))
 }
 
 /// A browser for the browser tests. They read its path from `CHROMIUM`.

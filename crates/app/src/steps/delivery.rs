@@ -1,6 +1,6 @@
 //! Deliveries: Credentials are handed to an Agent, read back, changed and taken back.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{
@@ -20,6 +20,7 @@ use crate::{
     agents::Agent,
     catalogue,
     connections::{Opened, Secret},
+    custom,
     jobs::{apply_delivery, project_id, step_error},
     program::{self, CONFIG_DIRECTORY, write_beside},
     projects::is_model_id,
@@ -57,21 +58,29 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
             ConnectionStatus::Expired | ConnectionStatus::Revoked => continue,
         }
         // Deny by default: a Provider that was not measured, or that is refused, is not delivered.
-        let Some(endpoint) = endpoints::find(&connection.provider_id) else {
-            continue;
+        let custom = app.customs.own(connection.user_id, &connection.provider_id);
+        let endpoint = match &custom {
+            Some(custom) => Cow::Owned(custom::endpoint_of(custom)),
+            None => match endpoints::find(&connection.provider_id) {
+                Some(endpoint) => Cow::Borrowed(endpoint),
+                None => continue,
+            },
         };
         if endpoint.refusal().is_some() {
             continue;
         }
         let opened = app.open_credential(&connection).await?;
-        let Ok(base_url) = base_url(endpoint, &connection, &opened) else {
+        let Ok(base_url) = base_url(&endpoint, &connection, &opened) else {
             continue;
         };
         let provider = DeliveredProvider {
             id: connection.provider_id.clone(),
             npm: endpoint.npm.first().cloned().unwrap_or_default(),
             options: endpoint.pin(&base_url),
-            custom: typed_model(app, project, &connection).await,
+            custom: match &custom {
+                Some(custom) => Some(custom::config_of(custom)),
+                None => typed_model(app, project, &connection).await,
+            },
         };
         wanted.push(Wanted { connection, provider });
     }

@@ -6,6 +6,7 @@
 mod audit;
 mod connections;
 mod conversation;
+mod custom_providers;
 mod events;
 mod input;
 mod jobs;
@@ -109,6 +110,11 @@ fn table() -> Table {
         .add(User, routes!(connections::get_connection, connections::change_connection, connections::disconnect))
         .add(User, routes!(connections::verify_connection))
         .add(User, routes!(connections::list_connection_deliveries))
+        .add(User, routes!(custom_providers::list_custom_providers, custom_providers::create_custom_provider))
+        .add(User, routes!(custom_providers::change_custom_provider))
+        .add(User, routes!(custom_providers::ask_for_models))
+        .add(User, routes!(custom_providers::read_well_known))
+        .add(Admin, routes!(custom_providers::find_local_providers))
         .add(User, routes!(logins::begin_login))
         .add(User, routes!(logins::get_login, logins::cancel_login))
         .add(User, routes!(logins::answer_login))

@@ -11,7 +11,7 @@ use crate::world::{Browser, World};
 /// The routes that answer anybody. Hand-written: a route gets in here by decision.
 const OPEN: [&str; 4] = ["GET /api/health", "GET /api/openapi.json", "POST /api/setup", "POST /api/sign-in"];
 /// The routes that answer admins only.
-const ADMINS: [&str; 2] = ["GET /api/users", "POST /api/users"];
+const ADMINS: [&str; 3] = ["GET /api/local-providers", "GET /api/users", "POST /api/users"];
 /// The routes whose id names something that belongs to nobody.
 const EVERYBODYS: [&str; 1] = ["GET /api/providers/{id}/models"];
 
@@ -126,12 +126,15 @@ async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
     let server = AuthorizationServer::start().await;
     let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     let attempt = owner.post("/api/oauth-attempts", &login).await.expect(201);
+    let custom = json!({"name": "Acme", "base_url": model.openai_base_url(), "models": [{"id": "m"}]});
+    let custom = owner.post("/api/custom-providers", &custom).await.expect(201);
     let id_of = |route: &Route| -> Option<String> {
         let noun = route.path.strip_prefix("/api/")?.split('/').next()?;
         let id = match noun {
             "projects" => &created["project"]["id"],
             "jobs" => &created["job"]["id"],
             "connections" => &connection["id"],
+            "custom-providers" => &custom["provider_id"],
             "oauth-attempts" => &attempt["id"],
             "sign-ins" => &sign_ins["items"][0]["id"],
             _ => return None,

@@ -61,6 +61,18 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     walk.audited("PATCH /api/connections/{id}", &bob, browser.patch(&at, &json!({"label": "Mine"})).await).await;
     let verify = browser.post(&format!("{at}/verify"), &json!({})).await;
     walk.audited("POST /api/connections/{id}/verify", &bob, verify).await;
+    let custom = json!({"name": "Acme", "base_url": model.openai_base_url(), "models": [{"id": "m"}]});
+    let custom = browser.post("/api/custom-providers", &custom).await;
+    let custom = walk.audited("POST /api/custom-providers", &bob, custom).await;
+    let change = json!({"name": "Acme Two"});
+    let at = format!("/api/custom-providers/{}", custom["provider_id"].as_str().expect("an id"));
+    walk.audited("PATCH /api/custom-providers/{id}", &bob, browser.patch(&at, &change).await).await;
+    let address = json!({"base_url": model.openai_base_url(), "key": "sk-of-ada"});
+    let models = admin.post("/api/custom-providers/models", &address).await;
+    walk.audited("POST /api/custom-providers/models", &ada, models).await;
+    let organisation = crate::custom::organisation().await;
+    let document = admin.post("/api/custom-providers/well-known", &json!({"address": organisation.url()})).await;
+    walk.audited("POST /api/custom-providers/well-known", &ada, document).await;
     let server = AuthorizationServer::start().await;
     let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     let attempt = browser.post("/api/oauth-attempts", &login).await;

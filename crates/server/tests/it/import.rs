@@ -242,6 +242,7 @@ async fn an_agent_that_outlived_its_server_is_left_alone() {
         npm_registry: None,
         outside: Outside::default(),
         token_endpoints: TokenEndpoints::default(),
+        local_places: Vec::new(),
     };
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let importing = App::open(config, Arc::clone(&clock)).await.expect("it is ours");

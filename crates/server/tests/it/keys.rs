@@ -56,6 +56,7 @@ impl Installation {
             npm_registry: None,
             outside: Outside::default(),
             token_endpoints: doce_app::TokenEndpoints::default(),
+            local_places: Vec::new(),
         };
         App::open(config, clock()).await
     }

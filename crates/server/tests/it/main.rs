@@ -8,6 +8,7 @@ mod audit;
 mod audit_log;
 mod cli;
 mod connections;
+mod custom;
 mod documents;
 mod guards;
 mod import;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, AuditEntry, AuditQuery, Config, Outside, TokenEndpoints};
+use doce_app::{App, AuditEntry, AuditQuery, Config, LocalPlace, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
 use doce_testkit::{ScriptedModel, wait_for};
@@ -50,6 +50,7 @@ pub(crate) struct Builder {
     background: bool,
     opencode: Utf8PathBuf,
     token_endpoints: TokenEndpoints,
+    local_places: Vec<LocalPlace>,
 }
 
 impl Builder {
@@ -75,6 +76,12 @@ impl Builder {
         Self { background: true, ..self }
     }
 
+    /// Looks for programs with models here, too.
+    pub(crate) fn local_place(mut self, name: &str, base_url: String) -> Self {
+        self.local_places.push(LocalPlace { name: name.to_owned(), base_url });
+        self
+    }
+
     /// Looks for OpenCode here.
     pub(crate) fn opencode(self, path: impl Into<Utf8PathBuf>) -> Self {
         Self { opencode: path.into(), ..self }
@@ -97,6 +104,7 @@ impl Builder {
             npm_registry: None,
             outside: Outside { search_path: format!("{tools}:/usr/local/bin:/usr/bin:/bin"), variables: Vec::new() },
             token_endpoints: self.token_endpoints,
+            local_places: self.local_places,
         };
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let app = App::open(config, Arc::clone(&shared)).await.expect("a fresh data directory can be opened");
@@ -175,6 +183,7 @@ impl World {
             listen: "127.0.0.1:0",
             background: false,
             opencode: fake_opencode(),
+            local_places: Vec::new(),
             token_endpoints: TokenEndpoints::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! The fake Agent as a program with OpenCode's command line and environment, to be started in its place.
 //!
 //! `--version` prints the version, `serve --hostname 127.0.0.1 --port N` serves until it is killed. Read from the environment:
-//! `OPENCODE_SERVER_PASSWORD`, `OPENCODE_SERVER_USERNAME`, `XDG_DATA_HOME` (else `HOME`), `OPENCODE_CONFIG` and `OPENCODE_CONFIG_CONTENT`.
+//! `OPENCODE_SERVER_PASSWORD`, `OPENCODE_SERVER_USERNAME`, `XDG_DATA_HOME` (else `HOME`), `OPENCODE_CONFIG_DIR` and `OPENCODE_CONFIG_CONTENT`.
 //! The options that begin with `--fake-` stand before `serve` and aren't OpenCode's: a script that adds them makes a misbehaving Agent.
 
 use std::ffi::OsString;
@@ -105,8 +105,8 @@ async fn main() -> std::io::Result<()> {
     if let Some(username) = text("OPENCODE_SERVER_USERNAME") {
         builder = builder.username(&username);
     }
-    if let Some(file) = variable("OPENCODE_CONFIG") {
-        builder = builder.config_file(file);
+    if let Some(directory) = variable("OPENCODE_CONFIG_DIR") {
+        builder = builder.config_file(PathBuf::from(directory).join("opencode.json"));
     }
     if let Some(content) = text("OPENCODE_CONFIG_CONTENT") {
         builder = builder.config_content(content);

@@ -288,7 +288,7 @@ impl Builder {
         self
     }
 
-    /// The file that `OPENCODE_CONFIG` would name.
+    /// The configuration's file: `opencode.json` of the directory that `OPENCODE_CONFIG_DIR` would name.
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.behaviour.config_file = Some(path.into());

@@ -121,6 +121,7 @@ impl Machine {
                 variables: Vec::new(),
             },
             token_endpoints: crate::TokenEndpoints::default(),
+            local_places: Vec::new(),
         };
         let clock = Arc::new(GoingClock { started: Instant::now(), jumped: AtomicI64::new(0) });
         let kept = config.data_dir.join("catalogue.json");
