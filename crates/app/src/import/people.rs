@@ -85,6 +85,9 @@ pub(crate) fn plan(
             }
             continue;
         }
+        if !plan.people.contains(&user.username) {
+            plan.people.push(user.username.clone());
+        }
         if let Some((_, here)) = into.iter().find(|(there, _)| *there == user.username) {
             let here = known.account(here)?;
             say(ImportOutcome::Left, &format!("what is theirs goes to the account `{}`", here.username));

@@ -7,8 +7,10 @@ mod audit;
 mod connections;
 mod conversation;
 mod events;
+mod imports;
 mod input;
 mod jobs;
+mod keys;
 mod logins;
 mod people;
 mod projects;
@@ -67,6 +69,8 @@ use crate::{
         (name = "workspace", description = "What was written"),
         (name = "jobs", description = "What is being done"),
         (name = "audit", description = "What was done"),
+        (name = "keys", description = "The master key, and the keys that it seals"),
+        (name = "imports", description = "What is brought over from elsewhere"),
         (name = "stream", description = "What happens, as it happens"),
     )
 )]
@@ -131,6 +135,12 @@ fn table() -> Table {
         .add(User, routes!(jobs::retry_job))
         .add(User, routes!(audit::list_audit))
         .add(User, routes!(audit::export_audit))
+        .add(Admin, routes!(imports::get_imports, imports::begin_import))
+        .add(Admin, routes!(imports::preview_import))
+        .add(Admin, routes!(keys::get_master_key))
+        .add(Admin, routes!(keys::confirm_key_copy))
+        .add(Admin, routes!(keys::rotate_master_key))
+        .add(User, routes!(keys::export_keys))
         .add(User, routes!(stream::open_stream))
 }
 
