@@ -283,6 +283,14 @@ pub fn fixture(name: &str) -> Option<Utf8PathBuf> {
     Some(path)
 }
 
+/// Changes a SQLite database behind the back of whoever uses it.
+pub async fn change(database: &Utf8Path, sql: &str) {
+    let options = SqliteConnectOptions::new().filename(database).busy_timeout(std::time::Duration::from_secs(10));
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    connection.close().await.expect("the database can be closed");
+}
+
 /// Returns every row of every table of a SQLite database, each as SQL would write it.
 pub async fn dump(database: &Utf8Path) -> BTreeMap<String, Vec<String>> {
     let options = SqliteConnectOptions::new().filename(database).read_only(true);

@@ -8,8 +8,8 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_legacy::Subject;
 use doce_model::{
-    AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Desired, Failure, ImportedKind, Message, MessageId,
-    MessageState, ModelRef, NextMove, Part, PartId, PartKind, Project, Session, SessionId, Speaker, UserId,
+    AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Desired, Failure, ImportedKind, Message,
+    MessageId, MessageState, ModelRef, NextMove, Part, PartId, PartKind, Project, Session, SessionId, Speaker, UserId,
 };
 use doce_store::{Tx, connection, conversation, imported, project, user};
 use doce_vault::ExposeSecret as _;
@@ -24,8 +24,8 @@ use crate::{
         projects::ProjectPlan,
         workspace,
     },
-    logins::tokens,
     jobs::apply_delivery,
+    logins::tokens,
     make_private_directory,
     steps::workspace::first_commit,
 };

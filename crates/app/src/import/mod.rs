@@ -130,9 +130,7 @@ pub fn is_inside(data_dir: &Utf8Path, old: &Utf8Path) -> bool {
         }
     };
     let within = |folder: &Utf8Path| real.starts_with(folder);
-    (real == old && there == data_dir)
-        || within(&old.join("data"))
-        || (old.join("db.sqlite").exists() && within(&old))
+    (real == old && there == data_dir) || within(&old.join("data")) || (old.join("db.sqlite").exists() && within(&old))
 }
 
 /// Recognises keys that are the same, without keeping any.

@@ -103,7 +103,8 @@ pub(crate) fn of_installation(
         Some(era) => format!("doce.dev ({}) in {}", era.as_str(), old.directory),
         None => format!("doce.dev in {}", old.directory),
     };
-    let mut plan = ImportPlan { source: old.source, title, planned: Vec::new(), others: Vec::new(), people: Vec::new() };
+    let mut plan =
+        ImportPlan { source: old.source, title, planned: Vec::new(), others: Vec::new(), people: Vec::new() };
     let people = people::plan(old.users, known, into, now, &mut plan)?;
     let connections = keys::plan(old.keys, &people, known, Logins::TakenOver, fingerprint, now, &mut plan);
     projects::plan(old.projects, &people, &connections, known, now, &mut plan);

@@ -122,12 +122,7 @@ impl Drop for Turn {
 impl App {
     /// Looks for installations in the folder that the data directory is in, no deeper, and for `OpenCode`'s file. Admins
     /// only.
-    pub async fn notice_imports(
-        &self,
-        _ctx: &Ctx,
-        by: &User,
-        opencode: Option<&Utf8Path>,
-    ) -> Result<Noticed, Error> {
+    pub async fn notice_imports(&self, _ctx: &Ctx, by: &User, opencode: Option<&Utf8Path>) -> Result<Noticed, Error> {
         admins_only(by)?;
         let (data_dir, opencode) = (self.config.data_dir.clone(), opencode.map(Utf8Path::to_owned));
         let look = move || Noticed { directories: notice(&data_dir), opencode: opencode.filter(|file| is_file(file)) };
@@ -265,9 +260,9 @@ fn refusal(error: ImportError) -> Error {
         ImportError::Read(ReadError::Open { source, .. }) => {
             no_directory(&format!("That directory can't be opened: {}.", source.kind()))
         }
-        ImportError::Read(ReadError::NotOne { .. }) => no_directory(
-            "doce.dev was not here: there is neither `data/db.sqlite` nor `db.sqlite` in that directory.",
-        ),
+        ImportError::Read(ReadError::NotOne { .. }) => {
+            no_directory("doce.dev was not here: there is neither `data/db.sqlite` nor `db.sqlite` in that directory.")
+        }
         ImportError::Read(ReadError::InUse { .. }) => Error::Conflict(Failure::new(
             "import_in_use",
             "doce.dev still writes to its database. Stop it first.",

@@ -17,7 +17,7 @@ use doce_store::{Read, sealed, setting, user};
 
 use super::{
     IN_FORCE, KeyPlace, SINCE,
-    rotate::{RotateError, RotationStage, Rotation as Carried},
+    rotate::{RotateError, Rotation as Carried, RotationStage},
 };
 use crate::{App, Error, chain, events::Change, people::admins_only};
 
@@ -228,7 +228,10 @@ fn reason(error: &RotateError) -> String {
             "A file of the keys could not be read or written: {}. See that doce may write beside the master key.",
             chain(error)
         ),
-        RotateError::Changed { .. } | RotateError::Stopped | RotateError::Store(_) => {
+        RotateError::Store(_) => {
+            "The database failed in the middle of it; the server’s log says more. Both keys stay in use.".to_owned()
+        }
+        RotateError::Changed { .. } | RotateError::Stopped => {
             "It was interrupted. Both keys stay in use, and everything opens.".to_owned()
         }
     }
