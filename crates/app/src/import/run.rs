@@ -295,6 +295,37 @@ fn refusal(error: ImportError) -> Error {
 mod tests {
     use super::*;
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn while_something_is_brought_over_nothing_else_is_planned() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = crate::Config {
+            data_dir: Utf8PathBuf::from_path_buf(directory.path().join("data")).unwrap(),
+            master_key_file: None,
+            opencode: None,
+            unsandboxed: false,
+            npm_registry: None,
+            outside: crate::Outside::default(),
+            token_endpoints: crate::TokenEndpoints::default(),
+        };
+        let clock = std::sync::Arc::new(doce_testkit::MockClock::default());
+        let app = App::open(config, clock.clone()).await.unwrap();
+        let id = UserId::new(Ms(1));
+        let by = User { id, username: "ada".to_owned(), role: doce_model::Role::Admin, created_at: Ms(1) };
+        let ctx = Ctx::new(doce_model::Actor::User(id), "test", None, clock);
+        let nowhere = ImportSource::OpenCode { file: "/nowhere/auth.json".into() };
+        let turn = Turn::take(&app).unwrap();
+        let code = |result: Result<ImportRun, Error>| match result {
+            Err(Error::Conflict(failure)) => failure.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(app.begin_import(&ctx, &by, &nowhere).await), "import_busy");
+        drop(turn);
+        // Whoever was refused has not taken the turn.
+        assert_eq!(code(app.begin_import(&ctx, &by, &nowhere).await), "no_opencode_keys");
+        assert_eq!(code(app.begin_import(&ctx, &by, &nowhere).await), "no_opencode_keys");
+        app.close().await;
+    }
+
     #[test]
     fn installations_beside_the_data_directory_are_noticed_and_nothing_deeper_or_linked() {
         let directory = tempfile::tempdir().unwrap();

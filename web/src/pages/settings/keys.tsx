@@ -172,8 +172,8 @@ function Backup({ masterKey }: { masterKey: MasterKey }) {
           <li>End doce: what its agents hold in clear is removed then.</li>
           <li>
             Copy the directory{inside && ", and the master key to another place"}:
-            <Command text={`tar ${inside ? "--exclude='master.key*' " : ""}-czf doce-backup.tar.gz -C ${quoted(folder)} .`} />
-            {inside && <Command text={`tar -czf doce-keys-apart.tar.gz -C ${quoted(folder)} --wildcards './master.key*'`} />}
+            <Command text={`tar ${inside ? "--exclude='./master.key*' " : ""}-czf doce-backup.tar.gz -C ${quoted(folder)} .`} />
+            {inside && <Command text={`cp -p ${quoted(folder)}/master.key* ELSEWHERE/`} />}
           </li>
           <li>Start doce again.</li>
         </ol>
