@@ -41,15 +41,17 @@ export function ExportKeysForm({ username }: { username: string }) {
   return (
     <form className="grid max-w-sm gap-3" onSubmit={submit}>
       <input type="text" autoComplete="username" value={username} readOnly hidden />
-      <Segmented<For>
-        label="Who can open it"
-        value={kind}
-        onChange={setKind}
-        options={[
-          { value: "passphrase", label: "With a passphrase" },
-          { value: "key", label: "With an age key" },
-        ]}
-      />
+      <div>
+        <Segmented<For>
+          label="Who can open it"
+          value={kind}
+          onChange={setKind}
+          options={[
+            { value: "passphrase", label: "With a passphrase" },
+            { value: "key", label: "With an age key" },
+          ]}
+        />
+      </div>
       {kind === "passphrase" ? (
         <>
           <Field label="Passphrase of the file" error={at("passphrase")} hint="At least 12 characters. A few words in a row are long and easy to type.">

@@ -1,6 +1,6 @@
 //! Makes a data directory of doce.dev, for browser tests and for trying things by hand.
 //!
-//! Berta is in it, who signs in with `correct horse`, with the project Bakery and a key of OpenRouter in its `.env`.
+//! Berta is in it, who signs in with `correct horse`, with the project Bakery and a key of `OpenRouter` in its `.env`.
 
 use camino::Utf8PathBuf;
 use clap::Parser;
