@@ -1,27 +1,12 @@
 // The main job on a phone: one pane at a time, and nothing wider than the screen.
-import type { Page } from "@playwright/test";
 import { expect, test } from "../fixtures";
 import { connect } from "../support/connect";
 import { ANA } from "../support/doce";
+import { expectFits, PHONE } from "../support/phone";
 import { randomWord, say, write } from "../support/say";
 import { LAUNCH_MS, PREVIEW_MS, Workspace } from "../support/workspace";
 
-const WIDTH = 390;
-
-test.use({ viewport: { width: WIDTH, height: 844 }, hasTouch: true, isMobile: true });
-
-/** The page doesn't move sideways, and nothing that can be pressed lies beside the screen. */
-async function expectFits(page: Page): Promise<void> {
-  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(WIDTH);
-  const beside = await page.getByRole("button").evaluateAll((buttons, width) => {
-    const outside = (button: Element) => {
-      const box = button.getBoundingClientRect();
-      return box.width > 0 && (box.left < -1 || box.right > width + 1);
-    };
-    return buttons.filter(outside).map((button) => button.getAttribute("aria-label") ?? button.textContent);
-  }, WIDTH);
-  expect(beside).toEqual([]);
-}
+test.use(PHONE);
 
 test("the whole way, from the first account to the running app", async ({ page, model }) => {
   const word = randomWord();

@@ -2,6 +2,7 @@
 import type { Page } from "@playwright/test";
 import { expect, test } from "../fixtures";
 import { fillKeyForm } from "../support/connect";
+import { expectFits, PHONE } from "../support/phone";
 
 const GOOD = "sk-ant-good-0123456789-abcd";
 const OTHER = "sk-ant-other-0123456789-wxyz";
@@ -145,4 +146,41 @@ test("what is invisible around a key is taken off, and a quote inside it is name
   await expect(dialog.getByRole("status")).toContainText("Works");
   const [check] = await model.requests();
   expect(check?.key).toBe(GOOD);
+});
+
+test("a provider is connected and disconnected with the keyboard alone", async ({ page, model }) => {
+  await page.goto("/settings/providers");
+  await page.getByRole("button", { name: "Connect a provider" }).press("Enter");
+  await expect(page.getByRole("combobox", { name: "Providers" })).toBeFocused();
+  await page.keyboard.type("anthropic");
+  await expect(page.getByRole("option", { name: /^Anthropic/ }).first()).toHaveAttribute("aria-selected", "true");
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog", { name: "Anthropic" });
+  await expect(dialog.getByLabel("API key")).toBeFocused();
+  await page.keyboard.type(GOOD);
+  await dialog.getByRole("button", { name: "Advanced: base URL" }).press("Enter");
+  await dialog.getByLabel("Base URL").press("Control+a");
+  await page.keyboard.type(model.anthropicBaseUrl);
+  await page.keyboard.press("Enter");
+  await expect(dialog.getByRole("status")).toContainText("Works");
+  await page.keyboard.press("Escape");
+  await expect(row(page, "Anthropic")).toContainText("Connected");
+  await row(page, "Anthropic").getByRole("button", { name: "Disconnect" }).press("Enter");
+  const confirm = page.getByRole("dialog", { name: "Disconnect Anthropic?" });
+  await confirm.getByRole("button", { name: "Disconnect" }).press("Enter");
+  await expect(page.getByRole("heading", { name: "No provider is connected" })).toBeVisible();
+});
+
+test.describe("on a phone", () => {
+  test.use(PHONE);
+
+  test("nothing of a connection is wider than the screen", async ({ page, api, model }) => {
+    await api.connect("anthropic", model.anthropicBaseUrl, GOOD);
+    await page.goto("/settings/providers");
+    await expect(row(page, "Anthropic")).toBeVisible();
+    await expectFits(page);
+    await row(page, "Anthropic").getByRole("button", { name: "Replace key" }).tap();
+    await expect(page.getByRole("dialog")).toBeVisible();
+    await expectFits(page);
+  });
 });

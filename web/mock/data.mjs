@@ -302,6 +302,8 @@ export function world(scenario) {
     connections: [],
     projects: [],
     messages: new Map(),
+    imports: { directories: ["/srv/doce.dev"], opencode_file: "/home/ana/.local/share/opencode/auth.json", run: null },
+    masterKey: { id: "0a1b2c3d4e5f6071", files: ["/home/ana/.local/share/doce/master.key"], since: iso(9 * DAY), values: 12, copied_at: null, old_files: [], rotation: { state: "idle", done: 0, total: 0, reason: null } },
     signIns: [
       { id: "sin_1", created_at: iso(2 * DAY), last_seen_at: iso(), address: "127.0.0.1", user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36", current: true },
       { id: "sin_2", created_at: iso(6 * DAY), last_seen_at: iso(5 * HOUR), address: "192.168.1.23", user_agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile/15E148 Safari/604.1", current: false },

@@ -163,6 +163,13 @@ const routes = [
   ["GET", "/api/sign-ins", () => page(state.signIns)],
   ["DELETE", "/api/sign-ins/:id", ({ id: key }) => ((state.signIns = state.signIns.filter((each) => each.id !== key)), { status: 204 })],
   ["GET", "/api/users", () => page([state.user])],
+  ["GET", "/api/imports", () => ({ status: 200, body: state.imports })],
+  ["POST", "/api/imports/preview", ({ body }) => (body.directory === "/wrong" ? problem(422, "invalid", "doce.dev was not here.", { field: "directory" }) : { status: 200, body: { title: IMPORTED, changes: state.imports.run === null, people: ["berta"], lines: IMPORT_LINES } })],
+  ["POST", "/api/imports", () => (void bringOver(), { status: 202, body: state.imports.run })],
+  ["GET", "/api/keys", () => ({ status: 200, body: state.masterKey })],
+  ["POST", "/api/keys/copy", () => ({ status: 200, body: Object.assign(state.masterKey, { copied_at: iso() }) })],
+  ["POST", "/api/keys/rotate", () => (void changeKey(), { status: 202, body: state.masterKey })],
+  ["POST", "/api/keys/export", ({ body }) => (body.password === "wrong" ? problem(422, "invalid", "That is not your password.", { field: "password" }) : { status: 200, text: "age-encryption.org/v1\n", type: "application/octet-stream" })],
   [
     "GET",
     "/api/audit",
@@ -316,6 +323,40 @@ const routes = [
   ["GET", "/api/projects/:id/logs", ({ query }) => ({ status: 200, type: "text/plain; charset=utf-8", text: query.get("source") === "install" ? "" : "\u001b[32mVITE v8.3.8\u001b[0m  ready in 312 ms\n\n  ➜  Local:   http://127.0.0.1:5173/\n10:02:11 [vite] hmr update /src/Hours.tsx\n10:02:14 [vite] hmr update /src/App.tsx, /src/index.css\n" })],
   ["POST", "/api/jobs/:id/retry", ({ id: key }) => ({ status: 200, body: state.projects.map((each) => each.job).find((job) => job?.id === key) ?? launchJob(null, 0, "running") })],
 ];
+
+const IMPORTED = "doce.dev (H6, 2026-05-14) in /srv/doce.dev/data";
+const IMPORT_LINES = [
+  { outcome: "new", kind: "user", name: "berta", detail: "member" },
+  { outcome: "new", kind: "key", name: "openrouter", detail: "becomes the connection `imported`, ends in 0001 (from user_settings)" },
+  { outcome: "new", kind: "project", name: "Bakery", detail: "41 files, 212 kB, stopped, last used openrouter/claude-sonnet-4" },
+  { outcome: "left", kind: "setting", name: "base_url", detail: "doce has its own" },
+  { outcome: "refused", kind: "project", name: "Shop", detail: "its path leads out of the directory" },
+];
+
+async function bringOver() {
+  const run = { title: IMPORTED, began_at: iso(), ended_at: null, done: 0, total: IMPORT_LINES.length, doing: null, lines: [] };
+  state.imports.run = run;
+  for (const line of IMPORT_LINES) {
+    run.doing = `${line.kind} ${line.name}`;
+    send("import", { import: run });
+    await pause(900);
+    run.done += 1;
+  }
+  Object.assign(run, { ended_at: iso(), doing: null });
+  send("import", { import: run });
+  run.lines = IMPORT_LINES;
+}
+
+async function changeKey() {
+  const key = state.masterKey;
+  for (let done = 0; done < key.values; done += 4) {
+    key.rotation = { state: "running", done, total: key.values, reason: null };
+    send("key_rotation", { rotation: key.rotation });
+    await pause(900);
+  }
+  Object.assign(key, { old_files: [`${key.files[0]}.old-${key.id}`], id: id("key").slice(-16), since: iso(), copied_at: null, rotation: { state: "idle", done: key.values, total: key.values, reason: null } });
+  send("key_rotation", { rotation: key.rotation });
+}
 
 function match(method, path) {
   for (const [verb, pattern, run] of routes) {

@@ -103,6 +103,18 @@ const auditRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/audit")),
 });
 
+const keysRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/keys",
+  component: lazyRouteComponent(() => import("./pages/settings/keys")),
+});
+
+const importRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/import",
+  component: lazyRouteComponent(() => import("./pages/settings/import")),
+});
+
 const accountRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/account",
@@ -112,7 +124,7 @@ const accountRoute = createRoute({
 const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, auditRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

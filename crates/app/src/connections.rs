@@ -14,7 +14,7 @@ use doce_opencode::{
     endpoints::{self, Endpoint},
     login::{Harvest, Tokens},
 };
-use doce_store::{Read, connection, connection::SealedCredential, custom_provider, delivery, project};
+use doce_store::{Read, Tx, connection, connection::SealedCredential, custom_provider, delivery, project};
 use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 
 use crate::{
@@ -179,9 +179,9 @@ impl App {
         label: Option<&str>,
         custom: Option<CustomProvider>,
     ) -> Result<ConnectionView, Error> {
-        let metadata_sealed = self.seal_metadata(&record, metadata)?;
-        let credential = self.seal_secret(&record, secret, record.created_at)?;
         let mut tx = self.store.write(ctx).await?;
+        let metadata_sealed = self.seal_metadata(&tx, &record, metadata)?;
+        let credential = self.seal_secret(&tx, &record, secret)?;
         let others: Vec<Connection> = connection::list(&mut tx, user.id)
             .await?
             .into_iter()
@@ -288,7 +288,7 @@ impl App {
     /// Writes newer tokens of a Connection into the caller's transaction, and what follows for Agents.
     pub(crate) async fn write_version(
         &self,
-        tx: &mut doce_store::Tx,
+        tx: &mut Tx,
         record: &mut Connection,
         tokens: &Tokens,
         secret: &SecretString,
@@ -301,7 +301,7 @@ impl App {
         record.fingerprint = self.vault.fingerprint(&tokens.access);
         record.last_four = doce_vault::last_four(&tokens.access);
         record.expires_at = tokens::expiry(tokens);
-        let credential = self.seal_secret(record, secret, tx.now())?;
+        let credential = self.seal_secret(tx, record, secret)?;
         connection::insert_credential(tx, &credential).await?;
         delivery::mark_stale(tx, record.id, record.version).await?;
         connection::update(tx, record).await?;
@@ -375,7 +375,7 @@ impl App {
             record.last_four = last_four(key);
             record.verification = None;
             settle(&mut record, answer, tx.now());
-            let credential = self.seal_secret(&record, key, tx.now())?;
+            let credential = self.seal_secret(&tx, &record, key)?;
             connection::insert_credential(&mut tx, &credential).await?;
             delivery::mark_stale(&mut tx, record.id, record.version).await?;
         }
@@ -535,17 +535,21 @@ impl App {
         open_sealed(&self.vault, record.auth_type, &sealed, metadata_sealed.as_deref())
     }
 
+    /// Seals the secret of a Connection, for the transaction that stores it.
+    ///
+    /// Invariant: a value is sealed inside the transaction that stores it. One transaction writes at a time, so a change
+    /// of the master key comes before it or after it, and never in between.
     pub(crate) fn seal_secret(
         &self,
+        tx: &Tx,
         record: &Connection,
         secret: &SecretString,
-        now: Ms,
     ) -> Result<SealedCredential, Error> {
         let (id, user) = (record.id.to_string(), record.user_id.to_string());
         let sealed =
             self.vault.seal(&Identity { noun: CREDENTIAL, id: &id, user: &user, version: record.version }, secret)?;
         Ok(SealedCredential {
-            id: CredentialId::new(now),
+            id: CredentialId::new(tx.now()),
             connection_id: record.id,
             user_id: record.user_id,
             version: record.version,
@@ -554,8 +558,10 @@ impl App {
         })
     }
 
+    /// Seals the answers that belong to a Connection, for the transaction that stores them.
     pub(crate) fn seal_metadata(
         &self,
+        _tx: &Tx,
         record: &Connection,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Option<Vec<u8>>, Error> {

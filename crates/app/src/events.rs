@@ -13,6 +13,8 @@ use doce_model::{ConnectionId, Job, Message, MessageId, Part, PartId, ProjectId,
 use tokio::sync::broadcast;
 
 use crate::{
+    import::ImportRun,
+    keys::live::Rotation,
     logins::AttemptView,
     program::ProgramState,
     views::{ConnectionView, ProjectView},
@@ -57,6 +59,10 @@ pub enum Change {
     Files(ProjectId),
     /// A login at a Provider came to its end.
     Login(Box<AttemptView>),
+    /// An import is further, or over. Its lines are not in it.
+    Import(Box<ImportRun>),
+    /// A change of the master key is further, or over. Admins are told.
+    Rotation(Rotation),
     /// `OpenCode` is further, there, or failed. Everybody is told.
     Program(ProgramState),
 }
@@ -71,6 +77,8 @@ impl Change {
             | Self::ConnectionDeleted(_)
             | Self::Job(_)
             | Self::Login(_)
+            | Self::Import(_)
+            | Self::Rotation(_)
             | Self::Program(_) => None,
             Self::Message(id, _) | Self::MessageDeleted(id, _) | Self::Part(id, _) | Self::Files(id) => Some(*id),
             Self::Delta { project_id, .. } => Some(*project_id),

@@ -5,6 +5,7 @@
 //! that open everything.
 
 pub(crate) mod export;
+pub(crate) mod live;
 pub(crate) mod rotate;
 
 use std::{path::PathBuf, sync::Arc};
@@ -14,10 +15,12 @@ use doce_model::{Actor, Clock, Ctx};
 use doce_store::{Store, sealed, setting};
 use doce_vault::{Identity, MasterKey, Vault};
 
-use crate::{OpenError, layout::Layout};
+use crate::{Config, OpenError, layout::Layout};
 
 /// The setting that names the key in force.
 const IN_FORCE: &str = "master_key_id";
+/// The setting that says since when it is.
+const SINCE: &str = "master_key_since";
 
 /// Where the keys are.
 #[derive(Debug, Clone)]
@@ -29,6 +32,11 @@ pub struct KeyPlace {
 }
 
 impl KeyPlace {
+    /// Returns where the keys of a server are.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { data_dir: config.data_dir.clone(), master_key_file: config.master_key_file.clone() }
+    }
+
     /// Returns the master key's file.
     pub(crate) fn key(&self) -> Utf8PathBuf {
         self.master_key_file.clone().unwrap_or_else(|| Layout::new(&self.data_dir).master_key())
@@ -84,6 +92,9 @@ pub(crate) async fn load(place: &KeyPlace, store: &Store, clock: &Arc<dyn Clock>
         let ctx = Ctx::new(Actor::Cli, "start", None, Arc::clone(clock));
         let mut tx = store.write(&ctx).await?;
         setting::set(&mut tx, IN_FORCE, &key.id()).await?;
+        if made {
+            setting::set(&mut tx, SINCE, &ctx.now().0.to_string()).await?;
+        }
         tx.commit().await?;
         return Ok(Loaded { key, next: None, made, finished: false });
     };

@@ -64,6 +64,7 @@ pub use files::{FILE_MAX, FileBytes, LogSource};
 pub use keys::{
     KeyPlace,
     export::{ExportError, export_keys},
+    live::{MasterKeyView, Rotation, RotationState},
     rotate::{RotateError, Rotated, RotationStage, rotate_keys},
 };
 pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::TokenEndpoints};
@@ -199,6 +200,8 @@ pub struct Inner {
     pub(crate) jobs: Jobs,
     pub(crate) logins: logins::Attempts,
     pub(crate) customs: custom::Customs,
+    pub(crate) imports: import::Imports,
+    pub(crate) rotation: keys::live::Rotating,
     /// Rung when there are tokens that may run out sooner than those that were waited for.
     pub(crate) renewals: tokio::sync::Notify,
     job_changes: Mutex<Option<mpsc::UnboundedReceiver<JobId>>>,
@@ -228,7 +231,7 @@ impl App {
         }
         let store = Store::open(layout.database().as_str()).await?;
         let mut notes = Vec::new();
-        let place = KeyPlace { data_dir: config.data_dir.clone(), master_key_file: config.master_key_file.clone() };
+        let place = KeyPlace::of(&config);
         let vault = keys::open_vault(&place, &store, &clock, &mut notes).await?;
 
         let users = doce_store::user::count(&mut store.read().await?).await?;
@@ -288,6 +291,8 @@ impl App {
                 jobs,
                 logins: logins::Attempts::default(),
                 customs: custom::Customs::new(customs),
+                imports: import::Imports::default(),
+                rotation: keys::live::Rotating::default(),
                 renewals: tokio::sync::Notify::new(),
                 job_changes: Mutex::new(Some(changes)),
                 config,

@@ -15,7 +15,7 @@ use doce_model::{
 };
 use doce_store::user;
 use doce_vault::{ExposeSecret as _, SecretString, password};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{App, Error};
 
@@ -104,13 +104,18 @@ impl Gatekeeper {
         }
     }
 
+    /// Waits for the right to do something as costly as hashing a password.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.hashing.acquire().await.map_err(Error::internal)
+    }
+
     async fn matches(&self, given: SecretString, hash: String) -> Result<bool, Error> {
-        let _permit = self.hashing.acquire().await.map_err(Error::internal)?;
+        let _permit = self.turn().await?;
         tokio::task::spawn_blocking(move || password::matches(&given, &hash)).await.map_err(Error::internal)
     }
 
     async fn hash(&self, given: SecretString) -> Result<String, Error> {
-        let _permit = self.hashing.acquire().await.map_err(Error::internal)?;
+        let _permit = self.turn().await?;
         tokio::task::spawn_blocking(move || password::hash(&given))
             .await
             .map_err(Error::internal)?
@@ -288,13 +293,7 @@ impl App {
         keep: SignInId,
     ) -> Result<User, Error> {
         check_password(&new, "new_password")?;
-        let keys = [(format!("name {}", user.username.to_ascii_lowercase()), FAILURES_PER_NAME)];
-        self.gatekeeper.check(&keys, ctx.now())?;
-        let (_, hash) = user::find_by_name(&mut self.store.read().await?, &user.username)
-            .await?
-            .ok_or_else(|| Error::not_found("user", user.id))?;
-        if !self.gatekeeper.matches(current, hash).await? {
-            self.gatekeeper.failed(&keys, ctx.now());
+        if !self.is_password(ctx, user, current).await? {
             return Err(Error::Invalid { field: "current_password", message: "That is not your password.".to_owned() });
         }
         let hash = self.gatekeeper.hash(new).await?;
@@ -304,6 +303,20 @@ impl App {
         tx.audit(AuditEvent::ok(AuditAction::ChangePassword, &user.id)).await?;
         tx.commit().await?;
         Ok(user.clone())
+    }
+
+    /// Tells whether this is the password of somebody who is signed in. Wrong ones count as attempts on their name.
+    pub(crate) async fn is_password(&self, ctx: &Ctx, user: &User, given: SecretString) -> Result<bool, Error> {
+        let keys = [(format!("name {}", user.username.to_ascii_lowercase()), FAILURES_PER_NAME)];
+        self.gatekeeper.check(&keys, ctx.now())?;
+        let (_, hash) = user::find_by_name(&mut self.store.read().await?, &user.username)
+            .await?
+            .ok_or_else(|| Error::not_found("user", user.id))?;
+        let matches = self.gatekeeper.matches(given, hash).await?;
+        if !matches {
+            self.gatekeeper.failed(&keys, ctx.now());
+        }
+        Ok(matches)
     }
 
     /// Lists the accounts. Admins only.

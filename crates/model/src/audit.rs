@@ -71,10 +71,14 @@ text_enum! {
         RefusePermission = "refuse_permission",
         /// Something was brought over from an older installation.
         Import = "import",
+        /// Somebody looked at what would be brought over.
+        PreviewImport = "preview_import",
         /// Credentials, or the audit log, were written to a file.
         Export = "export",
         /// Everything sealed was wrapped with a new master key.
         RotateKeys = "rotate_keys",
+        /// Somebody said that they keep a copy of the master key.
+        CopyKey = "copy_key",
     }
 }
 

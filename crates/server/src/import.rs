@@ -293,22 +293,7 @@ fn scrub(printer: &Printer, directory: &Utf8Path, yes: bool) -> Result<ExitCode,
 
 /// Refuses to keep doce's data inside what must not change.
 fn refuse_inside(data_dir: &Utf8Path, old: &Utf8Path) -> Result<(), Stop> {
-    let Ok(old) = old.canonicalize_utf8() else { return Ok(()) };
-    // What isn't there yet lies in what is.
-    let mut there = data_dir.to_owned();
-    let real = loop {
-        match there.canonicalize_utf8() {
-            Ok(real) => break real,
-            Err(_) => match there.parent() {
-                Some(parent) if parent.as_str().is_empty() => there = ".".into(),
-                Some(parent) => there = parent.to_owned(),
-                None => return Ok(()),
-            },
-        }
-    };
-    let within = |folder: &Utf8Path| real.starts_with(folder);
-    if real == old && there == data_dir || within(&old.join("data")) || (old.join("db.sqlite").exists() && within(&old))
-    {
+    if import::is_inside(data_dir, old) {
         return Err(Stop::wrong(anyhow!(
             "use `{data_dir}` for doce: it is inside the old installation, which stays as it is"
         ))

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     SystemClock,
-    config::{ServeArgs, Stop, outside},
+    config::{self, ServeArgs, Stop, outside},
     lock::{DataLock, LockError},
     printer::Printer,
     server::{Limits, Server, Settings},
@@ -86,6 +86,7 @@ impl Serving<'_> {
         let settings = Settings {
             public_url: arguments.public_url,
             preview_domain: arguments.preview_domain,
+            opencode_auth_file: config::opencode_auth_file(),
             limits: Limits::default(),
         };
         let server = Server::start(app.clone(), clock, listener, settings)

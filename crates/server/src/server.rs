@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use camino::Utf8PathBuf;
 use doce_app::App;
 use doce_model::Clock;
 use secrecy::SecretString;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub public_url: Option<Origin>,
     /// The domain of previews.
     pub preview_domain: Option<String>,
+    /// Where the user that it runs as keeps the keys of an OpenCode.
+    pub opencode_auth_file: Option<Utf8PathBuf>,
     /// What may be asked of it.
     pub limits: Limits,
 }
@@ -96,6 +99,7 @@ impl Server {
             app,
             clock,
             names: Names { public: settings.public_url, preview_domain: settings.preview_domain },
+            opencode_auth_file: settings.opencode_auth_file,
             limits,
             listen: address,
             setup_code: SetupCode::draw(),

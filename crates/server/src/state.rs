@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use camino::Utf8PathBuf;
 use doce_app::App;
 use doce_model::{Clock, Ctx, Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) app: App,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) names: Names,
+    /// Where the user that it runs as keeps the keys of an OpenCode.
+    pub(crate) opencode_auth_file: Option<Utf8PathBuf>,
     pub(crate) limits: Limits,
     /// Where the server listens.
     pub(crate) listen: SocketAddr,

@@ -126,11 +126,11 @@ impl Age {
 /// A file as a snapshot sees it: its kind and mode, when it was last written, and its bytes or what it links to.
 pub type FileState = (u32, i64, i64, Vec<u8>);
 
-/// A data directory of doce.dev. It goes with this value.
+/// A data directory of doce.dev. A temporary one goes with this value.
 #[derive(Debug)]
 pub struct OldInstallation {
     #[expect(dead_code, reason = "it is removed with the installation")]
-    directory: TempDir,
+    directory: Option<TempDir>,
     root: Utf8PathBuf,
     age: Age,
 }
@@ -141,8 +141,13 @@ impl OldInstallation {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let root = directory.path().canonicalize().expect("it was just made");
         let root = Utf8PathBuf::from_path_buf(root).expect("temporary directories have plain names");
+        Self { directory: Some(directory), ..Self::make_in(root, age).await }
+    }
+
+    /// Makes one of this age in a directory of the caller's, which stays.
+    pub async fn make_in(root: Utf8PathBuf, age: Age) -> Self {
         fs::create_dir_all(root.join("data/projects")).expect("the directory is ours");
-        let made = Self { directory, root, age };
+        let made = Self { directory: None, root, age };
         for table in age.tables() {
             made.sql(&table).await;
         }
@@ -281,6 +286,14 @@ pub fn fixture(name: &str) -> Option<Utf8PathBuf> {
     let path = Utf8PathBuf::from(folder?).join(name);
     assert!(path.is_dir(), "DOCE_LEGACY_FIXTURES has no `{name}`");
     Some(path)
+}
+
+/// Changes a SQLite database behind the back of whoever uses it.
+pub async fn change(database: &Utf8Path, sql: &str) {
+    let options = SqliteConnectOptions::new().filename(database).busy_timeout(std::time::Duration::from_secs(10));
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    connection.close().await.expect("the database can be closed");
 }
 
 /// Returns every row of every table of a SQLite database, each as SQL would write it.

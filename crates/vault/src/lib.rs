@@ -10,6 +10,8 @@ pub mod export;
 mod master_key;
 pub mod password;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use chacha20poly1305::{
     Key, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, KeyInit as _, Payload},
@@ -99,6 +101,10 @@ pub enum RewrapError {
 
 /// The master key at work, and others that still open what they once wrapped.
 pub struct Vault {
+    keys: RwLock<Keys>,
+}
+
+struct Keys {
     key: MasterKey,
     others: Vec<MasterKey>,
 }
@@ -112,26 +118,45 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// Takes a master key into use.
     pub fn new(key: MasterKey) -> Self {
-        Self { key, others: Vec::new() }
+        Self { keys: RwLock::new(Keys { key, others: Vec::new() }) }
     }
 
     /// Also opens what another master key wraps. Sealing stays with the first one.
     #[must_use]
-    pub fn and_opens(mut self, other: MasterKey) -> Self {
-        self.others.push(other);
+    pub fn and_opens(self, other: MasterKey) -> Self {
+        self.change().others.push(other);
         self
+    }
+
+    /// Seals with another key from here on. What the one before wrapped still opens.
+    pub fn seal_with(&self, key: MasterKey) {
+        let mut keys = self.change();
+        if keys.key.id_bytes() != key.id_bytes() {
+            let before = std::mem::replace(&mut keys.key, key);
+            keys.others.push(before);
+        }
+    }
+
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        // A panic while it was held can't leave it half changed: each change is one call.
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the master key's id, which tells nothing of the key.
     pub fn key_id(&self) -> String {
-        self.key.id()
+        self.keys().key.id()
     }
 
     /// Seals a secret for an identity.
     pub fn seal(&self, identity: &Identity<'_>, secret: &SecretString) -> Result<Sealed, NoRandom> {
         let data_key = random::<KEY_LEN>()?;
         let (wrap_nonce, nonce) = (random::<NONCE_LEN>()?, random::<NONCE_LEN>()?);
-        let wrapped = wrap(&self.key, identity, &data_key, &wrap_nonce);
+        let master_key = self.keys().key.clone();
+        let wrapped = wrap(&master_key, identity, &data_key, &wrap_nonce);
         let sealed = cipher(&data_key)
             .encrypt(
                 &XNonce::from(*nonce),
@@ -140,12 +165,12 @@ impl Vault {
             .expect("a secret in memory is within the cipher's limit of 256 GB");
         let mut bytes = Vec::with_capacity(OVERHEAD + secret.expose_secret().len());
         bytes.push(FORMAT);
-        bytes.extend_from_slice(&self.key.id_bytes());
+        bytes.extend_from_slice(&master_key.id_bytes());
         bytes.extend_from_slice(wrap_nonce.as_slice());
         bytes.extend_from_slice(&wrapped);
         bytes.extend_from_slice(nonce.as_slice());
         bytes.extend_from_slice(&sealed);
-        Ok(Sealed { bytes, key_id: self.key_id() })
+        Ok(Sealed { bytes, key_id: master_key.id() })
     }
 
     /// Opens a sealed value.
@@ -169,13 +194,14 @@ impl Vault {
         let envelope = Envelope::read(sealed)?;
         let data_key = self.data_key(identity, &envelope)?;
         let nonce = random::<NONCE_LEN>().map_err(|NoRandom| RewrapError::NoRandom)?;
-        let wrapped = wrap(&self.key, identity, &data_key, &nonce);
+        let master_key = self.keys().key.clone();
+        let wrapped = wrap(&master_key, identity, &data_key, &nonce);
         let mut bytes = sealed.to_vec();
         let (head, _) = bytes.split_at_mut(1 + KEY_ID_LEN + NONCE_LEN + KEY_LEN + TAG_LEN);
-        head[1..=KEY_ID_LEN].copy_from_slice(&self.key.id_bytes());
+        head[1..=KEY_ID_LEN].copy_from_slice(&master_key.id_bytes());
         head[1 + KEY_ID_LEN..][..NONCE_LEN].copy_from_slice(nonce.as_slice());
         head[1 + KEY_ID_LEN + NONCE_LEN..].copy_from_slice(&wrapped);
-        Ok(Sealed { bytes, key_id: self.key_id() })
+        Ok(Sealed { bytes, key_id: master_key.id() })
     }
 
     fn data_key(
@@ -183,10 +209,11 @@ impl Vault {
         identity: &Identity<'_>,
         envelope: &Envelope<'_>,
     ) -> Result<Zeroizing<[u8; KEY_LEN]>, OpenError> {
-        let key = std::iter::once(&self.key)
-            .chain(&self.others)
+        let keys = self.keys();
+        let key = std::iter::once(&keys.key)
+            .chain(&keys.others)
             .find(|key| key.id_bytes() == envelope.key_id)
-            .ok_or_else(|| OpenError::OtherKey { found: hex(envelope.key_id), loaded: self.key_id() })?;
+            .ok_or_else(|| OpenError::OtherKey { found: hex(envelope.key_id), loaded: keys.key.id() })?;
         let unwrapped = Zeroizing::new(
             cipher(key.bytes())
                 .decrypt(
@@ -204,7 +231,7 @@ impl Vault {
     ///
     /// Whoever has the hash and not the master key can't tell whether a guess is right.
     pub fn fingerprint(&self, secret: &SecretString) -> String {
-        let key = self.key.fingerprint_key();
+        let key = self.keys().key.fingerprint_key();
         let mut mac =
             <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes a key of any length");
         mac.update(secret.expose_secret().as_bytes());

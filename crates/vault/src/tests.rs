@@ -130,3 +130,16 @@ fn a_fingerprint_is_still_the_same_after_the_master_key_changed() {
     assert_ne!(next.id(), key(1).id());
     assert_eq!(Vault::new(next).fingerprint(&secret()), vault(1).fingerprint(&secret()));
 }
+
+#[test]
+fn a_vault_that_seals_with_another_key_still_opens_what_the_one_before_wrapped() {
+    let vault = vault(1);
+    let before = vault.seal(&identity(1), &secret()).unwrap();
+    vault.seal_with(key(2));
+    vault.seal_with(key(2));
+    let after = vault.seal(&identity(2), &secret()).unwrap();
+    assert_eq!((vault.key_id(), &after.key_id), (key(2).id(), &key(2).id()));
+    assert_eq!(vault.open(&identity(1), &before.bytes).unwrap().expose_secret(), secret().expose_secret());
+    assert!(Vault::new(key(2)).open(&identity(2), &after.bytes).is_ok());
+    assert!(Vault::new(key(1)).open(&identity(2), &after.bytes).is_err());
+}

@@ -29,6 +29,8 @@ export const keys = {
   logs: (id: string) => ["logs", id] as const,
   users: ["users"] as const,
   audit: ["audit"] as const,
+  imports: ["imports"] as const,
+  masterKey: ["master-key"] as const,
 };
 
 export const systemQuery = queryOptions({ queryKey: keys.system, queryFn: () => take(api.GET("/api/system")), staleTime: 60_000 });
@@ -163,6 +165,12 @@ export const auditQuery = (filter: AuditFilter) =>
     getNextPageParam: (page) => page.next,
     staleTime: 0,
   });
+
+/** What could be brought over, and what was last; only an admin is told. */
+export const importsQuery = queryOptions({ queryKey: keys.imports, queryFn: () => take(api.GET("/api/imports")), staleTime: 0 });
+
+/** The master key, without the key; only an admin is told. */
+export const masterKeyQuery = queryOptions({ queryKey: keys.masterKey, queryFn: () => take(api.GET("/api/keys")), staleTime: 0 });
 
 export function auditFileUrl(filter: AuditFilter): string {
   const query = new URLSearchParams(filter).toString();

@@ -126,6 +126,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells what could be brought over, and what was last. */
+        get: operations["get_imports"];
+        put?: never;
+        /** Begins to bring over what a preview shows. What came over before doesn't come again. */
+        post: operations["begin_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/imports/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what would come over. Nothing changes. */
+        post: operations["preview_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs": {
         parameters: {
             query?: never;
@@ -188,6 +223,74 @@ export interface paths {
         put?: never;
         /** Does a job that failed again, as a job of its own. */
         post: operations["retry_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells what there is to know of the master key. */
+        get: operations["get_master_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Records that somebody keeps a copy of the master key. */
+        post: operations["confirm_key_copy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Downloads the caller's own keys in a file that only its readers can open. It is kept nowhere. */
+        post: operations["export_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins to change the master key, or goes on with a change that stopped. */
+        post: operations["rotate_master_key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -703,7 +806,7 @@ export interface components {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
         /** @enum {string} */
-        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "export" | "rotate_keys";
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "copy_key";
         /** @description Something that was done. */
         AuditEvent: {
             /** @description What was done. */
@@ -986,6 +1089,67 @@ export interface components {
             /** @description The projects whose conversations it carries: those asked for that are the caller's. */
             projects: string[];
         };
+        /** @description What is brought over is further, or over. */
+        ImportEvent: {
+            /** @description The import, without its lines: they are read when it is over. */
+            import: components["schemas"]["ImportRun"];
+        };
+        /**
+         * @description From what something is brought over.
+         * @enum {string}
+         */
+        ImportFrom: "doce_dev" | "opencode";
+        /** @description What becomes of a thing, or became of it. No secret is in it. */
+        ImportLine: {
+            /** @description What to know about it. */
+            detail: string;
+            /** @description What kind of thing it is. */
+            kind: string;
+            /** @description Which. */
+            name: string;
+            /** @description What becomes of it. */
+            outcome: components["schemas"]["ImportOutcome"];
+        };
+        /**
+         * @description What becomes of a thing.
+         * @enum {string}
+         */
+        ImportOutcome: "new" | "already" | "left" | "refused" | "unreadable" | "failed";
+        /** @description What would come over. */
+        ImportPreview: {
+            /** @description Whether an import would change anything. */
+            changes: boolean;
+            /** @description What would become of everything. */
+            lines: components["schemas"]["ImportLine"][];
+            /** @description The people there whose things may go to an account here instead. */
+            people: string[];
+            /** @description What it comes from. */
+            title: string;
+        };
+        /** @description An import that is under way, or over. */
+        ImportRun: {
+            /** @description When it was begun. */
+            began_at: components["schemas"]["Time"];
+            /** @description What is being brought over. */
+            doing: string | null;
+            /** @description How much of it is settled. */
+            done: number;
+            ended_at: components["schemas"]["Time"] | null;
+            /** @description What became of everything, once it is over. */
+            lines: components["schemas"]["ImportLine"][];
+            /** @description What it comes from. */
+            title: string;
+            /** @description Of how much. */
+            total: number;
+        };
+        /** @description What could be brought over, and what was last. */
+        Imports: {
+            /** @description Directories beside the data directory that look like doce.dev's. */
+            directories: string[];
+            /** @description The file with the keys of an OpenCode of the user that the server runs as, if there is one. */
+            opencode_file: string | null;
+            run: components["schemas"]["ImportRun"] | null;
+        };
         /** @description An agent that runs. */
         Instance: {
             /** @description Which. */
@@ -1046,6 +1210,65 @@ export interface components {
          * @enum {string}
          */
         KeyAuthType: "api";
+        /** @description That somebody keeps a copy of the master key. */
+        KeyCopy: {
+            /** @description The id of the key that was copied. */
+            id: string;
+        };
+        /** @description For whom the keys are encrypted: one of the two. */
+        KeyExport: {
+            /** @description For whoever knows this passphrase. */
+            passphrase?: string | null;
+            /** @description The caller's password, once more. */
+            password: string;
+            /** @description For whoever holds the secret half of one of these public keys of age. */
+            recipients?: string[];
+        };
+        /** @description How far a change of the master key is. */
+        KeyRotation: {
+            /**
+             * Format: int64
+             * @description How many sealed values are wrapped with the new key.
+             */
+            done: number;
+            /** @description Why it stopped, if it did. */
+            reason: string | null;
+            /** @description In one word. */
+            state: components["schemas"]["KeyRotationState"];
+            /**
+             * Format: int64
+             * @description Of how many.
+             */
+            total: number;
+        };
+        /** @description A change of the master key is further, or over. */
+        KeyRotationEvent: {
+            /** @description How far it is. */
+            rotation: components["schemas"]["KeyRotation"];
+        };
+        /**
+         * @description How far a change of the master key is, in one word.
+         * @enum {string}
+         */
+        KeyRotationState: "idle" | "running" | "unfinished";
+        /** @description The master key, without the key. */
+        MasterKey: {
+            copied_at: components["schemas"]["Time"] | null;
+            /** @description The files that are needed: two while a change of it is not finished. */
+            files: string[];
+            /** @description Its id, which tells nothing of it. */
+            id: string;
+            /** @description Keys from before, kept for older backups. */
+            old_files: string[];
+            /** @description How far a change of it is. */
+            rotation: components["schemas"]["KeyRotation"];
+            since: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description How many sealed values there are.
+             */
+            values: number;
+        };
         /** @description What either side said. */
         Message: {
             completed_at: components["schemas"]["Time"] | null;
@@ -1214,6 +1437,17 @@ export interface components {
             };
             /** @description Which provider. */
             provider_id: string;
+        };
+        /** @description From where to bring over. */
+        NewImport: {
+            /** @description The directory that holds doce.dev's `data`, or that directory itself, for `doce_dev`. */
+            directory?: string | null;
+            /** @description From what. */
+            from: components["schemas"]["ImportFrom"];
+            /** @description Which accounts here are given what was somebody's there, by their names there, for `doce_dev`. */
+            into?: {
+                [key: string]: string;
+            };
         };
         /** @description A sign-in to begin. */
         NewOAuthAttempt: {
@@ -1646,7 +1880,7 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["OpenCodeEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["ImportEvent"] | components["schemas"]["KeyRotationEvent"] | components["schemas"]["OpenCodeEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
@@ -2049,6 +2283,101 @@ export interface operations {
             };
         };
     };
+    get_imports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was noticed, and the caller's last import. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imports"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewImport"];
+            };
+        };
+        responses: {
+            /** @description It goes on beside; the event stream tells how. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportRun"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewImport"];
+            };
+        };
+        responses: {
+            /** @description What would become of everything. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportPreview"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -2170,6 +2499,130 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_master_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The master key, without the key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKey"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_key_copy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyCopy"];
+            };
+        };
+        responses: {
+            /** @description It is recorded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKey"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyExport"];
+            };
+        };
+        responses: {
+            /** @description The file, encrypted as `age` does it: one JSON object per key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotate_master_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It goes on beside; the event stream tells how. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKey"];
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -35,8 +35,10 @@ export const ACTIONS: Record<AuditAction, { group: "Keys" | "Projects" | "People
   change_password: { group: "People", word: "Password changed" },
   export: { group: "Server", word: "Exported" },
   import: { group: "Server", word: "Brought over" },
+  preview_import: { group: "Server", word: "Import looked at" },
   retry_opencode: { group: "Server", word: "OpenCode tried again" },
   rotate_keys: { group: "Server", word: "Master key changed" },
+  copy_key: { group: "Server", word: "Master key copied" },
   unsandboxed: { group: "Server", word: "Started without sandbox" },
 };
 

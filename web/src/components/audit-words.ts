@@ -57,10 +57,12 @@ const SENTENCES: Record<AuditAction, (event: AuditEvent, actor: Piece) => Piece[
   retry_job: (event, actor) => [actor, " ran a job", ...inProject(event), " again"],
   unsandboxed: () => ["The server was started without a sandbox"],
   refuse_permission: (event) => ["doce refused a permission to the agent of ", event.noun],
-  export: (event, actor) => (event.noun.kind === "connection" ? [actor, " exported the key of ", event.noun] : [actor, " downloaded the audit log"]),
-  import: (event, actor) => [actor, " brought over ", event.noun],
+  export: (event, actor) => (event.noun.kind === "connection" ? [actor, " exported the key of ", event.noun] : [actor, event.noun.id === "keys" ? " tried to export keys" : " downloaded the audit log"]),
+  import: (event, actor) => (event.detail === "begun" ? [actor, ` began to bring over what ${event.noun.id} holds`] : [actor, " brought over ", event.noun]),
+  preview_import: (event, actor) => [actor, ` looked at what would come over from ${event.noun.id}`],
   retry_opencode: (_, actor) => [actor, " tried again to set OpenCode up"],
-  rotate_keys: (_, actor) => [actor, " changed the master key"],
+  rotate_keys: (event, actor) => [actor, event.detail === "begun" ? " began to change the master key" : " changed the master key"],
+  copy_key: (_, actor) => [actor, " said that there is a copy of the master key"],
 };
 
 function to(event: AuditEvent): Piece[] {
@@ -96,6 +98,7 @@ const OUTCOMES: Record<string, { word: string; tone: Tone } | null> = {
   // Said in the sentence already.
   sign_in_failed: { word: "refused", tone: "amber" },
   rejected_in_use: { word: "rejected", tone: "red" },
+  wrong_password: { word: "wrong password", tone: "amber" },
   not_read_back: { word: "not confirmed", tone: "amber" },
 };
 

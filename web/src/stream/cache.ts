@@ -1,7 +1,7 @@
 // Keeps the query cache equal to what the stream says.
 import type { QueryClient } from "@tanstack/react-query";
 import { keys } from "../api/queries";
-import type { Connection, Project, System } from "../api/types";
+import type { Connection, Imports, MasterKey, Project, System } from "../api/types";
 import type { StreamEvent } from "./events";
 import type { Hub } from "./hub";
 import { applyToConnections, applyToProject, applyToProjects } from "./patch";
@@ -79,6 +79,15 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
         break;
       case "oauth_attempt":
         cache.setQueryData(keys.attempt(event.attempt.id), event.attempt);
+        break;
+      case "import":
+        cache.setQueryData(keys.imports, (known: Imports | undefined) => known && { ...known, run: event.import });
+        // What became of each thing is read when it is over.
+        if (event.import.ended_at !== null) void cache.invalidateQueries({ queryKey: keys.imports });
+        break;
+      case "key_rotation":
+        cache.setQueryData(keys.masterKey, (known: MasterKey | undefined) => known && { ...known, rotation: event.rotation });
+        if (event.rotation.state !== "running") void cache.invalidateQueries({ queryKey: keys.masterKey });
         break;
       case "opencode":
         cache.setQueryData(keys.system, (system: System | undefined) => system && { ...system, opencode: event.opencode });

@@ -1,5 +1,5 @@
 // What the server's stream can say, and how its frames are read.
-import type { Connection, Job, Message, OAuthAttempt, OpenCode, Part, Project } from "../api/types";
+import type { Connection, ImportRun, Job, KeyRotation, Message, OAuthAttempt, OpenCode, Part, Project } from "../api/types";
 
 export type StreamPayload =
   | { type: "project"; project: Project }
@@ -13,6 +13,8 @@ export type StreamPayload =
   | { type: "message_deleted"; project_id: string; message_id: string }
   | { type: "files"; project_id: string }
   | { type: "oauth_attempt"; attempt: OAuthAttempt }
+  | { type: "import"; import: ImportRun }
+  | { type: "key_rotation"; rotation: KeyRotation }
   | { type: "opencode"; opencode: OpenCode };
 
 /** One event with its place in the stream. `id` is `<boot>-<n>`, or empty when the frame had none. */
@@ -30,6 +32,8 @@ const TYPES: Record<StreamPayload["type"], true> = {
   message_deleted: true,
   files: true,
   oauth_attempt: true,
+  import: true,
+  key_rotation: true,
   opencode: true,
 };
 

@@ -48,6 +48,8 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "message_deleted":
     case "files":
     case "oauth_attempt":
+    case "import":
+    case "key_rotation":
     case "opencode":
       return list;
   }
@@ -68,6 +70,8 @@ export function applyToConnections(list: Connection[], event: StreamEvent): Conn
     case "message_deleted":
     case "files":
     case "oauth_attempt":
+    case "import":
+    case "key_rotation":
     case "opencode":
       return list;
   }

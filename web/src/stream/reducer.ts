@@ -43,6 +43,8 @@ export function reduce(state: Conversation, projectId: string, event: StreamEven
     case "job":
     case "files":
     case "oauth_attempt":
+    case "import":
+    case "key_rotation":
     case "opencode":
       return state;
   }

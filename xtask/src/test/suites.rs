@@ -344,12 +344,21 @@ fn browser(world: &World<'_>, deadline: Deadline) -> Counts {
     counts
 }
 
-/// Builds what the browser tests start: doce with its web client, and the scripted model.
+/// Builds what the browser tests start: doce with its web client, the scripted model, and what makes an old installation.
 fn programs(world: &World<'_>, deadline: Deadline) -> Result<()> {
     build::whole_program(world.project(), build::Profile::Debug)?;
     let mut model = world.cargo();
-    model.args(["build", "--locked", "--package", "doce-testkit", "--bin", "scripted-model"]);
-    process::run(&mut model, deadline).context("build the scripted model")
+    model.args([
+        "build",
+        "--locked",
+        "--package",
+        "doce-testkit",
+        "--bin",
+        "scripted-model",
+        "--bin",
+        "old-installation",
+    ]);
+    process::run(&mut model, deadline).context("build the scripted model and what makes old installations")
 }
 
 /// Dependencies: what they are, what they allow, where they come from. Not the advisories, which

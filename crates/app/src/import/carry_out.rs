@@ -1,15 +1,15 @@
 //! Makes what a plan says, one noun after the other.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_legacy::Subject;
 use doce_model::{
-    AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Desired, ImportedKind, Message, MessageId,
-    MessageState, ModelRef, Part, PartId, PartKind, Project, Session, SessionId, Speaker, UserId,
+    AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Desired, Failure, ImportedKind, Message,
+    MessageId, MessageState, ModelRef, NextMove, Part, PartId, PartKind, Project, Session, SessionId, Speaker, UserId,
 };
 use doce_store::{Tx, connection, conversation, imported, project, user};
 use doce_vault::ExposeSecret as _;
@@ -24,6 +24,7 @@ use crate::{
         projects::ProjectPlan,
         workspace,
     },
+    jobs::apply_delivery,
     logins::tokens,
     make_private_directory,
     steps::workspace::first_commit,
@@ -38,7 +39,8 @@ const COMMIT: &str = "Bring the project over from doce.dev";
 impl App {
     /// Does what a plan says, telling what begins and what is settled. Returns all lines.
     ///
-    /// What fails is a line of its own and stops nothing. No Job may run meanwhile: the server is not started.
+    /// What fails is a line of its own and stops nothing. Only one import is carried out at a time: by the command, or by
+    /// the server that has the data directory. Projects come in stopped, so no Job knows them before they are whole.
     pub async fn carry_out(
         &self,
         ctx: &Ctx,
@@ -47,11 +49,13 @@ impl App {
     ) -> Vec<ImportLine> {
         let mut lines = Vec::new();
         let mut absent: HashSet<UserId> = HashSet::new();
+        let mut connected: BTreeSet<UserId> = BTreeSet::new();
         for planned in plan.planned {
             let mut line = planned.line;
             tell(ImportProgress::Begins(&line));
             let mut more = None;
             let done = match planned.noun {
+                Noun::User(_) | Noun::Key(_) | Noun::Project(_) if self.stopping.is_cancelled() => Err(ending()),
                 Noun::User(user) => {
                     let done = self.import_user(ctx, &plan.source, &user).await;
                     if done.is_err() {
@@ -60,9 +64,18 @@ impl App {
                     done
                 }
                 Noun::Key(key) if absent.contains(&key.user_id) => Err(no_owner()),
-                Noun::Key(key) => self.import_key(ctx, &plan.source, key).await,
+                Noun::Key(key) => {
+                    connected.insert(key.user_id);
+                    self.import_key(ctx, &plan.source, key).await
+                }
                 Noun::Project(project) if absent.contains(&project.user_id) => Err(no_owner()),
-                Noun::Project(project) => self.import_project(ctx, &plan.source, &project).await.map(|git| more = git),
+                Noun::Project(project) => {
+                    let done = self.import_project(ctx, &plan.source, &project).await.map(|git| more = git);
+                    if done.is_ok() {
+                        self.publish_project(project.id).await;
+                    }
+                    done
+                }
             };
             if let Err(e) = done {
                 line.outcome = ImportOutcome::Failed;
@@ -78,6 +91,13 @@ impl App {
         for line in plan.others {
             tell(ImportProgress::Settled(&line));
             lines.push(line);
+        }
+        self.jobs.wake();
+        self.renewals.notify_one();
+        for user_id in connected {
+            if let Err(e) = self.publish_connections(user_id).await {
+                tracing::error!(user = %user_id, error = chain(&e), "connections that came over were not told of");
+            }
         }
         lines
     }
@@ -115,6 +135,10 @@ impl App {
             Held::Key(key, metadata) => (AuthType::Api, None, key.clone(), metadata.clone()),
             Held::Login(login) => (AuthType::OAuth, tokens::expiry(login), tokens::to_secret(login)?, BTreeMap::new()),
         };
+        let mut tx = self.store.write(ctx).await?;
+        // Since the plan was made its owner may have connected this provider.
+        let others = connection::list(&mut tx, plan.user_id).await?;
+        let is_default = is_default && !others.iter().any(|c| c.is_default && c.provider_id == provider_id);
         let record = Connection {
             id,
             user_id: plan.user_id,
@@ -135,15 +159,17 @@ impl App {
             expires_at,
             last_used_at: None,
         };
-        let metadata_sealed = self.seal_metadata(&record, &metadata)?;
-        let credential = self.seal_secret(&record, &secret, now)?;
-        let mut tx = self.store.write(ctx).await?;
+        let metadata_sealed = self.seal_metadata(&tx, &record, &metadata)?;
+        let credential = self.seal_secret(&tx, &record, &secret)?;
         connection::insert(&mut tx, &record, metadata_sealed.as_deref()).await?;
         connection::insert_credential(&mut tx, &credential).await?;
         let event = AuditEvent::ok(AuditAction::Import, &id)
             .fingerprint(&record.fingerprint)
             .detail(format!("{} ({}) of {source}", record.provider_id, record.label));
         remember(&mut tx, source, ImportedKind::Key, &plan.old_id, &id.to_string(), event).await?;
+        if is_default {
+            apply_delivery::enqueue_for_user(self, &mut tx, plan.user_id, &record.provider_id).await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -293,6 +319,10 @@ async fn remove(directory: &Utf8Path) -> Result<(), Error> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::internal(e)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+fn ending() -> Error {
+    Error::Conflict(Failure::new("stopping", "the server was ending; the next run brings it over", NextMove::Retry))
 }
 
 fn no_owner() -> Error {

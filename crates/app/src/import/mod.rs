@@ -13,6 +13,7 @@ mod line;
 mod people;
 mod plan;
 mod projects;
+mod run;
 mod workspace;
 
 use std::collections::{HashMap, HashSet};
@@ -28,6 +29,8 @@ use crate::{App, Error};
 pub use doce_legacy::{EnvFile, Finding, ReadError, VOLUMES, env_files};
 pub use line::{ImportLine, ImportOutcome, ImportProgress};
 pub use plan::ImportPlan;
+pub(crate) use run::Imports;
+pub use run::{ImportRun, ImportSource, Noticed};
 
 /// What somebody wants of an import.
 #[derive(Debug, Clone)]
@@ -109,6 +112,25 @@ impl Known {
         let found = self.users.iter().find(|user| user.username.eq_ignore_ascii_case(name));
         found.ok_or_else(|| ImportError::NoAccount { name: name.to_owned() })
     }
+}
+
+/// Tells whether doce keeps its data inside an old installation, which must not change.
+pub fn is_inside(data_dir: &Utf8Path, old: &Utf8Path) -> bool {
+    let Ok(old) = old.canonicalize_utf8() else { return false };
+    // What isn't there yet lies in what is.
+    let mut there = data_dir.to_owned();
+    let real = loop {
+        match there.canonicalize_utf8() {
+            Ok(real) => break real,
+            Err(_) => match there.parent() {
+                Some(parent) if parent.as_str().is_empty() => there = ".".into(),
+                Some(parent) => there = parent.to_owned(),
+                None => return false,
+            },
+        }
+    };
+    let within = |folder: &Utf8Path| real.starts_with(folder);
+    (real == old && there == data_dir) || within(&old.join("data")) || (old.join("db.sqlite").exists() && within(&old))
 }
 
 /// Recognises keys that are the same, without keeping any.

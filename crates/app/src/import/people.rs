@@ -85,6 +85,9 @@ pub(crate) fn plan(
             }
             continue;
         }
+        if !plan.people.contains(&user.username) {
+            plan.people.push(user.username.clone());
+        }
         if let Some((_, here)) = into.iter().find(|(there, _)| *there == user.username) {
             let here = known.account(here)?;
             say(ImportOutcome::Left, &format!("what is theirs goes to the account `{}`", here.username));
@@ -106,8 +109,7 @@ pub(crate) fn plan(
             String::new()
         } else {
             format!(
-                "; the name `{}` is taken, so it becomes `{username}` (`--into {}=ACCOUNT` gives it to an account instead)",
-                doce_legacy::plain(&user.username),
+                "; the name `{}` is taken, so it becomes `{username}`, unless what is theirs is given to an account here",
                 doce_legacy::plain(&user.username)
             )
         };
@@ -137,11 +139,10 @@ fn check(user: &OldUser) -> Result<(), String> {
         ));
     }
     if !password::is_acceptable(user.password_hash.expose_secret()) {
-        return Err(format!(
-            "the password's hash is of a kind that can't be checked here; make an account, and \
-             `--into {}=ACCOUNT` gives it what is theirs",
-            doce_legacy::plain(name)
-        ));
+        return Err(
+            "the password's hash is of a kind that can't be checked here; make an account here, and give it what is theirs"
+                .to_owned(),
+        );
     }
     Ok(())
 }

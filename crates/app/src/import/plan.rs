@@ -26,6 +26,8 @@ pub struct ImportPlan {
     pub(crate) planned: Vec<Planned>,
     /// What is not made.
     pub(crate) others: Vec<ImportLine>,
+    /// The people there whose things may go to an account here instead, by their names there.
+    pub(crate) people: Vec<String>,
 }
 
 /// A noun that is to be made.
@@ -54,6 +56,19 @@ impl ImportPlan {
     /// Returns whether anything would come over.
     pub fn is_empty(&self) -> bool {
         self.planned.is_empty()
+    }
+
+    /// Returns the people there whose things may go to an account here instead, by their names there.
+    pub fn people(&self) -> &[String] {
+        &self.people
+    }
+
+    /// Returns whether accounts would be made.
+    pub(crate) fn makes_accounts(&self) -> bool {
+        self.planned.iter().any(|planned| match planned.noun {
+            Noun::User(_) => true,
+            Noun::Key(_) | Noun::Project(_) => false,
+        })
     }
 
     /// Looks at every file that would come over.
@@ -88,7 +103,8 @@ pub(crate) fn of_installation(
         Some(era) => format!("doce.dev ({}) in {}", era.as_str(), old.directory),
         None => format!("doce.dev in {}", old.directory),
     };
-    let mut plan = ImportPlan { source: old.source, title, planned: Vec::new(), others: Vec::new() };
+    let mut plan =
+        ImportPlan { source: old.source, title, planned: Vec::new(), others: Vec::new(), people: Vec::new() };
     let people = people::plan(old.users, known, into, now, &mut plan)?;
     let connections = keys::plan(old.keys, &people, known, Logins::TakenOver, fingerprint, now, &mut plan);
     projects::plan(old.projects, &people, &connections, known, now, &mut plan);
@@ -107,7 +123,7 @@ pub(crate) fn of_auth_file(
     now: Ms,
 ) -> ImportPlan {
     let title = format!("{source}, for {}", user.username);
-    let mut plan = ImportPlan { source, title, planned: Vec::new(), others: Vec::new() };
+    let mut plan = ImportPlan { source, title, planned: Vec::new(), others: Vec::new(), people: Vec::new() };
     let people = people::only(user);
     keys::plan(keys, &people, known, Logins::Shared, fingerprint, now, &mut plan);
     plan.others.extend(findings.into_iter().map(ImportLine::from));

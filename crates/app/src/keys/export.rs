@@ -12,18 +12,18 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_model::{Actor, AuditAction, AuditEvent, Clock, Connection, Ctx};
+use doce_model::{Actor, AuditAction, AuditEvent, Clock, Connection, Ctx, Failure, NextMove, User, UserId};
 use doce_store::{
     Store, StoreError,
     connection::{self, SealedCredential},
     user,
 };
-use doce_vault::{ExposeSecret as _, Vault, export::Readers};
+use doce_vault::{ExposeSecret as _, SecretString, Vault, export::Readers};
 use serde::Serialize;
 
 use super::{KeyPlace, load};
 use crate::{
-    Error, OpenError,
+    App, Error, OpenError,
     connections::{Secret, open_sealed},
     logins::tokens,
 };
@@ -112,15 +112,65 @@ async fn export(
     file: &Utf8Path,
 ) -> Result<usize, ExportError> {
     let vault = load(place, store, &clock).await?.vault();
-    let all = kept(store).await?;
+    let all = kept(store, None).await?;
     if all.is_empty() {
         return Ok(0);
     }
-    let encrypted = readers.encrypt(|out| all.iter().try_for_each(|kept| write_line(&vault, kept, out)));
-    let encrypted = encrypted.map_err(ExportError::Encrypt)?;
+    let encrypted = encrypt(&vault, &all, readers).map_err(ExportError::Encrypt)?;
+    let ctx = Ctx::new(Actor::Cli, "keys export", None, clock);
+    tell(store, &ctx, &all, readers).await?;
+    write_file(file, &encrypted).map_err(|source| ExportError::Write { path: file.to_owned(), source })?;
+    Ok(all.len())
+}
 
-    let mut tx = store.write(&Ctx::new(Actor::Cli, "keys export", None, clock)).await?;
-    for Kept { connection, .. } in &all {
+impl App {
+    /// Encrypts the caller's own Credentials for readers, after their password was given again.
+    ///
+    /// Only their own, whoever they are: an admin has no way to other people's keys but the command line.
+    pub async fn export_own_keys(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        password: SecretString,
+        readers: Readers,
+    ) -> Result<Vec<u8>, Error> {
+        if !self.is_password(ctx, user, password).await? {
+            let mut tx = self.store.write(ctx).await?;
+            tx.audit(AuditEvent::refused(AuditAction::Export, "keys", "wrong_password")).await?;
+            tx.commit().await?;
+            return Err(Error::Invalid { field: "password", message: "That is not your password.".to_owned() });
+        }
+        let all = kept(&self.store, Some(user.id)).await?;
+        if all.is_empty() {
+            return Err(Error::Conflict(Failure::new(
+                "nothing_connected",
+                "You have no connection, so there is no key to export.",
+                NextMove::ConnectProvider,
+            )));
+        }
+        let app = self.clone();
+        let _turn = self.gatekeeper.turn().await?;
+        let encrypting = tokio::task::spawn_blocking(move || {
+            let encrypted = encrypt(&app.vault, &all, &readers);
+            (encrypted, all, readers)
+        });
+        let (encrypted, all, readers) = encrypting.await.map_err(Error::internal)?;
+        let encrypted = encrypted.map_err(Error::internal)?;
+        tell(&self.store, ctx, &all, &readers).await?;
+        Ok(encrypted)
+    }
+}
+
+fn encrypt(vault: &Vault, all: &[Kept], readers: &Readers) -> io::Result<Vec<u8>> {
+    readers.encrypt(|out| all.iter().try_for_each(|kept| write_line(vault, kept, out)))
+}
+
+/// Tells of an export.
+///
+/// Crash: one that is told of and has no file is better than a file that nobody was told of.
+async fn tell(store: &Store, ctx: &Ctx, all: &[Kept], readers: &Readers) -> Result<(), StoreError> {
+    let mut tx = store.write(ctx).await?;
+    for Kept { connection, .. } in all {
         tx.audit(
             AuditEvent::ok(AuditAction::Export, &connection.id)
                 .of(connection.user_id)
@@ -129,15 +179,14 @@ async fn export(
         )
         .await?;
     }
-    // Crash: an export that is told of and has no file is better than a file that nobody was told of.
-    tx.commit().await?;
-    write_file(file, &encrypted).map_err(|source| ExportError::Write { path: file.to_owned(), source })?;
-    Ok(all.len())
+    tx.commit().await
 }
 
-async fn kept(store: &Store) -> Result<Vec<Kept>, StoreError> {
+/// Reads one person's, or everybody's.
+async fn kept(store: &Store, whose: Option<UserId>) -> Result<Vec<Kept>, StoreError> {
     let mut read = store.read().await?;
-    let connections = connection::list_all(&mut read).await?;
+    let mut connections = connection::list_all(&mut read).await?;
+    connections.retain(|connection| whose.is_none_or(|user_id| user_id == connection.user_id));
     let names = user::names(&mut read, &connections.iter().map(|c| c.user_id).collect()).await?;
     let mut all = Vec::with_capacity(connections.len());
     for connection in connections {

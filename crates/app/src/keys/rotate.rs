@@ -8,6 +8,7 @@
 //! 6. The new key's file takes the old one's place.
 //!
 //! It can be killed at any point: [`super::load`] finds what opens everything, and the next call goes on.
+//! A server that runs does the same (`super::live`); its vault seals with the new key from step 1 on.
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
 
@@ -20,11 +21,14 @@ use doce_store::{
 };
 use doce_vault::{MasterKey, MasterKeyError, NoRandom, RewrapError, Vault};
 
-use super::{IN_FORCE, KeyPlace, Loaded, identity, load, std_path};
+use super::{IN_FORCE, KeyPlace, Loaded, SINCE, identity, load, std_path};
 use crate::OpenError;
 
 /// Values wrapped in one transaction.
 const BATCH: i64 = 20;
+
+/// How often what a running server stores meanwhile is waited out before it counts as a difference.
+const ROUNDS: usize = 5;
 
 /// How far a rotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,23 +126,26 @@ pub async fn rotate_keys(
     tell: impl FnMut(RotationStage) -> ControlFlow<()>,
 ) -> Result<Rotated, RotateError> {
     let store = place.open_store().await?;
-    let rotated = Rotation { place, store: &store, clock, tell }.run().await;
+    let ctx = Ctx::new(Actor::Cli, "keys rotate", None, clock);
+    let rotated = Rotation { place, store: &store, ctx, vault: None, tell }.run().await;
     // Also folds the write-ahead log into the database: envelopes of the old key don't stay behind in it.
     store.close().await;
     rotated
 }
 
-struct Rotation<'a, F> {
-    place: &'a KeyPlace,
-    store: &'a Store,
-    clock: Arc<dyn Clock>,
-    tell: F,
+pub(super) struct Rotation<'a, F> {
+    pub(super) place: &'a KeyPlace,
+    pub(super) store: &'a Store,
+    pub(super) ctx: Ctx,
+    /// What seals meanwhile, if a server runs.
+    pub(super) vault: Option<&'a Vault>,
+    pub(super) tell: F,
 }
 
 impl<F: FnMut(RotationStage) -> ControlFlow<()>> Rotation<'_, F> {
-    async fn run(mut self) -> Result<Rotated, RotateError> {
-        let Loaded { key: old, next, finished, .. } = load(self.place, self.store, &self.clock).await?;
-        let ctx = Ctx::new(Actor::Cli, "keys rotate", None, Arc::clone(&self.clock));
+    pub(super) async fn run(mut self) -> Result<Rotated, RotateError> {
+        let ctx = self.ctx.clone();
+        let Loaded { key: old, next, finished, .. } = load(self.place, self.store, &ctx.clock()).await?;
         let total = sealed::count(&mut self.store.read().await?).await?;
         if finished {
             let before = setting::find(&mut self.store.read().await?, REPLACED).await?.unwrap_or_default();
@@ -155,10 +162,16 @@ impl<F: FnMut(RotationStage) -> ControlFlow<()>> Rotation<'_, F> {
             Some(next) => next,
             None => self.make(&old)?,
         };
+        if let Some(vault) = self.vault {
+            // Invariant: a value is sealed inside the transaction that stores it, and one transaction writes at a time.
+            // With this one over, nothing that the old key wraps can be stored any more.
+            let tx = self.store.write(&ctx).await?;
+            vault.seal_with(new.clone());
+            tx.commit().await?;
+        }
         self.at(RotationStage::KeyMade)?;
 
-        self.wrap_all(&ctx, &old, &new, total).await?;
-        self.check(&new, total).await?;
+        let total = self.wrap_and_check(&ctx, &old, &new, total).await?;
         self.at(RotationStage::Checked)?;
 
         let old_file = self.place.old(&old.id());
@@ -170,6 +183,7 @@ impl<F: FnMut(RotationStage) -> ControlFlow<()>> Rotation<'_, F> {
         let mut tx = self.store.write(&ctx).await?;
         setting::set(&mut tx, IN_FORCE, &new.id()).await?;
         setting::set(&mut tx, REPLACED, &old.id()).await?;
+        setting::set(&mut tx, SINCE, &ctx.now().0.to_string()).await?;
         let what = format!("{} → {}, {total} sealed values", old.id(), new.id());
         tx.audit(AuditEvent::ok(AuditAction::RotateKeys, "master_key").detail(what)).await?;
         tx.commit().await?;
@@ -196,6 +210,32 @@ impl<F: FnMut(RotationStage) -> ControlFlow<()>> Rotation<'_, F> {
             Some(read) if read.id() == new.id() => Ok(read),
             Some(_) | None => Err(MasterKeyError::Malformed { path }.into()),
         }
+    }
+
+    /// Wraps everything and checks it. Returns how many values there are.
+    async fn wrap_and_check(
+        &mut self,
+        ctx: &Ctx,
+        old: &MasterKey,
+        new: &MasterKey,
+        total: i64,
+    ) -> Result<i64, RotateError> {
+        for _ in 1..ROUNDS {
+            self.wrap_all(ctx, old, new, total).await?;
+            if self.vault.is_none() {
+                return self.check(new, total).await.map(|()| total);
+            }
+            let total = sealed::count(&mut self.store.read().await?).await?;
+            match self.check(new, total).await {
+                Ok(()) => return Ok(total),
+                // Something was connected or disconnected while it was counted.
+                Err(RotateError::Mismatch { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.wrap_all(ctx, old, new, total).await?;
+        let total = sealed::count(&mut self.store.read().await?).await?;
+        self.check(new, total).await.map(|()| total)
     }
 
     async fn wrap_all(&mut self, ctx: &Ctx, old: &MasterKey, new: &MasterKey, total: i64) -> Result<(), RotateError> {

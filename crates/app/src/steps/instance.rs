@@ -137,12 +137,13 @@ async fn run_agent(
     record.boot_id = Some(identity.boot_id.clone());
     record.port = Some(port);
     let (id, user) = (record.id.to_string(), project.user_id.to_string());
+    let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
+    // Invariant: sealed inside the transaction that stores it, so a change of the master key is before it or after it.
     let sealed = app
         .vault
         .seal(&Identity { noun: AGENT_PASSWORD, id: &id, user: &user, version: 1 }, &password)
         .map_err(StepError::internal)?;
     record.password_sealed = Some(sealed.bytes);
-    let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
     step.fence(&mut tx).await.map_err(StepError::internal)?;
     instance::set_process(&mut tx, &record).await.map_err(StepError::internal)?;
     let session = session_of(&mut tx, project.id).await.map_err(step_error)?;

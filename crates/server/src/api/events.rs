@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use super::{
     connections::Connection,
     conversation::{Message, Part},
+    imports::ImportRun,
     jobs::Job,
+    keys::KeyRotation,
     logins::OAuthAttempt,
     projects::Project,
     system::OpenCode,
@@ -43,6 +45,10 @@ pub(crate) enum StreamPayload {
     Files(FilesEvent),
     /// `oauth_attempt`: a sign-in at a provider came to its end.
     OAuthAttempt(Box<OAuthAttemptEvent>),
+    /// `import`: what is brought over is further, or over.
+    Import(Box<ImportEvent>),
+    /// `key_rotation`: a change of the master key is further, or over; told to admins.
+    KeyRotation(KeyRotationEvent),
     /// `opencode`: it is further, there, or failed.
     OpenCode(OpenCodeEvent),
 }
@@ -153,6 +159,20 @@ pub(crate) struct OAuthAttemptEvent {
     attempt: OAuthAttempt,
 }
 
+/// What is brought over is further, or over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImportEvent {
+    /// The import, without its lines: they are read when it is over.
+    import: ImportRun,
+}
+
+/// A change of the master key is further, or over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeyRotationEvent {
+    /// How far it is.
+    rotation: KeyRotation,
+}
+
 /// OpenCode is further, there, or failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OpenCodeEvent {
@@ -177,6 +197,8 @@ impl StreamPayload {
             Self::MessageDeleted(_) => "message_deleted",
             Self::Files(_) => "files",
             Self::OAuthAttempt(_) => "oauth_attempt",
+            Self::Import(_) => "import",
+            Self::KeyRotation(_) => "key_rotation",
             Self::OpenCode(_) => "opencode",
         }
     }
@@ -212,6 +234,8 @@ impl From<&Change> for StreamPayload {
                 offset: *offset,
                 delta: delta.clone(),
             }),
+            Change::Import(run) => Self::Import(Box::new(ImportEvent { import: (&**run).into() })),
+            Change::Rotation(rotation) => Self::KeyRotation(KeyRotationEvent { rotation: rotation.into() }),
             Change::Login(view) => Self::OAuthAttempt(Box::new(OAuthAttemptEvent { attempt: (&**view).into() })),
             Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),

@@ -8,8 +8,10 @@ mod connections;
 mod conversation;
 mod custom_providers;
 mod events;
+mod imports;
 mod input;
 mod jobs;
+mod keys;
 mod logins;
 mod people;
 mod projects;
@@ -68,6 +70,8 @@ use crate::{
         (name = "workspace", description = "What was written"),
         (name = "jobs", description = "What is being done"),
         (name = "audit", description = "What was done"),
+        (name = "keys", description = "The master key, and the keys that it seals"),
+        (name = "imports", description = "What is brought over from elsewhere"),
         (name = "stream", description = "What happens, as it happens"),
     )
 )]
@@ -137,6 +141,12 @@ fn table() -> Table {
         .add(User, routes!(jobs::retry_job))
         .add(User, routes!(audit::list_audit))
         .add(User, routes!(audit::export_audit))
+        .add(Admin, routes!(imports::get_imports, imports::begin_import))
+        .add(Admin, routes!(imports::preview_import))
+        .add(Admin, routes!(keys::get_master_key))
+        .add(Admin, routes!(keys::confirm_key_copy))
+        .add(Admin, routes!(keys::rotate_master_key))
+        .add(User, routes!(keys::export_keys))
         .add(User, routes!(stream::open_stream))
 }
 

@@ -11,7 +11,17 @@ use crate::world::{Browser, World};
 /// The routes that answer anybody. Hand-written: a route gets in here by decision.
 const OPEN: [&str; 4] = ["GET /api/health", "GET /api/openapi.json", "POST /api/setup", "POST /api/sign-in"];
 /// The routes that answer admins only.
-const ADMINS: [&str; 3] = ["GET /api/local-providers", "GET /api/users", "POST /api/users"];
+const ADMINS: [&str; 9] = [
+    "GET /api/imports",
+    "GET /api/keys",
+    "GET /api/local-providers",
+    "GET /api/users",
+    "POST /api/imports",
+    "POST /api/imports/preview",
+    "POST /api/keys/copy",
+    "POST /api/keys/rotate",
+    "POST /api/users",
+];
 /// The routes whose id names something that belongs to nobody.
 const EVERYBODYS: [&str; 1] = ["GET /api/providers/{id}/models"];
 

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use doce_testkit::{AuthorizationServer, ScriptedModel, wait_for};
+use doce_testkit::{
+    AuthorizationServer, ScriptedModel,
+    old_installation::{Age, OldInstallation},
+    wait_for,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -121,6 +125,18 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     assert_eq!(browser.wait_for_job(&id(&retry)).await["state"], "succeeded");
     let deleted = walk.audited("DELETE /api/projects/{id}", &bob, browser.delete(&at).await).await;
     assert_eq!(browser.wait_for_job(&id(&deleted)).await["state"], "succeeded");
+
+    let holder = age::x25519::Identity::generate().to_public().to_string();
+    let export = json!({"password": PASSWORD, "recipients": [holder]});
+    walk.audited("POST /api/keys/export", &bob, browser.post("/api/keys/export", &export).await).await;
+    let old = OldInstallation::make(Age::L3).await;
+    let import = json!({"from": "doce_dev", "directory": old.root()});
+    let preview = admin.post("/api/imports/preview", &import).await;
+    walk.audited("POST /api/imports/preview", &ada, preview).await;
+    walk.audited("POST /api/imports", &ada, admin.post("/api/imports", &import).await).await;
+    let copied = json!({"id": admin.get("/api/keys").await.expect(200)["id"]});
+    walk.audited("POST /api/keys/copy", &ada, admin.post("/api/keys/copy", &copied).await).await;
+    walk.audited("POST /api/keys/rotate", &ada, admin.post("/api/keys/rotate", &json!({})).await).await;
 
     let gone = browser.delete(&format!("/api/connections/{connection}")).await;
     walk.audited("DELETE /api/connections/{id}", &bob, gone).await;

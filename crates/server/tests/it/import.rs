@@ -32,9 +32,9 @@ const BAKERY: &str = "5d0bae2213abb664987af7d0";
 const SHOP: &str = "e211940d564e469644eea89d";
 /// What Node's `scryptSync` makes of [`OLD_PASSWORD`].
 const SCRYPT: &str = "000102030405060708090a0b0c0d0e0f:5840f2841249294a51f654db7224551cfcf1600bc79b5f32f5e2dd856ce221fc4f1ff6dad64b9fab6d4fb8f13bdd8bea4db17fbf92c730afd5eaee0cc42249af";
-const OLD_PASSWORD: &str = "correct horse";
+pub(crate) const OLD_PASSWORD: &str = "correct horse";
 /// A key as doce.dev kept it.
-const KEY: &str = "sk-or-v1-planted00000000000000000000000000000000000000000000001";
+pub(crate) const KEY: &str = "sk-or-v1-planted00000000000000000000000000000000000000000000001";
 
 impl World {
     /// Brings a directory over, as `doce import` does.
@@ -46,7 +46,7 @@ impl World {
         self.app.carry_out(&ctx, plan, &mut |_| {}).await
     }
 
-    async fn signs_in(&self, name: &str, password: &str) -> Option<Browser> {
+    pub(crate) async fn signs_in(&self, name: &str, password: &str) -> Option<Browser> {
         let browser = self.nobody();
         let answer = browser.post("/api/sign-in", &json!({"username": name, "password": password})).await;
         (answer.status == StatusCode::OK).then_some(browser)
@@ -54,7 +54,7 @@ impl World {
 }
 
 /// Somebody with a key and two projects.
-async fn ana(age: Age) -> OldInstallation {
+pub(crate) async fn ana(age: Age) -> OldInstallation {
     let old = OldInstallation::make(age).await;
     old.user(ANA, "ana", SCRYPT).await;
     for (id, name) in [(BAKERY, "Bakery"), (SHOP, "Shop")] {
@@ -74,12 +74,12 @@ fn trouble(lines: &[ImportLine]) -> Vec<String> {
     said(&lines.iter().filter(|line| line.outcome.is_trouble()).cloned().collect::<Vec<_>>())
 }
 
-async fn items(browser: &Browser, path: &str) -> Vec<Value> {
+pub(crate) async fn items(browser: &Browser, path: &str) -> Vec<Value> {
     browser.get(path).await.expect(200)["items"].as_array().expect("it is a list").clone()
 }
 
 /// Searches every file of a directory.
-fn holds(directory: &Utf8Path, secret: &str) -> Vec<String> {
+pub(crate) fn holds(directory: &Utf8Path, secret: &str) -> Vec<String> {
     let files = snapshot(directory);
     let found = files.iter().filter(|(_, file)| memchr::memmem::find(&file.3, secret.as_bytes()).is_some());
     found.map(|(name, _)| name.clone()).collect()

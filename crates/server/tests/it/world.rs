@@ -87,6 +87,12 @@ impl Builder {
         Self { opencode: path.into(), ..self }
     }
 
+    /// Has the keys of an OpenCode in this file.
+    pub(crate) fn opencode_auth_file(mut self, path: &Utf8Path) -> Self {
+        self.settings.opencode_auth_file = Some(path.to_owned());
+        self
+    }
+
     /// Starts it.
     pub(crate) async fn start(self) -> World {
         // It fails only if a provider is there already, which is as good.

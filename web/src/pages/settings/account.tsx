@@ -1,6 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Monitor, Moon, Sun } from "lucide-react";
-import type { ReactNode } from "react";
 import { api, done } from "../../api/client";
 import { keys, signInsQuery, systemQuery } from "../../api/queries";
 import { meQuery } from "../../api/session";
@@ -8,6 +7,7 @@ import type { SignIn } from "../../api/types";
 import { PageError } from "../../components/page-error";
 import { tell } from "../../components/project-actions";
 import { RelativeTime } from "../../components/relative-time";
+import { Section } from "../../components/section";
 import { signOut } from "../../components/sign-out";
 import { setTheme, useTheme, type ThemeChoice } from "../../components/theme";
 import { ChangePasswordForm } from "../../forms/change-password";
@@ -72,18 +72,6 @@ export default function Account() {
         </Section>
       )}
     </div>
-  );
-}
-
-function Section({ title, lead, children }: { title: string; lead: ReactNode; children: ReactNode }) {
-  return (
-    <section className="grid gap-3 border-t border-line pt-5 sm:grid-cols-[14rem_minmax(0,1fr)] sm:gap-6">
-      <div>
-        <h2 className="text-base font-medium">{title}</h2>
-        <p className="text-muted">{lead}</p>
-      </div>
-      <div className="min-w-0">{children}</div>
-    </section>
   );
 }
 

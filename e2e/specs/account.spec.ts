@@ -1,0 +1,95 @@
+// One's own account: its password, where it is signed in, how the pages look.
+import { expect, test } from "../fixtures";
+import { ANA } from "../support/doce";
+import { expectFits, PHONE } from "../support/phone";
+
+const NEXT = "another good password";
+
+test.beforeEach(async ({ api }) => {
+  await api.setUp();
+});
+
+test("a new password ends every other sign-in, and the old one is good no more", async ({ page, browser, doce }) => {
+  const other = await browser.newContext({ baseURL: doce.url });
+  const theirs = await other.newPage();
+  await theirs.goto("/sign-in");
+  await theirs.getByLabel("Username").fill(ANA.username);
+  await theirs.getByLabel("Password").fill(ANA.password);
+  await theirs.getByLabel("Password").press("Enter");
+  await expect(theirs.getByRole("heading", { name: "What are you building?" })).toBeVisible();
+
+  await page.goto("/settings/account");
+  const browsers = page.getByRole("listitem").filter({ hasText: "last seen" });
+  await expect(browsers).toHaveCount(2);
+  await expect(browsers.filter({ hasText: "this browser" })).toHaveCount(1);
+  await page.getByLabel("Current password").fill("not the password");
+  await page.getByLabel("New password").fill(NEXT);
+  await page.getByLabel("New password").press("Enter");
+  await expect(page.getByRole("alert")).toContainText("That is not your password.");
+  await page.getByLabel("Current password").fill(ANA.password);
+  await page.getByLabel("Current password").press("Enter");
+  await expect(page.getByText("Password changed. Every other sign-in has ended.")).toBeVisible();
+  await expect(browsers).toHaveCount(1);
+
+  await theirs.reload();
+  await expect(theirs).toHaveURL(/\/sign-in/);
+  await theirs.getByLabel("Username").fill(ANA.username);
+  await theirs.getByLabel("Password").fill(ANA.password);
+  await theirs.getByLabel("Password").press("Enter");
+  await expect(theirs.getByRole("alert")).toBeVisible();
+  await theirs.getByLabel("Password").fill(NEXT);
+  await theirs.getByLabel("Password").press("Enter");
+  await expect(theirs).not.toHaveURL(/\/sign-in/);
+
+  // The other browser is signed out from here.
+  await page.reload();
+  await browsers.getByRole("button", { name: "End" }).press("Enter");
+  await expect(browsers).toHaveCount(1);
+  await theirs.reload();
+  await expect(theirs).toHaveURL(/\/sign-in/);
+  await other.close();
+});
+
+test("the theme is chosen with the arrow keys and is the same after a reload", async ({ page }) => {
+  await page.goto("/settings/account");
+  // Inherited by all that is written.
+  const ink = () => page.evaluate(() => getComputedStyle(document.body).color);
+  const theme = page.getByRole("radiogroup", { name: "Theme" });
+  await theme.getByRole("radio", { name: "System" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await expect(theme.getByRole("radio", { name: "Light" })).toBeChecked();
+  const light = await ink();
+  await page.keyboard.press("ArrowRight");
+  await expect(theme.getByRole("radio", { name: "Dark" })).toBeChecked();
+  await expect.poll(ink).not.toBe(light);
+  const dark = await ink();
+  await page.reload();
+  await expect(theme.getByRole("radio", { name: "Dark" })).toBeChecked();
+  expect(await ink()).toBe(dark);
+});
+
+test("all settings are reached with the keyboard", async ({ page }) => {
+  await page.goto("/settings/account");
+  const places = page.getByRole("navigation", { name: "Settings" });
+  for (const [link, title] of [
+    ["Providers", "Providers"],
+    ["Audit", "Audit"],
+    ["Keys and backup", "Keys and backup"],
+    ["Import", "Import"],
+    ["Account", "Account"],
+  ] as const) {
+    await places.getByRole("link", { name: link }).press("Enter");
+    await expect(page.getByRole("heading", { level: 1, name: title })).toBeVisible();
+    await expect(page).toHaveTitle(`${title} · doce`);
+  }
+});
+
+test.describe("on a phone", () => {
+  test.use(PHONE);
+
+  test("nothing of the account is wider than the screen", async ({ page }) => {
+    await page.goto("/settings/account");
+    await expect(page.getByRole("listitem").filter({ hasText: "this browser" })).toBeVisible();
+    await expectFits(page);
+  });
+});
