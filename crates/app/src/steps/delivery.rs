@@ -13,7 +13,7 @@ use doce_opencode::{
     endpoints::{self, Endpoint},
     login,
 };
-use doce_store::{connection, delivery};
+use doce_store::{Read, connection, delivery};
 
 use crate::{
     App, Error,
@@ -155,6 +155,14 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
     if same || !(held.is_empty() || agent.is_at_rest()) {
         return Ok(());
     }
+    // Nothing was handed over yet, so nothing is lost by waiting. An Agent at work is never made to.
+    if held.is_empty()
+        && let Some(missing) = missing_key(app, &mut app.store.read().await.map_err(StepError::internal)?, &project)
+            .await
+            .map_err(step_error)?
+    {
+        return Err(StepError::wait(missing));
+    }
     if !wanted.iter().any(|w| w.connection.provider_id == project.model.provider_id) {
         return Err(StepError::fail(Failure::new(
             "provider_not_connected",
@@ -166,6 +174,30 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
         )));
     }
     hand_over(app, &step.ctx, &agent, &project, wanted, held, false, |text| step.detail(text)).await
+}
+
+/// Says what a Project needs before an Agent can be set to work, if it needs something: a key of its model's Provider.
+pub(crate) async fn missing_key(app: &App, read: &mut impl Read, project: &Project) -> Result<Option<Failure>, Error> {
+    let connections = connection::of_project(read, project.id, project.user_id).await?;
+    let found = connections.into_iter().find(|used| used.provider_id == project.model.provider_id);
+    let provider = app.provider_name(&project.model.provider_id);
+    let (id, message) = match found {
+        Some(used) if used.is_usable() => return Ok(None),
+        Some(used) if used.auth_type == AuthType::OAuth => {
+            (used.id, format!("The sign-in at {provider} doesn't work any more. Sign in again, and this goes on."))
+        }
+        Some(used) => (used.id, format!("{provider} rejected the key. Replace it, and this goes on.")),
+        None => {
+            return Ok(Some(Failure::new(
+                "needs_key",
+                format!(
+                    "{provider} is not connected, and this project's model is one of its. Connect it, and this goes on."
+                ),
+                NextMove::ConnectProvider,
+            )));
+        }
+    };
+    Ok(Some(Failure::new("needs_key", message, NextMove::ReplaceKey).about(id)))
 }
 
 /// Writes the configuration, hands over one by one, reloads if needed, reads back and records.
