@@ -125,9 +125,13 @@ fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) ->
     config
 }
 
-async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<(), StepError> {
+/// Writes an Agent's configuration. Returns whether it was another one before.
+async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<bool, StepError> {
     let path = app.layout.instance(agent.instance_id).join(CONFIG_DIRECTORY).join(AGENT_FILE);
-    write_beside(&path, config.to_json().as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))
+    let text = config.to_json();
+    let before = tokio::fs::read(&path).await.ok();
+    write_beside(&path, text.as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))?;
+    Ok(before.as_deref() != Some(text.as_bytes()))
 }
 
 /// Effect: the Agent holds the Credentials its Project uses, and a Delivery says so for each. A repeat writes the same
@@ -216,7 +220,8 @@ async fn hand_over(
     detail: impl Fn(String),
 ) -> Result<(), StepError> {
     let config = config_of(app, project, wanted.iter().map(|w| w.provider.clone()).collect());
-    write_config(app, agent, &config).await?;
+    // What a launch waited for is not in the configuration that its Agent began with.
+    let other_config = write_config(app, agent, &config).await?;
 
     let keep: BTreeSet<&str> = wanted.iter().map(|w| w.connection.provider_id.as_str()).collect();
     let gone: Vec<&Delivery> =
@@ -235,7 +240,7 @@ async fn hand_over(
     }
     // A login isn't shown by an Agent, so nothing else would tell that a repeat found it loaded with an older one.
     let has_login = wanted.iter().any(|w| w.connection.auth_type == AuthType::OAuth);
-    if loaded || has_login || !gone.is_empty() {
+    if loaded || other_config || has_login || !gone.is_empty() {
         agent.client.dispose().await.map_err(|e| not_delivered("the keys", &e))?;
     }
     // Crash: recorded after the reload, or a repeat would find nothing to take back and leave out the reload.

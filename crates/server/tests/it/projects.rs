@@ -253,7 +253,8 @@ async fn a_launch_that_waits_for_a_key_takes_the_model_that_is_chosen_instead() 
     let created = browser.create_project("A bakery [[say: It is done.]]").await;
     let (project, job) = (id(&created["project"]), id(&created["job"]));
     what_is_missing(&browser, &job).await;
-    let chosen = json!({"provider_id": "openai", "model_id": "typed-by-hand"});
+    let models = browser.get("/api/providers/openai/models").await.expect(200);
+    let chosen = json!({"provider_id": "openai", "model_id": models["items"][0]["id"]});
     browser.patch(&format!("/api/projects/{project}"), &json!({"model": chosen})).await.expect(200);
     assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
     let messages = browser.wait_for_answer(&project).await;
