@@ -69,6 +69,31 @@ test("a provider that limits requests is waited for, and the page says until whe
   await expect(workspace.conversation.getByRole("alert")).toHaveCount(0);
 });
 
+test("a launch whose key was withdrawn waits for another one and then goes on by itself", async ({ page, api, model }) => {
+  const workspace = new Workspace(page);
+  const word = randomWord();
+  await api.setUp();
+  await api.connect("anthropic", model.anthropicBaseUrl, KEY);
+  await model.acceptOnly(NEW_KEY);
+  await page.goto("/settings/providers");
+  await page.getByRole("button", { name: "Verify" }).click();
+  await expect(page.getByText("rejected", { exact: true })).toBeVisible();
+
+  const project = await api.createProject(`Say it. ${say(`I say ${word}.`)}`, await api.model("anthropic"));
+  await workspace.open(project.id);
+  await expect(page.getByRole("heading", { name: /needs a key$/ })).toBeVisible({ timeout: LAUNCH_MS });
+  await expect(workspace.conversation).toContainText("Waiting for a key");
+  expect(await model.turns()).toHaveLength(0);
+
+  await page.getByRole("button", { name: "Replace key" }).filter({ visible: true }).click();
+  const dialog = page.getByRole("dialog", { name: /^Replace the key/ });
+  await dialog.getByLabel("New API key").fill(NEW_KEY);
+  await dialog.getByRole("button", { name: "Check and replace" }).click();
+  await dialog.getByRole("button", { name: "Done" }).click();
+  await expect(workspace.answers.last()).toContainText(word, { timeout: LAUNCH_MS });
+  expect(turnsAbout(await model.turns(), word)).toHaveLength(1);
+});
+
 test("a provider that keeps failing is given up with a reason, and the answer is taken up again", async ({ page, api, model }) => {
   const workspace = new Workspace(page);
   const word = randomWord();

@@ -148,6 +148,30 @@ test("what is invisible around a key is taken off, and a quote inside it is name
   expect(check?.key).toBe(GOOD);
 });
 
+test("a key that is pasted into the search leads to its provider and stands nowhere in clear", async ({ page }) => {
+  await openList(page);
+  const search = page.getByRole("combobox", { name: "Providers" });
+  await search.fill(GOOD);
+  const field = page.getByRole("dialog").getByLabel("API key");
+  await expect(field).toHaveAttribute("type", "password");
+  await expect(field).toHaveValue(GOOD);
+  await expect(page.getByRole("dialog")).toContainText("Anthropic");
+  expect(page.url()).not.toContain("sk-ant");
+});
+
+test("a key is reminded of before it is as old as its owner wants", async ({ page, api, model }) => {
+  await api.connect("anthropic", model.anthropicBaseUrl, GOOD);
+  await page.goto("/settings/providers");
+  await page.getByRole("button", { name: /^Anthropic .*: more$/ }).click();
+  await page.getByRole("menuitem", { name: "How long it is good" }).click();
+  const tomorrow = new Date(Date.now() + 36 * 60 * 60_000).toISOString().slice(0, 10);
+  await page.getByLabel(/Runs out on/).fill(tomorrow);
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(row(page, "Anthropic")).toContainText(/runs out (within a day|in 1 day)/);
+  await page.goto("/");
+  await expect(page.getByText("A key wants replacing")).toBeVisible();
+});
+
 test("a provider is connected and disconnected with the keyboard alone", async ({ page, model }) => {
   await page.goto("/settings/providers");
   await page.getByRole("button", { name: "Connect a provider" }).press("Enter");

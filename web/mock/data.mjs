@@ -123,6 +123,7 @@ export function launchJob(projectId, done, state, error = null, detail = null) {
     started_at: new Date(start).toISOString(),
     finished_at: state === "failed" ? iso() : null,
     next_attempt_at: null,
+    waits_for: null,
   };
 }
 
@@ -155,6 +156,9 @@ export function connection(providerId, providerName, label, more = {}) {
     provider_name: providerName,
     label,
     expires_at: null,
+    key_since: iso(30 * DAY),
+    max_age_days: null,
+    replace_by: null,
     renews: false,
     auth_type: "api",
     status: "connected",

@@ -36,6 +36,7 @@ export function aJob(more: Partial<Job> = {}): Job {
     started_at: AT,
     finished_at: null,
     next_attempt_at: null,
+    waits_for: null,
     ...more,
   };
 }
@@ -59,6 +60,9 @@ export function aConnection(more: Partial<Connection> = {}): Connection {
     created_at: AT,
     updated_at: AT,
     expires_at: null,
+    key_since: AT,
+    max_age_days: null,
+    replace_by: null,
     renews: false,
     last_used_at: null,
     projects: [],

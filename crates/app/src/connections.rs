@@ -7,7 +7,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx,
-    CustomProvider, Ms, Outcome, User, UserId, Verification, api_key, connection::LABEL_MAX,
+    CustomProvider, Ms, Outcome, Role, User, UserId, Verification, api_key,
+    connection::{LABEL_MAX, MAX_AGE_DAYS_MAX},
     custom_provider::CUSTOM_PREFIX,
 };
 use doce_opencode::{
@@ -20,7 +21,7 @@ use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 use crate::{
     App, Error, catalogue, custom,
     events::Change,
-    jobs::{apply_delivery, refresh_credential},
+    jobs::{apply_delivery, refresh_credential, verify_connection},
     keys::{CREDENTIAL, METADATA},
     logins::{renewal, tokens},
     probe::{self, Answer, Question},
@@ -68,6 +69,10 @@ pub struct ConnectionChange {
     pub is_default: Option<bool>,
     /// Whether to keep a key that the provider rejected.
     pub keep_unverified: bool,
+    /// When the key runs out, by what its owner says; or that it doesn't.
+    pub expires_at: Option<Option<Ms>>,
+    /// How many days a key is to be in force at most; or for as long as it works.
+    pub max_age_days: Option<Option<i64>>,
 }
 
 /// A Credential, opened for one call.
@@ -106,7 +111,7 @@ impl App {
 
     /// Checks a key with its Provider, seals it, and connects the Provider.
     pub async fn connect(&self, ctx: &Ctx, user: &User, new: NewConnection) -> Result<ConnectionView, Error> {
-        let (name, endpoint) = self.connectable(user, &new.provider_id).await?;
+        let (name, endpoint) = self.connectable(user.id, &new.provider_id).await?;
         let key = clean_key(&new.key)?;
         probe::check_metadata(&new.metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
         let given = new.base_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
@@ -124,6 +129,7 @@ impl App {
 
         let mut record = self.keyed(user, &new.provider_id, &key, ctx.now());
         record.base_url = given.map(|_| base_url.clone());
+        record.kept_version = (answer.outcome == Outcome::Invalid).then_some(1);
         settle(&mut record, &answer, ctx.now());
         self.insert_connection(ctx, user, record, &key, &new.metadata, new.label.as_deref(), None).await
     }
@@ -140,6 +146,7 @@ impl App {
     ) -> Result<ConnectionView, Error> {
         refuse_invalid(&answer, keep_unverified)?;
         let mut record = self.keyed(user, &provider.id, key, ctx.now());
+        record.kept_version = (answer.outcome == Outcome::Invalid).then_some(1);
         settle(&mut record, &answer, ctx.now());
         self.insert_connection(ctx, user, record, key, &BTreeMap::new(), None, Some(provider)).await
     }
@@ -164,6 +171,9 @@ impl App {
             updated_at: now,
             expires_at: None,
             last_used_at: None,
+            key_since: now,
+            max_age_days: None,
+            kept_version: None,
         }
     }
 
@@ -214,6 +224,7 @@ impl App {
             self.customs.put(custom);
         }
         self.jobs.wake();
+        self.resume_waiting(Some(user.id)).await?;
         let view = self.connection_view(record).await?;
         self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
         Ok(view)
@@ -267,6 +278,9 @@ impl App {
                 updated_at: now,
                 expires_at: tokens::expiry(&tokens),
                 last_used_at: None,
+                key_since: now,
+                max_age_days: None,
+                kept_version: None,
             };
             let view =
                 self.insert_connection(ctx, user, record, &secret, &new.metadata, new.label.as_deref(), None).await?;
@@ -281,6 +295,7 @@ impl App {
         tx.commit().await?;
         self.jobs.wake();
         self.renewals.notify_one();
+        self.resume_waiting(Some(user.id)).await?;
         self.publish_connections(user.id).await?;
         self.connection_view(record).await
     }
@@ -301,6 +316,8 @@ impl App {
         record.fingerprint = self.vault.fingerprint(&tokens.access);
         record.last_four = doce_vault::last_four(&tokens.access);
         record.expires_at = tokens::expiry(tokens);
+        record.key_since = tx.now();
+        record.max_age_days = None;
         let credential = self.seal_secret(tx, record, secret)?;
         connection::insert_credential(tx, &credential).await?;
         delivery::mark_stale(tx, record.id, record.version).await?;
@@ -324,7 +341,7 @@ impl App {
         let mut key = None;
         let mut base_url = before.base_url.clone();
         if replaces || readdresses {
-            let (name, endpoint) = self.connectable(user, &before.provider_id).await?;
+            let (name, endpoint) = self.connectable(user.id, &before.provider_id).await?;
             let given = match &change.base_url {
                 Some(given) => given.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned),
                 None => before.base_url.clone(),
@@ -370,7 +387,11 @@ impl App {
             record.version += 1;
             record.base_url = base_url;
             record.auth_type = AuthType::Api;
-            record.expires_at = None;
+            if replaces {
+                record.expires_at = None;
+                record.key_since = tx.now();
+            }
+            record.kept_version = (answer.outcome == Outcome::Invalid).then_some(record.version);
             record.fingerprint = self.vault.fingerprint(key);
             record.last_four = last_four(key);
             record.verification = None;
@@ -379,6 +400,7 @@ impl App {
             connection::insert_credential(&mut tx, &credential).await?;
             delivery::mark_stale(&mut tx, record.id, record.version).await?;
         }
+        set_age(&mut record, &change)?;
         if change.is_default == Some(true) && !record.is_default {
             connection::clear_default(&mut tx, user.id, &record.provider_id).await?;
             record.is_default = true;
@@ -391,6 +413,7 @@ impl App {
         }
         tx.commit().await?;
         self.jobs.wake();
+        self.resume_waiting(Some(user.id)).await?;
         self.publish_connections(user.id).await?;
         self.connection_view(record).await
     }
@@ -398,46 +421,67 @@ impl App {
     /// Checks a Connection's key with its Provider again.
     pub async fn verify(&self, ctx: &Ctx, user: &User, id: ConnectionId) -> Result<ConnectionView, Error> {
         let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
-        let (name, endpoint) = self.connectable(user, &before.provider_id).await?;
-        let opened = self.open_credential(&before).await?;
-        let answer = match &opened.secret {
+        let answer = self.ask_again(&before, user.role).await?;
+        let record = self.settle_answer(ctx, &before, &answer).await?.ok_or_else(changed_meanwhile)?;
+        // Tokens that are due are renewed now, not when the reconciler wakes: a laptop may have slept.
+        self.renewals.notify_one();
+        self.connection_view(record).await
+    }
+
+    /// Asks the Provider about the Credential that a Connection has.
+    pub(crate) async fn ask_again(&self, record: &Connection, role: Role) -> Result<Answer, Error> {
+        let (name, endpoint) = self.connectable(record.user_id, &record.provider_id).await?;
+        let opened = self.open_credential(record).await?;
+        match &opened.secret {
             Secret::Key(key) => {
-                let base_url = base_url_of(&endpoint, before.base_url.as_deref(), &opened.metadata)?;
-                probe::ask(&Question {
+                let base_url = base_url_of(&endpoint, record.base_url.as_deref(), &opened.metadata)?;
+                Ok(probe::ask(&Question {
                     provider_name: &name,
                     endpoint: &endpoint,
                     base_url: &base_url,
-                    base_url_given: before.base_url.is_some() || is_custom(&endpoint),
+                    base_url_given: record.base_url.is_some() || is_custom(&endpoint),
                     key,
-                    role: user.role,
+                    role,
                 })
-                .await
+                .await)
             }
             // Renewing them would be the only honest question, and it uses the refresh token up.
-            Secret::Tokens(_) => Answer {
+            Secret::Tokens(_) => Ok(Answer {
                 outcome: Outcome::Unsupported,
                 detail: format!("A sign-in at {name} shows whether it works when it is renewed, or used."),
-            },
-        };
-        let mut tx = self.store.write(ctx).await?;
-        let mut record = self.own_connection(&mut tx, user.id, id).await?;
-        if record.version != before.version {
-            return Err(changed_meanwhile());
+            }),
         }
-        settle(&mut record, &answer, tx.now());
+    }
+
+    /// Writes down what a Provider said about a Credential, and lets go on what waited for one that works. Returns the
+    /// Connection as it is from then on, unless it has another Credential by now, or none.
+    pub(crate) async fn settle_answer(
+        &self,
+        ctx: &Ctx,
+        asked: &Connection,
+        answer: &Answer,
+    ) -> Result<Option<Connection>, Error> {
+        let mut tx = self.store.write(ctx).await?;
+        let found = connection::find(&mut tx, asked.id).await?;
+        let Some(mut record) =
+            found.filter(|found| found.version == asked.version && found.status != ConnectionStatus::Revoked)
+        else {
+            return Ok(None);
+        };
+        settle(&mut record, answer, tx.now());
         connection::update(&mut tx, &record).await?;
         tx.audit(
             AuditEvent::ok(AuditAction::Verify, &record.id)
+                .of(record.user_id)
                 .fingerprint(&record.fingerprint)
                 .detail(answer.outcome.as_str()),
         )
         .await?;
         tx.commit().await?;
-        // Tokens that are due are renewed now, not when the reconciler wakes: a laptop may have slept.
-        self.renewals.notify_one();
-        let view = self.connection_view(record).await?;
-        self.bus.publish(user.id, Change::Connection(Box::new(view.clone())));
-        Ok(view)
+        self.resume_waiting(Some(record.user_id)).await?;
+        let view = self.connection_view(record.clone()).await?;
+        self.bus.publish(record.user_id, Change::Connection(Box::new(view)));
+        Ok(Some(record))
     }
 
     /// Ends a Connection: its Credential is erased at once, and running Agents give it back.
@@ -509,8 +553,11 @@ impl App {
             self.jobs.wake();
             return Ok(());
         }
+        // A request may be rejected for what it asks for: the provider is asked about the key itself.
+        verify_connection::enqueue_after_rejection(self, &mut tx, &record).await?;
         record.status = ConnectionStatus::Error;
         record.error_message = Some(message.to_owned());
+        record.kept_version = None;
         record.verification =
             Some(Verification { outcome: Outcome::Invalid, at: tx.now(), detail: message.to_owned() });
         connection::update(&mut tx, &record).await?;
@@ -521,6 +568,7 @@ impl App {
         )
         .await?;
         tx.commit().await?;
+        self.jobs.wake();
         self.publish_connections(record.user_id).await
     }
 
@@ -574,8 +622,8 @@ impl App {
         Ok(Some(sealed.bytes))
     }
 
-    async fn connectable(&self, user: &User, provider_id: &str) -> Result<(String, Cow<'static, Endpoint>), Error> {
-        if let Some(custom) = self.customs.own(user.id, provider_id) {
+    async fn connectable(&self, user_id: UserId, provider_id: &str) -> Result<(String, Cow<'static, Endpoint>), Error> {
+        if let Some(custom) = self.customs.own(user_id, provider_id) {
             return Ok((custom.name.clone(), Cow::Owned(custom::endpoint_of(&custom))));
         }
         let stored = catalogue::ready(&self.catalogue).await?;
@@ -598,8 +646,10 @@ impl App {
 
     fn connection_view_with(&self, record: Connection, uses: &[(ConnectionId, ConnectionUse)]) -> ConnectionView {
         let provider_name = self.provider_name(&record.provider_id);
+        let renews = record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id);
         ConnectionView {
-            renews: record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id),
+            renews,
+            replace_by: record.replace_by().filter(|_| !renews),
             delivery: catalogue::delivery_plan(&provider_name),
             projects: uses.iter().filter(|(id, _)| *id == record.id).map(|(_, used)| used.clone()).collect(),
             provider_name,
@@ -704,6 +754,31 @@ fn is_custom(endpoint: &Endpoint) -> bool {
 /// What a person may see of a key. Of none there is nothing to see.
 fn last_four(key: &SecretString) -> String {
     if key.expose_secret() == custom::NO_KEY { String::new() } else { doce_vault::last_four(key) }
+}
+
+/// Notes what the owner says about how long a key is good.
+fn set_age(record: &mut Connection, change: &ConnectionChange) -> Result<(), Error> {
+    let field = match (change.expires_at, change.max_age_days) {
+        (Some(Some(_)), _) => "expires_at",
+        (_, Some(Some(_))) => "max_age_days",
+        (Some(None) | None, Some(None) | None) => "",
+    };
+    if record.auth_type == AuthType::OAuth && !field.is_empty() {
+        return Err(Error::Invalid { field, message: "How long a sign-in lasts is up to the provider.".to_owned() });
+    }
+    if let (Some(expires_at), AuthType::Api) = (change.expires_at, record.auth_type) {
+        record.expires_at = expires_at;
+    }
+    if let Some(days) = change.max_age_days {
+        if days.is_some_and(|days| !(1..=MAX_AGE_DAYS_MAX).contains(&days)) {
+            return Err(Error::Invalid {
+                field: "max_age_days",
+                message: format!("A key is replaced after 1 to {MAX_AGE_DAYS_MAX} days."),
+            });
+        }
+        record.max_age_days = days;
+    }
+    Ok(())
 }
 
 pub(crate) fn clean_key(pasted: &SecretString) -> Result<SecretString, Error> {

@@ -14,7 +14,7 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
         ),
         AgentError::Api { status: Some(401), .. } => Failure::new(
             "key_rejected_in_use",
-            format!("{provider} rejected the key (401): replace it, then continue."),
+            format!("{provider} rejected the key (401): replace it, or sign in again, then continue."),
             NextMove::ReplaceKey,
         ),
         AgentError::Api { status: Some(402), .. } => Failure::new(
@@ -32,10 +32,11 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
             format!("{provider} doesn't offer this model (404): {message}"),
             NextMove::SwitchModel,
         ),
-        AgentError::Api { status: Some(429), .. } => Failure::new(
+        AgentError::Api { status: Some(429), retry_after, .. } => Failure::new(
             "rate_limited",
             format!(
-                "{provider} is limiting requests (429), and still did after several tries. Wait a little, then continue."
+                "{provider} is limiting requests (429), and still did after several tries. Wait {}, then continue.",
+                how_long(*retry_after)
             ),
             NextMove::Continue,
         ),
@@ -75,6 +76,16 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
     })
 }
 
+/// Says how long a provider wants to be left alone.
+fn how_long(seconds: Option<u64>) -> String {
+    match seconds {
+        None | Some(0) => "a little".to_owned(),
+        Some(seconds @ ..60) => format!("{seconds} s"),
+        Some(seconds @ ..3600) => format!("{} min", seconds.div_ceil(60)),
+        Some(seconds) => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
 /// Tells whether an error says that the provider rejected the key itself.
 pub(crate) fn rejects_key(error: &AgentError) -> bool {
     match error {
@@ -87,5 +98,52 @@ pub(crate) fn rejects_key(error: &AgentError) -> bool {
         | AgentError::ContentFilter { .. }
         | AgentError::ModelNotFound { .. }
         | AgentError::Unknown { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use doce_model::Ms;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_of_a_provider_has_the_one_move_that_helps() {
+        let api = |status: Option<u16>| AgentError::Api {
+            status,
+            retryable: false,
+            message: "It said so.".to_owned(),
+            retry_after: None,
+        };
+        let id = ConnectionId::new(Ms(1));
+        for (error, code, next) in [
+            (api(Some(401)), "key_rejected_in_use", NextMove::ReplaceKey),
+            (api(Some(402)), "no_credit", NextMove::SwitchModel),
+            (api(Some(403)), "provider_refused_request", NextMove::SwitchModel),
+            (api(Some(404)), "model_not_found", NextMove::SwitchModel),
+            (api(Some(429)), "rate_limited", NextMove::Continue),
+            (api(Some(500)), "provider_failed", NextMove::Continue),
+            (api(None), "provider_unreachable", NextMove::Continue),
+            (
+                AgentError::ProviderAuth { provider_id: "p".to_owned(), message: String::new() },
+                "provider_not_connected",
+                NextMove::ConnectProvider,
+            ),
+        ] {
+            let failure = of_answer(&error, "Acme", Some(id)).expect("it is a failure");
+            assert_eq!((failure.code.as_str(), failure.next), (code, next));
+            assert_eq!(failure.connection_id, Some(id));
+            assert!(failure.message.contains("Acme"), "{}", failure.message);
+        }
+        assert_eq!(of_answer(&AgentError::Aborted, "Acme", None), None);
+    }
+
+    #[test]
+    fn a_limit_says_how_long_to_wait() {
+        for (seconds, words) in
+            [(None, "a little"), (Some(0), "a little"), (Some(20), "20 s"), (Some(90), "2 min"), (Some(7000), "2 h")]
+        {
+            assert_eq!(how_long(seconds), words);
+        }
     }
 }

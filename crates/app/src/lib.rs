@@ -322,6 +322,8 @@ impl App {
         let app = self.clone();
         self.tasks.spawn(async move { reconcilers::renewals::follow(&app).await });
         let app = self.clone();
+        self.tasks.spawn(async move { reconcilers::verifications::follow(&app).await });
+        let app = self.clone();
         self.tasks.spawn(async move { reconcilers::uses::tell_uses(&app).await });
         let app = self.clone();
         self.tasks.spawn(async move {
@@ -330,6 +332,9 @@ impl App {
             logins::server::remove_leftovers(&app).await;
             if let Err(e) = app.jobs.start().await {
                 tracing::error!(error = chain(&e), "the workers did not start");
+            }
+            if let Err(e) = app.resume_waiting(None).await {
+                tracing::error!(error = chain(&e), "the jobs that wait for a key were not looked at");
             }
         });
     }

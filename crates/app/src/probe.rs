@@ -46,7 +46,8 @@ pub(crate) struct Answer {
 
 /// How a provider is asked.
 struct Way {
-    /// What is appended to the base URL.
+    /// What stands before the path instead of the base URL.
+    root: Option<&'static str>,
     path: &'static str,
     query: Option<&'static str>,
     headers: &'static [(&'static str, &'static str)],
@@ -54,31 +55,47 @@ struct Way {
     needs_key: bool,
 }
 
+const fn about_the_key(path: &'static str) -> Way {
+    Way { root: None, path, query: None, headers: &[], needs_key: true }
+}
+
 const fn models(needs_key: bool) -> Way {
-    Way { path: "models", query: None, headers: &[], needs_key }
+    Way { needs_key, ..about_the_key("models") }
+}
+
+const fn anthropic_models(needs_key: bool) -> Way {
+    Way { query: Some("limit=1"), headers: &[("anthropic-version", "2023-06-01")], ..models(needs_key) }
 }
 
 /// The cheapest call that a wrong key fails. From the providers' own documentation and public tools.
-fn way(endpoint: &Endpoint) -> Option<Way> {
+///
+/// At an address of the user's own there is what speaks the provider's protocol, and nothing else of the provider.
+fn way(endpoint: &Endpoint, own_address: bool) -> Option<Way> {
+    let own = match endpoint.id.as_str() {
+        "deepseek" => Some(about_the_key("user/balance")),
+        "opencode-go" => Some(about_the_key("usage")),
+        // The addresses at which models are asked have no call that is about the key.
+        "fireworks-ai" => Some(Way {
+            root: Some("https://api.fireworks.ai/v1"),
+            query: Some("pageSize=1"),
+            ..about_the_key("accounts/fireworks/models")
+        }),
+        "huggingface" => Some(Way { root: Some("https://huggingface.co/api"), ..about_the_key("whoami-v2") }),
+        "cohere" => Some(Way { root: Some("https://api.cohere.com/v1"), ..models(true) }),
+        _ => None,
+    };
+    if let Some(own) = own.filter(|_| !own_address) {
+        return Some(own);
+    }
     let way = match endpoint.id.as_str() {
-        "anthropic" => Way {
-            path: "models",
-            query: Some("limit=1"),
-            headers: &[("anthropic-version", "2023-06-01")],
-            needs_key: true,
-        },
+        "anthropic" => anthropic_models(true),
         // Its list of models is public; this call is about the key.
-        "openrouter" => Way { path: "key", query: None, headers: &[], needs_key: true },
-        "google" => Way { path: "models", query: Some("pageSize=1"), headers: &[], needs_key: true },
-        "xai" => Way { path: "api-key", query: None, headers: &[], needs_key: true },
+        "openrouter" => about_the_key("key"),
+        "google" => Way { query: Some("pageSize=1"), ..models(true) },
+        "xai" => about_the_key("api-key"),
         "openai" | "groq" | "mistral" | "deepseek" | "togetherai" | "cerebras" | "moonshotai" => models(true),
         _ => match endpoint.npm.first().map(String::as_str) {
-            Some("@ai-sdk/anthropic") => Way {
-                path: "models",
-                query: Some("limit=1"),
-                headers: &[("anthropic-version", "2023-06-01")],
-                needs_key: false,
-            },
+            Some("@ai-sdk/anthropic") => anthropic_models(false),
             Some(
                 "@ai-sdk/openai-compatible"
                 | "@ai-sdk/openai"
@@ -97,10 +114,15 @@ fn way(endpoint: &Endpoint) -> Option<Way> {
     Some(way)
 }
 
+/// Tells whether a provider can be asked about a key at all.
+pub(crate) fn is_possible(endpoint: &Endpoint) -> bool {
+    way(endpoint, false).is_some()
+}
+
 /// Asks the provider. Never fails: what can't be found out is an outcome too.
 pub(crate) async fn ask(question: &Question<'_>) -> Answer {
     let name = question.provider_name;
-    let Some(way) = way(question.endpoint) else {
+    let Some(way) = way(question.endpoint, question.base_url_given) else {
         return Answer {
             outcome: Outcome::Unsupported,
             detail: format!("{name} has no free way to check a key. It is tried with your first prompt."),
@@ -119,35 +141,49 @@ struct Reply {
 
 async fn judge(question: &Question<'_>, way: &Way, reply: Reply) -> Answer {
     let name = question.provider_name;
-    let status = reply.status.as_u16();
+    if question.key.expose_secret() == NO_KEY {
+        match reply.status.as_u16() {
+            200..=299 => {
+                return Answer { outcome: Outcome::Valid, detail: format!("{name} answers, and asks for no key.") };
+            }
+            401 => {
+                return Answer { outcome: Outcome::Invalid, detail: format!("{name} wants a key (401). Paste one.") };
+            }
+            _ => {}
+        }
+    }
+    let answer = verdict(&question.endpoint.id, name, reply.status.as_u16(), &reply.body);
+    if answer.outcome == Outcome::Valid
+        && !way.needs_key
+        && let Ok(without) = call(question, way, false).await
+        && without.status.is_success()
+    {
+        return Answer {
+            outcome: Outcome::Unsupported,
+            detail: format!(
+                "{name} answers, and would answer without a key too: the key is tried with your first prompt."
+            ),
+        };
+    }
+    answer
+}
+
+/// Says what an answer to a call with a key means.
+fn verdict(id: &str, name: &str, status: u16, body: &[u8]) -> Answer {
     let answer = |outcome, detail: String| Answer { outcome, detail };
     match status {
-        200..=299 if question.key.expose_secret() == NO_KEY => {
-            answer(Outcome::Valid, format!("{name} answers, and asks for no key."))
-        }
-        401 if question.key.expose_secret() == NO_KEY => {
-            answer(Outcome::Invalid, format!("{name} wants a key (401). Paste one."))
-        }
-        200..=299 => {
-            if !way.needs_key
-                && let Ok(without) = call(question, way, false).await
-                && without.status.is_success()
-            {
-                return answer(
-                    Outcome::Unsupported,
-                    format!(
-                        "{name} answers, and would answer without a key too: the key is tried with your first prompt."
-                    ),
-                );
-            }
-            answer(Outcome::Valid, works(name, &reply.body))
-        }
+        200..=299 => in_words(id, name, body).unwrap_or_else(|| answer(Outcome::Valid, works(name, body))),
+        // A key that may do a few things only is good for those (OpenAI's restricted keys).
+        401 | 403 if id == "openai" && contains(body, "Missing scopes") => answer(
+            Outcome::Limited,
+            format!("{name} knows this key, but it has no right to list models ({status}). It may still work."),
+        ),
         401 => answer(
             Outcome::Invalid,
             format!("{name} rejected this key (401). Check that you copied all of it, or create a new one."),
         ),
         // Google and xAI answer 400 for a key they don't know.
-        400 if rejects_with_400(&reply.body) || question.endpoint.id == "xai" => answer(
+        400 if rejects_with_400(body) || id == "xai" => answer(
             Outcome::Invalid,
             format!("{name} rejected this key (400). Check that you copied all of it, or create a new one."),
         ),
@@ -175,6 +211,28 @@ async fn judge(question: &Question<'_>, way: &Way, reply: Reply) -> Answer {
     }
 }
 
+/// Reads what some providers say about a key in an answer that is otherwise good.
+fn in_words(id: &str, name: &str, body: &[u8]) -> Option<Answer> {
+    let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let is = |field: &str, value: bool| said.get(field).and_then(serde_json::Value::as_bool) == Some(value);
+    let (outcome, detail) = match id {
+        "deepseek" if is("is_available", false) => {
+            (Outcome::NoCredit, format!("The key is genuine, but {name} says there is no credit left."))
+        }
+        "openrouter" if said.pointer("/data/limit_remaining")?.as_f64()? <= 0.0 => {
+            (Outcome::NoCredit, format!("The key is genuine, but what {name} lets it spend is used up."))
+        }
+        "xai" if is("api_key_blocked", true) || is("api_key_disabled", true) => {
+            (Outcome::Invalid, format!("{name} says that this key is blocked or disabled. Create a new one."))
+        }
+        "xai" if is("team_blocked", true) => {
+            (Outcome::Invalid, format!("{name} says that the team of this key is blocked. See your account there."))
+        }
+        _ => return None,
+    };
+    Some(Answer { outcome, detail })
+}
+
 fn works(name: &str, body: &[u8]) -> String {
     let count = serde_json::from_slice::<serde_json::Value>(body)
         .ok()
@@ -187,14 +245,18 @@ fn works(name: &str, body: &[u8]) -> String {
 }
 
 fn rejects_with_400(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body);
-    text.contains("API_KEY_INVALID") || text.contains("API key not valid") || text.contains("invalid_api_key")
+    ["API_KEY_INVALID", "API key not valid", "invalid_api_key"].iter().any(|words| contains(body, words))
+}
+
+fn contains(body: &[u8], words: &str) -> bool {
+    String::from_utf8_lossy(body).contains(words)
 }
 
 async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Reply, Answer> {
     let name = question.provider_name;
     let unreachable = |detail: String| Answer { outcome: Outcome::Unreachable, detail };
-    let mut url = Url::parse(&format!("{}/{}", question.base_url.trim_end_matches('/'), way.path))
+    let before = way.root.unwrap_or(question.base_url).trim_end_matches('/');
+    let mut url = Url::parse(&format!("{before}/{}", way.path))
         .map_err(|_| unreachable(format!("The base URL of {name} is not an address.")))?;
     url.set_query(way.query);
     let place = place_of(&url);
@@ -358,5 +420,66 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             assert!(refusal(ip, Role::Admin).is_some(), "{ip}");
         }
+    }
+
+    fn outcome(id: &str, status: u16, body: &str) -> Outcome {
+        verdict(id, "It", status, body.as_bytes()).outcome
+    }
+
+    #[test]
+    fn what_a_provider_says_of_a_key_in_its_answer_counts() {
+        for (id, body, expected) in [
+            ("deepseek", r#"{"is_available":true,"balance_infos":[]}"#, Outcome::Valid),
+            ("deepseek", r#"{"is_available":false,"balance_infos":[]}"#, Outcome::NoCredit),
+            ("openrouter", r#"{"data":{"limit":null,"limit_remaining":null}}"#, Outcome::Valid),
+            ("openrouter", r#"{"data":{"limit":5,"limit_remaining":0.2}}"#, Outcome::Valid),
+            ("openrouter", r#"{"data":{"limit":5,"limit_remaining":0}}"#, Outcome::NoCredit),
+            ("openrouter", r#"{"data":{"limit":5,"limit_remaining":-0.01}}"#, Outcome::NoCredit),
+            ("xai", r#"{"api_key_blocked":false,"api_key_disabled":false,"team_blocked":false}"#, Outcome::Valid),
+            ("xai", r#"{"api_key_blocked":true}"#, Outcome::Invalid),
+            ("xai", r#"{"api_key_disabled":true}"#, Outcome::Invalid),
+            ("xai", r#"{"team_blocked":true}"#, Outcome::Invalid),
+            ("groq", r#"{"is_available":false,"team_blocked":true}"#, Outcome::Valid),
+            ("deepseek", "not JSON", Outcome::Valid),
+        ] {
+            assert_eq!(outcome(id, 200, body), expected, "{id}: {body}");
+        }
+    }
+
+    #[test]
+    fn only_a_key_that_the_provider_does_not_know_is_invalid() {
+        let scopes = r#"{"error":"You have insufficient permissions. Missing scopes: api.model.read."}"#;
+        for (id, status, body, expected) in [
+            ("openai", 401, scopes, Outcome::Limited),
+            ("openai", 403, scopes, Outcome::Limited),
+            ("openai", 401, r#"{"error":{"code":"invalid_api_key"}}"#, Outcome::Invalid),
+            ("groq", 401, scopes, Outcome::Invalid),
+            ("google", 400, r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#, Outcome::Invalid),
+            ("google", 400, "{}", Outcome::Unreachable),
+            ("xai", 400, "{}", Outcome::Invalid),
+            ("groq", 402, "", Outcome::NoCredit),
+            ("groq", 429, "", Outcome::Limited),
+            ("groq", 404, "", Outcome::Unsupported),
+            ("groq", 302, "", Outcome::Unreachable),
+            ("groq", 503, "", Outcome::Unreachable),
+        ] {
+            assert_eq!(outcome(id, status, body), expected, "{id}: {status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_provider_is_asked_at_an_address_of_its_own_only_where_the_user_named_none() {
+        let endpoint = |id: &str| doce_opencode::endpoints::find(id).expect("the provider is known");
+        for (id, place) in [
+            ("deepseek", "user/balance"),
+            ("opencode-go", "usage"),
+            ("fireworks-ai", "accounts/fireworks/models"),
+            ("huggingface", "whoami-v2"),
+        ] {
+            assert_eq!(way(endpoint(id), false).map(|way| way.path), Some(place), "{id}");
+            let own = way(endpoint(id), true).expect("it speaks OpenAI's protocol");
+            assert_eq!((own.root, own.path), (None, "models"), "{id}");
+        }
+        assert!(way(endpoint("cohere"), true).is_none(), "a server that speaks Cohere's protocol has no known list");
     }
 }

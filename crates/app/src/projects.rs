@@ -14,6 +14,7 @@ use doce_store::{Read, Tx, connection, conversation, delivery, instance, job, pr
 
 use crate::{
     App, Error, catalogue,
+    conversations::session_of,
     events::Change,
     jobs::{self, delete_project, launch_project, start_project, stop_project},
     views::{NewProject, ProjectView},
@@ -126,12 +127,27 @@ impl App {
         if let Some(name) = name {
             project.name = name;
         }
+        let mut waiting = Vec::new();
         if let Some(model) = model {
-            project.model = model;
+            project.model = model.clone();
+            // A launch that waits for a key sends its Prompt with the model that was chosen instead.
+            let live = job::live_for_subject(&mut tx, &jobs::project_subject(id)).await?;
+            if live.iter().any(|job| job.waits_for().is_some()) {
+                let session = session_of(&mut tx, id).await?;
+                waiting = conversation::in_states(&mut tx, session.id, &[MessageState::Waiting]).await?;
+            }
+            for message in &mut waiting {
+                message.model = Some(model.clone());
+                conversation::update_message(&mut tx, message).await?;
+            }
         }
         project::update(&mut tx, &project).await?;
         tx.audit(AuditEvent::ok(AuditAction::ChangeProject, &id)).await?;
         tx.commit().await?;
+        for message in waiting {
+            self.publish_message(id, message.id).await;
+        }
+        self.resume_waiting(Some(user.id)).await?;
         let view = self.project_view(&mut self.store.read().await?, project).await?;
         self.bus.publish(user.id, Change::Project(Box::new(view.clone())));
         Ok(view)

@@ -2,9 +2,10 @@
 
 use doce_jobs::RetryError;
 use doce_model::{
-    AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId, User,
+    Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId,
+    User, UserId,
 };
-use doce_store::{Read, conversation, job};
+use doce_store::{Read, conversation, job, project};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     events::Change,
     jobs::{delete_project, launch_project, send_prompt},
     projects::{enqueue_error, read_cursor},
+    steps::delivery,
 };
 
 /// Jobs on a page, unless the caller wants another number.
@@ -93,6 +95,48 @@ impl App {
     }
 }
 
+impl App {
+    /// Lets the Jobs go on, of one user or of all, that waited for a key which is there.
+    ///
+    /// Called after each change of a Connection. A Job that begins to wait in the same moment is looked at when it does,
+    /// see [`tell`], and all of them are at a start.
+    pub(crate) async fn resume_waiting(&self, user_id: Option<UserId>) -> Result<(), Error> {
+        let waiting = job::waiting(&mut self.store.read().await?, user_id).await?;
+        for job in waiting {
+            self.resume_if_mended(&job).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a waiting Job go on if what it waits for is there, or is something else by now, which it then says.
+    async fn resume_if_mended(&self, job: &Job) -> Result<(), Error> {
+        let (Some(waits_for), Some(project_id)) = (job.waits_for(), job.project_id) else {
+            return Ok(());
+        };
+        let mut read = self.store.read().await?;
+        let Some(project) = project::find(&mut read, project_id).await? else {
+            return Ok(());
+        };
+        let missing = delivery::missing_key(self, &mut read, &project).await?;
+        // Names in the sentence may differ while the catalogue isn't read yet.
+        if missing.is_some_and(|missing| {
+            (&missing.code, missing.next, missing.connection_id)
+                == (&waits_for.code, waits_for.next, waits_for.connection_id)
+        }) {
+            return Ok(());
+        }
+        drop(read);
+        let ctx = self.ctx(Actor::Reconciler("waiting"), &job.id.to_string());
+        let mut tx = self.store.write(&ctx).await?;
+        let resumed = self.jobs.resume(&mut tx, job.id).await?;
+        tx.commit().await?;
+        if resumed {
+            self.jobs.changed([job.id]);
+        }
+        Ok(())
+    }
+}
+
 fn of_job(action: AuditAction, job: &Job) -> AuditEvent {
     let event = AuditEvent::ok(action, &job.id).of(job.user_id).detail(job.kind.clone());
     match job.project_id {
@@ -137,6 +181,8 @@ async fn tell(app: &App, id: JobId) -> Result<(), Error> {
     if job.kind == send_prompt::KIND || job.kind == launch_project::KIND {
         settle_prompt(app, &job).await?;
     }
+    // What it waits for may have come before it began to wait.
+    app.resume_if_mended(&job).await?;
     let (user_id, project_id) = (job.user_id, job.project_id);
     let deleted = job.kind == delete_project::KIND && job.state == JobState::Succeeded;
     app.bus.publish(user_id, Change::Job(Box::new(job)));
@@ -161,7 +207,7 @@ async fn settle_prompt(app: &App, job: &Job) -> Result<(), Error> {
         }
         JobState::Queued | JobState::Running | JobState::Succeeded => return Ok(()),
     };
-    let ctx = app.ctx(doce_model::Actor::Job(job.id, job.user_id), &job.id.to_string());
+    let ctx = app.ctx(Actor::Job(job.id, job.user_id), &job.id.to_string());
     let mut tx = app.store.write(&ctx).await?;
     let Some(mut message) = message_of(&mut tx, job).await? else {
         return Ok(());

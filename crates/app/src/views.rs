@@ -1,7 +1,7 @@
 //! What the use cases show: nouns together with what a person wants to see beside them.
 
 use doce_model::{
-    Connection, CustomModel, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, PreviewState, Project,
+    Connection, CustomModel, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, Ms, PreviewState, Project,
     ProjectId, SessionStatus, audit::NounKind, project::ProjectState,
 };
 
@@ -42,6 +42,8 @@ pub struct ConnectionView {
     pub delivery: DeliveryPlan,
     /// Whether its tokens are renewed before they run out.
     pub renews: bool,
+    /// When its owner is to have replaced it, if doce doesn't.
+    pub replace_by: Option<Ms>,
     /// The Projects that use it, each with what its Instance holds.
     pub projects: Vec<ConnectionUse>,
 }

@@ -336,6 +336,12 @@ impl Jobs {
         job::request_cancel(tx, id).await
     }
 
+    /// Lets a Job go on that waits for a person. Returns whether it did. After the commit the caller says
+    /// [`Jobs::changed`].
+    pub async fn resume(&self, tx: &mut Tx, id: JobId) -> Result<bool, StoreError> {
+        job::resume(tx, id).await
+    }
+
     /// Does a Job again that failed, was cancelled or is stuck: as a Job of its own, so that what happened stays told.
     ///
     /// Refused while the subject is busy. After the commit the caller says [`Jobs::changed`].

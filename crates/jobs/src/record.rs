@@ -39,6 +39,13 @@ impl Run<'_> {
     /// Records that a try failed, and what follows. Returns whether the Job waits for its next try.
     pub(crate) async fn failed(&self, work: &Work, error: &StepError) -> Result<bool, LeaseError> {
         let failure = &error.failure;
+        if error.verdict == Verdict::Wait && work.job.direction == Direction::Forward {
+            let text = format!("“{}” waits: {} ({})", work.step.label, failure.message, failure.code);
+            let mut tx = self.end(work, Some((self.inner.now(), LogLevel::Info, text))).await?;
+            job::wait(&mut tx, self.lease, work.position(), failure).await?;
+            self.commit(tx).await?;
+            return Ok(true);
+        }
         let again = error.verdict == Verdict::Retry && work.attempt < work.step.attempts;
         let undo = match work.job.direction {
             Direction::Forward => "",

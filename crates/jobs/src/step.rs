@@ -75,6 +75,7 @@ pub struct StepError {
 pub(crate) enum Verdict {
     Retry,
     Fail,
+    Wait,
 }
 
 impl StepError {
@@ -86,6 +87,13 @@ impl StepError {
     /// It won't go better: take back what was done.
     pub fn fail(failure: Failure) -> Self {
         Self { verdict: Verdict::Fail, failure, after: None, source: None }
+    }
+
+    /// It can't be done before a person has done something: the Job waits, without a worker, for [`crate::Jobs::resume`].
+    ///
+    /// Only for a step that has done nothing yet in this try, and not for an undo, which fails with it.
+    pub fn wait(failure: Failure) -> Self {
+        Self { verdict: Verdict::Wait, failure, after: None, source: None }
     }
 
     /// Something of our own broke, which a person can't help: worth another try.

@@ -113,6 +113,17 @@ pub struct Job {
     pub steps: Vec<JobStep>,
 }
 
+/// When a Job is due that waits for something a person does: not by itself.
+pub const UNTIL_RESUMED: Ms = Ms(i64::MAX);
+
+impl Job {
+    /// Returns what a person has to do before the Job goes on, if it waits for that.
+    pub fn waits_for(&self) -> Option<&Failure> {
+        let waits = self.state == JobState::Queued && self.run_at == UNTIL_RESUMED;
+        self.failure.as_ref().filter(|_| waits)
+    }
+}
+
 /// A part of a Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobStep {

@@ -18,6 +18,11 @@ impl Ms {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Reads a moment in RFC 3339, with any offset.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
+    }
+
     /// Returns the moment in RFC 3339, UTC, with milliseconds.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
@@ -49,6 +54,14 @@ mod tests {
     #[test]
     fn a_moment_prints_milliseconds_in_utc() {
         assert_eq!(Ms(1_790_000_000_120).rfc3339(), "2026-09-21T14:13:20.120Z");
+    }
+
+    #[test]
+    fn a_moment_is_read_at_any_offset_and_nothing_else_is() {
+        let noon = Some(Ms(1_790_000_000_000));
+        assert_eq!(Ms::from_rfc3339("2026-09-21T14:13:20Z"), noon);
+        assert_eq!(Ms::from_rfc3339("2026-09-21T16:13:20+02:00"), noon);
+        assert_eq!(Ms::from_rfc3339("2026-09-21"), None);
     }
 
     #[test]

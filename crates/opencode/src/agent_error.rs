@@ -27,6 +27,8 @@ pub enum AgentError {
         retryable: bool,
         /// What the provider said.
         message: String,
+        /// In how many seconds it wants to be asked again, if it says so.
+        retry_after: Option<u64>,
     },
     /// Somebody stopped the run.
     Aborted,
@@ -90,14 +92,17 @@ impl AgentError {
             #[serde(rename = "isRetryable", default)]
             retryable: bool,
             r#ref: Option<String>,
+            #[serde(rename = "responseHeaders", default)]
+            headers: Value,
         }
         let Ok(Wire { name, data }) = serde_json::from_value::<Wire>(value) else {
             return Self::Unknown { message: "an error that can't be read".to_owned(), reference: None };
         };
         let message = clean(&data.message);
+        let retry_after = data.headers.get("retry-after").and_then(|wait| wait.as_str()?.trim().parse().ok());
         match name.as_str() {
             "ProviderAuthError" => Self::ProviderAuth { provider_id: clean(&data.provider_id), message },
-            "APIError" => Self::Api { status: data.status, retryable: data.retryable, message },
+            "APIError" => Self::Api { status: data.status, retryable: data.retryable, message, retry_after },
             "MessageAbortedError" => Self::Aborted,
             "ContextOverflowError" => Self::ContextOverflow { message },
             "MessageOutputLengthError" => Self::OutputLength,
@@ -160,14 +165,33 @@ mod tests {
     fn an_upstream_s_headers_and_body_are_dropped() {
         let error = AgentError::from_value(json!({"name": "APIError", "data": {
             "message": "invalid x-api-key", "statusCode": 401, "isRetryable": false,
-            "responseHeaders": {"set-cookie": "planted=1"}, "responseBody": "planted",
+            "responseHeaders": {"set-cookie": "planted=1", "retry-after": "planted"}, "responseBody": "planted",
             "metadata": {"url": "https://planted.test"},
         }}));
         assert_eq!(
             error,
-            AgentError::Api { status: Some(401), retryable: false, message: "invalid x-api-key".to_owned() }
+            AgentError::Api {
+                status: Some(401),
+                retryable: false,
+                message: "invalid x-api-key".to_owned(),
+                retry_after: None
+            }
         );
         assert!(!format!("{error:?}").contains("planted"));
+    }
+
+    #[test]
+    fn a_limit_says_how_long_to_wait() {
+        let wait = |header: Value| {
+            let data = json!({"message": "m", "statusCode": 429, "isRetryable": true, "responseHeaders": header});
+            match AgentError::from_value(json!({"name": "APIError", "data": data})) {
+                AgentError::Api { retry_after, .. } => retry_after,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wait(json!({"retry-after": "600"})), Some(600));
+        assert_eq!(wait(json!({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"})), None);
+        assert_eq!(wait(json!(null)), None);
     }
 
     #[test]

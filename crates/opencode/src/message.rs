@@ -456,7 +456,12 @@ mod tests {
         .expect("a message");
         assert_eq!(
             message.info.error,
-            Some(AgentError::Api { status: Some(402), retryable: false, message: "no credit".to_owned() })
+            Some(AgentError::Api {
+                status: Some(402),
+                retryable: false,
+                message: "no credit".to_owned(),
+                retry_after: None
+            })
         );
         assert_eq!(message.info.completed_at, Some(2));
         assert_eq!(message.info.parent.as_deref(), Some("msg_1"));

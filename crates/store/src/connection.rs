@@ -9,7 +9,7 @@ use crate::{Read, StoreError, Tx, chunks, get, parse, parse_opt, places};
 
 const COLUMNS: &str = "id, user_id, provider_id, label, auth_type, status, error_message, verification_outcome,
     verification_detail, verified_at, base_url, is_default, fingerprint, last_four, version, created_at, updated_at,
-    expires_at, last_used_at";
+    expires_at, last_used_at, key_since, max_age_days, kept_version";
 
 fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
     let outcome = parse_opt("connection", "verification_outcome", get(row, "verification_outcome")?)?;
@@ -37,6 +37,9 @@ fn connection(row: &AnyRow) -> Result<Connection, StoreError> {
         updated_at: Ms(get(row, "updated_at")?),
         expires_at: get::<Option<i64>>(row, "expires_at")?.map(Ms),
         last_used_at: get::<Option<i64>>(row, "last_used_at")?.map(Ms),
+        key_since: Ms(get(row, "key_since")?),
+        max_age_days: get(row, "max_age_days")?,
+        kept_version: get(row, "kept_version")?,
     })
 }
 
@@ -89,6 +92,17 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
             })
         })
         .collect()
+}
+
+/// Lists everybody's keys that a Provider can be asked about: those that work, and those that it rejected.
+pub async fn verifiable(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM connection
+         WHERE auth_type = 'api' AND status IN ('connected', 'error')
+         ORDER BY created_at, id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(read.connection()).await?;
+    rows.iter().map(connection).collect()
 }
 
 /// Lists everybody's Connections that have a Credential in force.
@@ -153,8 +167,10 @@ pub async fn insert(tx: &mut Tx, connection: &Connection, metadata_sealed: Optio
     sqlx::query(
         "INSERT INTO connection (id, user_id, provider_id, label, auth_type, status, error_message,
              verification_outcome, verification_detail, verified_at, base_url, metadata_sealed, is_default,
-             fingerprint, last_four, version, created_at, updated_at, expires_at, last_used_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+             fingerprint, last_four, version, created_at, updated_at, expires_at, last_used_at, key_since,
+             max_age_days, kept_version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+             $23)",
     )
     .bind(connection.id.to_string())
     .bind(connection.user_id.to_string())
@@ -176,6 +192,9 @@ pub async fn insert(tx: &mut Tx, connection: &Connection, metadata_sealed: Optio
     .bind(connection.updated_at.0)
     .bind(connection.expires_at.map(|at| at.0))
     .bind(connection.last_used_at.map(|at| at.0))
+    .bind(connection.key_since.0)
+    .bind(connection.max_age_days)
+    .bind(connection.kept_version)
     .execute(tx.connection())
     .await?;
     Ok(())
@@ -189,7 +208,8 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
         "UPDATE connection
          SET label = $2, status = $3, error_message = $4, verification_outcome = $5, verification_detail = $6,
              verified_at = $7, base_url = $8, is_default = $9, fingerprint = $10, last_four = $11, version = $12,
-             updated_at = $13, expires_at = $14, last_used_at = $15
+             updated_at = $13, expires_at = $14, last_used_at = $15, key_since = $16, max_age_days = $17,
+             kept_version = $18
          WHERE id = $1",
     )
     .bind(connection.id.to_string())
@@ -207,6 +227,9 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
     .bind(now.0)
     .bind(connection.expires_at.map(|at| at.0))
     .bind(connection.last_used_at.map(|at| at.0))
+    .bind(connection.key_since.0)
+    .bind(connection.max_age_days)
+    .bind(connection.kept_version)
     .execute(tx.connection())
     .await?;
     Ok(())

@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use doce_model::{Direction, Failure, Job, JobId, JobLine, JobState, JobStep, Ms, ProjectId, StepState, UserId};
+use doce_model::{
+    Direction, Failure, Job, JobId, JobLine, JobState, JobStep, Ms, ProjectId, StepState, UserId, job::UNTIL_RESUMED,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
@@ -16,7 +18,7 @@ mod lease;
 
 pub use lease::{
     Lease, LeaseError, MAX_LOG_LINES, append_log, begin_step, check, claim, end_step, finish, hold, next_due, park,
-    release, release_all, release_expired, renew, set_detail, turn, undone_step,
+    release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait,
 };
 
 const COLUMNS: &str = "id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of, run_at,
@@ -174,6 +176,22 @@ pub async fn live_for_subject(read: &mut impl Read, subject: &str) -> Result<Vec
          ORDER BY ordinal"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(subject).fetch_all(read.connection()).await?;
+    let jobs = rows.iter().map(job).collect::<Result<_, _>>()?;
+    with_steps(read, jobs).await
+}
+
+/// Lists the Jobs that wait for something a person does, of one user or of all, oldest first.
+pub async fn waiting(read: &mut impl Read, user_id: Option<UserId>) -> Result<Vec<Job>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM job
+         WHERE state = 'queued' AND run_at = $1 AND (CAST($2 AS TEXT) IS NULL OR user_id = $2)
+         ORDER BY ordinal"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(UNTIL_RESUMED.0)
+        .bind(user_id.map(|id| id.to_string()))
+        .fetch_all(read.connection())
+        .await?;
     let jobs = rows.iter().map(job).collect::<Result<_, _>>()?;
     with_steps(read, jobs).await
 }

@@ -884,11 +884,18 @@ export interface components {
             id: string;
             /** @description Whether projects take this one unless they name another. */
             is_default: boolean;
+            /** @description Since when its key is this one. */
+            key_since: components["schemas"]["Time"];
             /** @description What its owner calls it. */
             label: string;
             /** @description The last characters of the key. */
             last_four: string;
             last_used_at: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description How many days its owner wants a key to be in force at most.
+             */
+            max_age_days: number | null;
             /** @description The projects that use it. */
             projects: components["schemas"]["ConnectionProject"][];
             /** @description To which provider. */
@@ -897,6 +904,7 @@ export interface components {
             provider_name: string;
             /** @description Whether doce renews them before that. */
             renews: boolean;
+            replace_by: components["schemas"]["Time"] | null;
             /** @description Whether it can be used. */
             status: components["schemas"]["ConnectionStatus"];
             /** @description When it last changed. */
@@ -912,6 +920,7 @@ export interface components {
         ConnectionChange: {
             /** @description Where requests go; null for the provider's default. */
             base_url?: string | null;
+            expires_at?: components["schemas"]["Time"] | null;
             /** @description Whether projects take this one unless they name another. */
             is_default?: boolean | null;
             /** @description Whether to keep a key that the provider rejected. */
@@ -920,6 +929,11 @@ export interface components {
             key?: string | null;
             /** @description What to call it. */
             label?: string | null;
+            /**
+             * Format: int64
+             * @description How many days a key is to be in force at most; null for as long as it works.
+             */
+            max_age_days?: number | null;
         };
         /** @description A connection is gone. */
         ConnectionDeletedEvent: {
@@ -1179,6 +1193,7 @@ export interface components {
             state: components["schemas"]["JobState"];
             /** @description Its steps, in order. */
             steps: components["schemas"]["JobStep"][];
+            waits_for: components["schemas"]["Failure"] | null;
         };
         /** @description A job is new or different. */
         JobEvent: {

@@ -1,5 +1,5 @@
 import { Link, useNavigate } from "@tanstack/react-router";
-import { CircleAlert, CircleCheck, CircleSlash, EllipsisVertical, Eye, History, Pencil, ShieldCheck, Star, TriangleAlert } from "lucide-react";
+import { CircleAlert, CircleCheck, CalendarClock, CircleSlash, EllipsisVertical, Eye, History, Pencil, ShieldCheck, Star, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Connection, ConnectionProject } from "../api/types";
 import { Badge, TONE_TEXT, type Tone } from "../ui/badge";
@@ -8,8 +8,9 @@ import { cn } from "../ui/cn";
 import { Menu, MenuItem, MenuSeparator } from "../ui/menu";
 import { openReplace, useConnectionActions } from "./connection-actions";
 import { openDialog } from "./dialogs";
+import { ageWords, daysLeft } from "./key-age";
 import { ProviderMark } from "./provider-mark";
-import { exact, RelativeTime } from "./relative-time";
+import { exact, RelativeTime, useNow } from "./relative-time";
 import { Word } from "./state-word";
 import { CONNECTION_STATUS, DELIVERY_STATUS, VERIFICATION } from "./states";
 
@@ -25,6 +26,7 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
   const navigate = useNavigate();
   const status = CONNECTION_STATUS[connection.status];
   const { verification } = connection;
+  const left = daysLeft(connection, useNow());
   const broken = connection.status === "error" || connection.status === "expired" || verification?.outcome === "invalid";
   return (
     <li className="stack gap-2.5 px-4 py-3.5">
@@ -68,12 +70,24 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
             ) : (
               <span>not used yet</span>
             )}
-            {connection.expires_at && (
+            {connection.renews && (
               <>
                 <Dot />
-                <span title={exact(connection.expires_at)}>
-                  {connection.renews ? "renews by itself" : connection.status === "expired" ? "ran out" : <>sign in again <RelativeTime at={connection.expires_at} /></>}
-                </span>
+                <span title={connection.expires_at === null ? undefined : exact(connection.expires_at)}>renews by itself</span>
+              </>
+            )}
+            {connection.replace_by && left === null && (
+              <>
+                <Dot />
+                <span title={exact(connection.replace_by)}>{connection.status === "expired" ? "ran out" : `good until ${day(connection.replace_by)}`}</span>
+              </>
+            )}
+            {connection.replace_by && left !== null && (
+              <>
+                <Dot />
+                <Word tone="amber" icon={<CalendarClock aria-hidden />}>
+                  <span title={exact(connection.replace_by)}>{ageWords(connection, left)}</span>
+                </Word>
               </>
             )}
             {connection.base_url && (
@@ -100,6 +114,11 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
           <MenuItem icon={<Pencil aria-hidden />} onSelect={() => openDialog({ kind: "rename-connection", connection })}>
             Rename label
           </MenuItem>
+          {connection.auth_type === "api" && (
+            <MenuItem icon={<CalendarClock aria-hidden />} onSelect={() => openDialog({ kind: "connection-age", connection })}>
+              How long it is good
+            </MenuItem>
+          )}
           <MenuItem icon={<History aria-hidden />} onSelect={() => void navigate({ to: "/settings/audit", search: { connection: connection.id } })}>
             Where was this key used
           </MenuItem>
@@ -110,9 +129,9 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
         </Menu>
       </div>
       <div className="stack gap-2.5 sm:pl-11">
-        <Deliveries projects={connection.projects} />
+        <Deliveries connection={connection} />
         <div className="flex flex-wrap gap-2">
-          <Button size="sm" variant={broken ? "primary" : "secondary"} onClick={() => openReplace(connection)}>
+          <Button size="sm" variant={broken || left !== null ? "primary" : "secondary"} onClick={() => openReplace(connection)}>
             {connection.auth_type === "oauth" ? "Sign in again" : "Replace key"}
           </Button>
           <Button size="sm" busy={verify.isPending} icon={<ShieldCheck className="size-3.5" aria-hidden />} onClick={() => verify.mutate()}>
@@ -137,29 +156,58 @@ function Dot() {
 
 const DOTS: Record<Tone, string> = { neutral: "bg-edge", accent: "bg-accent", green: "bg-green", amber: "bg-amber", red: "bg-red" };
 
-/** Where a connection's key is, project by project. */
-function Deliveries({ projects }: { projects: ConnectionProject[] }) {
+/** Where a connection’s key is, project by project, and why where that needs saying. */
+function Deliveries({ connection }: { connection: Connection }) {
+  const { projects } = connection;
   if (projects.length === 0) return <p className="text-xs text-muted">Not used by a project yet.</p>;
   return (
-    <div className="flex flex-wrap items-center gap-1.5 text-xs">
-      <span className="text-muted">In {projects.length === 1 ? "1 project" : `${projects.length} projects`}:</span>
-      {projects.map((project) => {
-        const said = project.delivery ? DELIVERY_STATUS[project.delivery.status] : { word: "when it runs", tone: "neutral" as const };
-        const title = project.delivery ? [project.delivery.reason, exact(project.delivery.at)].filter(Boolean).join(" · ") : "The agent isn’t running: it gets the key when it starts.";
-        return (
-          <Link
-            key={project.project_id}
-            to="/projects/$id"
-            params={{ id: project.project_id }}
-            title={title}
-            className="inline-flex h-6 max-w-full items-center gap-1.5 rounded-md border border-line bg-sunken px-2 hover:border-line-strong"
-          >
-            <span aria-hidden className={cn("size-1.5 shrink-0 rounded-full", DOTS[said.tone])} />
-            <span className="truncate">{project.project_name}</span>
-            <span className={cn("whitespace-nowrap", TONE_TEXT[said.tone])}>{said.word}</span>
-          </Link>
-        );
-      })}
+    <div className="grid gap-1.5 text-xs">
+      <div className="flex flex-wrap items-center gap-1.5">
+        <span className="text-muted">In {projects.length === 1 ? "1 project" : `${projects.length} projects`}:</span>
+        {projects.map((project) => {
+          const said = project.delivery ? DELIVERY_STATUS[project.delivery.status] : { word: "when it runs", tone: "neutral" as const };
+          const title = project.delivery ? [project.delivery.reason, exact(project.delivery.at)].filter(Boolean).join(" · ") : "The agent isn’t running: it gets the key when it starts.";
+          return (
+            <Link
+              key={project.project_id}
+              to="/projects/$id"
+              params={{ id: project.project_id }}
+              title={title}
+              className="inline-flex h-6 max-w-full items-center gap-1.5 rounded-md border border-line bg-sunken px-2 hover:border-line-strong"
+            >
+              <span aria-hidden className={cn("size-1.5 shrink-0 rounded-full", DOTS[said.tone])} />
+              <span className="truncate">{project.project_name}</span>
+              <span className={cn("whitespace-nowrap", TONE_TEXT[said.tone])}>{said.word}</span>
+            </Link>
+          );
+        })}
+      </div>
+      {projects.map((project) => (
+        <Reason key={project.project_id} connection={connection} project={project} />
+      ))}
     </div>
   );
+}
+
+/** What holds a delivery up; one that waits for an answer’s end can be applied now, at the cost of that answer. */
+function Reason({ connection, project }: { connection: Connection; project: ConnectionProject }) {
+  const { delivery } = project;
+  if (delivery === null || delivery.reason === null || delivery.status === "revoked") return null;
+  const waits = delivery.status === "stale" || delivery.status === "pending";
+  return (
+    <p className="flex flex-wrap items-center gap-x-2 gap-y-1 text-muted">
+      <span className="min-w-0 break-words">
+        {project.project_name}: {delivery.reason}
+      </span>
+      {waits && (
+        <Button size="sm" variant="ghost" aria-label={`Apply now in ${project.project_name}`} onClick={() => openDialog({ kind: "apply-now", connection, project })}>
+          Apply now
+        </Button>
+      )}
+    </p>
+  );
+}
+
+function day(iso: string): string {
+  return new Date(iso).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 }

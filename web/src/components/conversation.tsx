@@ -32,6 +32,7 @@ export function turnsOf(messages: Message[]): Turn[] {
 
 /** What a prompt that wasn't sent yet waits for. */
 function waitingFor(project: Project): string {
+  if (project.job?.waits_for) return "Waiting for a key";
   const progress = jobProgress(project.job);
   if (project.state === "failed") return "Not sent: the project failed";
   if (progress && project.job?.state !== "succeeded") return `Waiting for the agent (${progress.at} of ${progress.of}: ${progress.label})`;
@@ -56,7 +57,7 @@ export function Conversation({ project, controls }: { project: Project; controls
             <TurnView key={turn.prompt?.id ?? turn.answers[0]?.id} turn={turn} project={project} controls={controls} newest={index === turns.length - 1} wait={wait} />
           ))}
           <Working project={project} turn={turns.at(-1)} />
-          {project.state === "failed" && <LaunchFailure project={project} controls={controls} />}
+          {(project.state === "failed" || project.job?.waits_for) && <LaunchFailure project={project} controls={controls} />}
         </div>
       </div>
       <div className="pointer-events-none absolute inset-x-0 bottom-2 flex justify-center" aria-live="polite">
@@ -98,14 +99,15 @@ function TurnView({ turn, project, controls, newest, wait }: { turn: Turn; proje
   );
 }
 
-/** Why the project failed, on a phone: where there is room, it stands beside the conversation. */
+/** Why the project failed, or what it waits for, on a phone: where there is room, it stands beside the conversation. */
 function LaunchFailure({ project, controls }: { project: Project; controls: WorkspaceControls }) {
-  const failure = project.job?.error ?? null;
+  const waitsFor = project.job?.waits_for ?? null;
+  const failure = waitsFor ?? project.job?.error ?? null;
   const button = useFailureButton(project, failure, controls, project.job?.id ?? null);
   if (failure === null) return null;
   return (
     <Notice
-      tone="red"
+      tone={waitsFor ? "amber" : "red"}
       className="md:hidden"
       title={failure.message}
       actions={

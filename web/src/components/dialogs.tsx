@@ -1,6 +1,6 @@
 // One dialog at a time, opened from anywhere. Each form is loaded when it is first asked for.
 import { lazy, Suspense, useSyncExternalStore } from "react";
-import type { Connection, Project } from "../api/types";
+import type { Connection, ConnectionProject, Project } from "../api/types";
 
 export type DialogRequest =
   | { kind: "command-menu" }
@@ -8,6 +8,8 @@ export type DialogRequest =
   | { kind: "replace-key"; connection: Connection }
   | { kind: "rename-connection"; connection: Connection }
   | { kind: "disconnect-connection"; connection: Connection }
+  | { kind: "connection-age"; connection: Connection }
+  | { kind: "apply-now"; connection: Connection; project: ConnectionProject }
   | { kind: "rename-project"; project: Project }
   | { kind: "delete-project"; project: Project; onDeleted?: () => void };
 
@@ -41,6 +43,8 @@ const ConnectProvider = lazy(() => import("../forms/connect-provider"));
 const ReplaceKey = lazy(() => import("../forms/replace-key"));
 const RenameConnection = lazy(() => import("../forms/rename-connection"));
 const DisconnectConnection = lazy(() => import("../forms/disconnect-connection"));
+const ConnectionAge = lazy(() => import("../forms/connection-age"));
+const ApplyNow = lazy(() => import("../forms/apply-now"));
 const RenameProject = lazy(() => import("../forms/rename-project"));
 const DeleteProject = lazy(() => import("../forms/delete-project"));
 
@@ -56,6 +60,10 @@ function show(request: DialogRequest) {
       return <RenameConnection connection={request.connection} onClose={closeDialog} />;
     case "disconnect-connection":
       return <DisconnectConnection connection={request.connection} onClose={closeDialog} />;
+    case "connection-age":
+      return <ConnectionAge connection={request.connection} onClose={closeDialog} />;
+    case "apply-now":
+      return <ApplyNow connection={request.connection} project={request.project} onClose={closeDialog} />;
     case "rename-project":
       return <RenameProject project={request.project} onClose={closeDialog} />;
     case "delete-project":

@@ -1,6 +1,6 @@
 // The one button of a failure, and what it does.
 import { useQuery } from "@tanstack/react-query";
-import { connectionsQuery } from "../api/queries";
+import { connectionsQuery, providersQuery } from "../api/queries";
 import type { Failure, Project } from "../api/types";
 import { openReplace } from "./connection-actions";
 import { openDialog } from "./dialogs";
@@ -18,13 +18,16 @@ export type FailureButton = { label: string; run: () => void; busy: boolean };
 /** What can be done about a failure here, or nothing. */
 export function useFailureButton(project: Project, failure: Failure | null, controls: WorkspaceControls, jobId: string | null): FailureButton | null {
   const { data: connections } = useQuery(connectionsQuery);
+  const { data: providers } = useQuery({ ...providersQuery, enabled: failure?.action.kind === "connect_provider" });
   const actions = useProjectActions(project.id);
   if (failure === null) return null;
   const { kind, label, connection_id } = failure.action;
   const connect = () => openDialog({ kind: "connect-provider", providerId: project.model.provider_id });
   switch (kind) {
-    case "connect_provider":
-      return { label: label || "Connect a provider", run: connect, busy: false };
+    case "connect_provider": {
+      const name = providers?.find((each) => each.id === project.model.provider_id)?.name;
+      return { label: name ? `Connect ${name}` : label || "Connect a provider", run: connect, busy: false };
+    }
     case "replace_key": {
       const connection = connections?.find((each) => each.id === connection_id) ?? connections?.find((each) => each.provider_id === project.model.provider_id);
       const again = connection?.auth_type === "oauth";

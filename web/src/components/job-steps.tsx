@@ -40,7 +40,7 @@ export function JobSteps({ job, children }: { job: Job; children?: ReactNode }) 
                 {job.next_attempt_at !== null && Date.parse(job.next_attempt_at) > now ? `, next at ${clock(job.next_attempt_at)}` : ""}
               </p>
             )}
-            {step.detail && step.state !== "failed" && <p className="text-xs break-words text-muted">{step.detail}</p>}
+            {step.detail && step.state !== "failed" && step.detail !== job.waits_for?.message && <p className="text-xs break-words text-muted">{step.detail}</p>}
             {step === failed && (
               <div className="mt-1 grid gap-2 rounded-lg border border-red-line bg-red-soft px-3 py-2.5 text-sm">
                 <p className="break-words">{job.error?.message ?? step.detail}</p>

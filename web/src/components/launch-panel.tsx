@@ -15,7 +15,8 @@ const TITLES: Record<string, string> = {
 export function LaunchPanel({ project, controls }: { project: Project; controls: WorkspaceControls }) {
   const { job } = project;
   const failure = job?.error ?? null;
-  const button = useFailureButton(project, failure, controls, job?.id ?? null);
+  const waitsFor = job?.waits_for ?? null;
+  const button = useFailureButton(project, waitsFor ?? failure, controls, job?.id ?? null);
   const action = button && (
     <Button variant="primary" size="sm" busy={button.busy} onClick={button.run}>
       {button.label}
@@ -36,15 +37,16 @@ export function LaunchPanel({ project, controls }: { project: Project; controls:
       <div className="mx-auto grid max-w-md gap-5 px-6 py-[clamp(1.5rem,8vh,5rem)]">
         <header className="grid gap-0.5">
           <h2 className="text-lg font-semibold tracking-tight">
-            {over ? `${title} ${project.name} failed` : `${title} ${project.name}`}
+            {over ? `${title} ${project.name} failed` : waitsFor ? `${project.name} needs a key` : `${title} ${project.name}`}
           </h2>
           <p className="text-sm text-muted tabular-nums" role="status">
-            {job.state === "queued" && "Waiting for its turn"}
+            {job.state === "queued" && (waitsFor ? "It goes on by itself as soon as there is one. Your prompt is kept." : "Waiting for its turn")}
             {job.state === "running" && (job.direction === "undo" ? "Undoing what was done" : <>Running{job.started_at && <> for <Elapsed since={job.started_at} /></>}</>)}
             {job.state === "cancelled" && "Cancelled"}
             {over && (job.direction === "undo" ? "What was done has been undone." : "Your prompt and files are kept.")}
           </p>
         </header>
+        {waitsFor && <Notice tone="amber" title={waitsFor.message} actions={action} />}
         <JobSteps job={job}>{action}</JobSteps>
         {over && !failedStep && <Notice tone="red" role="alert" title={failure?.message ?? "The job failed."} actions={action} />}
         {over && failedStep && (

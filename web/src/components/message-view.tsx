@@ -1,6 +1,6 @@
 import { Brain, ChevronRight, Info, RotateCw } from "lucide-react";
 import { memo, useState } from "react";
-import type { Message, Part, Project } from "../api/types";
+import type { Failure, Message, Part, Project } from "../api/types";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
 import { Notice } from "../ui/notice";
@@ -98,9 +98,16 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
         actions={
           newest &&
           button && (
-            <Button size="sm" busy={button.busy} onClick={button.run}>
-              {button.label}
-            </Button>
+            <>
+              <Button size="sm" busy={button.busy} onClick={button.run}>
+                {button.label}
+              </Button>
+              {failure && REPAIRS.has(failure.action.kind) && resume && (
+                <Button size="sm" variant="ghost" busy={resume.busy} icon={<RotateCw className="size-3.5" aria-hidden />} onClick={resume.run}>
+                  {resume.label}
+                </Button>
+              )}
+            </>
           )
         }
       />
@@ -126,5 +133,8 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
   if (message.state === "aborted") return <p className="text-xs text-faint">Stopped by you.</p>;
   return null;
 }
+
+/** What is repaired somewhere else: after that the turn is taken up again here. */
+const REPAIRS = new Set<Failure["action"]["kind"]>(["connect_provider", "replace_key", "switch_model"]);
 
 const RESUME = { code: "interrupted", message: "", action: { kind: "continue" as const, label: "Continue", connection_id: null } };

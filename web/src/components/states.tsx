@@ -71,6 +71,7 @@ export const PROJECT_ACTIONS: Record<Project["state"], Allowed> = {
 /** What a project is doing, in a few words: "Answering", "Launching, 2 of 6". */
 export function projectWords(project: Project): Say {
   const base = PROJECT_STATE[project.state];
+  if (project.job?.waits_for) return { word: "Needs a key", tone: "amber" };
   if (project.state === "launching") {
     const progress = jobProgress(project.job);
     return progress === null ? base : { ...base, word: `${base.word}, ${progress.at} of ${progress.of}` };

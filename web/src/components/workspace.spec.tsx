@@ -1,7 +1,7 @@
 import { act, screen, waitFor } from "@testing-library/react";
 import { useQuery } from "@tanstack/react-query";
 import { expect, it, vi } from "vitest";
-import { aConnection, aJob, aMessage, aModel, aProject, aText, aTool } from "../../test/nouns";
+import { aConnection, aJob, aMessage, aModel, aProject, aProvider, aText, aTool } from "../../test/nouns";
 import { page, problem, route } from "../../test/network";
 import { show } from "../../test/page";
 import { createCache } from "../api/cache";
@@ -12,6 +12,7 @@ import { applyEvents } from "../stream/cache";
 import { Conversation, turnsOf } from "./conversation";
 import type { WorkspaceControls } from "./failure-actions";
 import { LaunchPanel } from "./launch-panel";
+import { projectWords } from "./states";
 
 const controls: WorkspaceControls = { pickModel: vi.fn(), openLogs: vi.fn(), suggest: vi.fn() };
 
@@ -147,4 +148,44 @@ it("a_failed_launch_shows_its_step_its_reason_and_one_button", async () => {
   expect(screen.getAllByRole("button")).toHaveLength(1);
   await user.click(screen.getByRole("button", { name: "Try again" }));
   await waitFor(() => expect(asked).toHaveLength(1));
+});
+
+const needsKey = (kind: "connect_provider" | "replace_key") =>
+  aJob({ state: "queued", waits_for: { code: "needs_key", message: "Anthropic is not connected. Connect it, and this goes on.", action: { kind, label: "Connect provider", connection_id: kind === "replace_key" ? "con_1" : null } } });
+
+it("a_launch_that_needs_a_key_says_so_and_opens_the_provider", async () => {
+  route("get", "/api/connections", page([]));
+  route("get", "/api/providers", page([aProvider()]));
+  const { user } = show(<LaunchPanel project={aProject({ state: "launching", job: needsKey("connect_provider") })} controls={controls} />);
+  expect(await screen.findByRole("heading", { name: "Bakery needs a key" })).toBeTruthy();
+  expect(screen.getByText("Anthropic is not connected. Connect it, and this goes on.")).toBeTruthy();
+  await user.click(await screen.findByRole("button", { name: "Connect Anthropic" }));
+  expect(await screen.findByLabelText("API key")).toBeTruthy();
+});
+
+it("a_launch_whose_key_was_rejected_asks_for_another_one", async () => {
+  route("get", "/api/connections", page([aConnection({ status: "error" })]));
+  route("get", "/api/providers", page([aProvider()]));
+  const { user } = show(<LaunchPanel project={aProject({ state: "launching", job: needsKey("replace_key") })} controls={controls} />);
+  await user.click(await screen.findByRole("button", { name: "Connect provider" }));
+  expect(await screen.findByLabelText("New API key")).toBeTruthy();
+});
+
+it("a_prompt_waits_for_the_key_that_its_launch_waits_for", async () => {
+  route("get", "/api/providers", page([aProvider()]));
+  conversation(aProject({ state: "launching", job: needsKey("connect_provider") }), [{ ...prompt, state: "waiting" }]);
+  expect(await screen.findByText("Waiting for a key")).toBeTruthy();
+  expect(projectWords(aProject({ state: "launching", job: needsKey("connect_provider") }))).toEqual({ word: "Needs a key", tone: "amber" });
+});
+
+it("after_a_repair_elsewhere_the_turn_is_taken_up_again_here", async () => {
+  const failed = (kind: "replace_key" | "switch_model" | "continue") => aMessage({ state: "failed", error: { code: "no_credit", message: "It failed.", action: { kind, label: kind === "continue" ? "Continue" : "Mend it", connection_id: null } } });
+  const asked = route("post", "/api/projects/:id/continue", { status: 202, json: { message: null, job: aJob() } as never });
+  const { user, unmount } = conversation(aProject(), [prompt, failed("switch_model")]);
+  expect(await screen.findByRole("button", { name: "Mend it" })).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Continue" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
+  unmount();
+  conversation(aProject(), [prompt, failed("continue")]);
+  expect(await screen.findAllByRole("button", { name: "Continue" })).toHaveLength(1);
 });

@@ -203,3 +203,50 @@ it("a_sign_in_that_failed_says_why_and_is_begun_again", async () => {
   await user.click(screen.getByRole("button", { name: "Begin again" }));
   expect(await screen.findByRole("button", { name: "Sign in" })).toBeTruthy();
 });
+
+describe("a_key_that_is_pasted_first", () => {
+  const KEY = "sk-ant-api03-abcDEF0123456789abcDEF0123456789";
+
+  it("leads_to_its_provider_and_never_stands_in_the_search", async () => {
+    const asked = route("post", "/api/connections", { status: 201, json: aConnection({ is_default: false }) });
+    const { user, container } = await opened();
+    await user.paste(` "${KEY}"\n`);
+    const field = await screen.findByLabelText("API key");
+    expect(field).toHaveProperty("type", "password");
+    expect(field).toHaveProperty("value", KEY);
+    expect(container.ownerDocument.location.href).not.toContain("sk-ant");
+    await user.click(screen.getByRole("button", { name: "Check and connect" }));
+    expect(await screen.findByText("Works")).toBeTruthy();
+    expect(asked[0]?.body).toEqual({ provider_id: "anthropic", auth_type: "api", key: KEY });
+  });
+
+  it("is_offered_to_those_whose_keys_look_so_and_forgotten_on_the_way_back", async () => {
+    route("get", "/api/providers", page([...PROVIDERS, aProvider({ id: "openai", name: "OpenAI" }), aProvider({ id: "deepseek", name: "DeepSeek", popular: false })]));
+    const { user } = await opened();
+    await user.paste("sk-abcDEF0123456789abcDEF0123456789");
+    const likely = await screen.findByRole("group", { name: "Your key looks like one of these" });
+    expect(within(likely).getAllByRole("option").map((option) => option.textContent)).toEqual([expect.stringContaining("OpenAI"), expect.stringContaining("DeepSeek")]);
+    expect(screen.getByRole("combobox")).toHaveProperty("value", "");
+    expect(document.body.textContent).not.toContain("abcDEF");
+    await user.click(within(likely).getByRole("option", { name: /DeepSeek/ }));
+    expect(await screen.findByLabelText("API key")).toHaveProperty("value", "sk-abcDEF0123456789abcDEF0123456789");
+    await user.click(screen.getByRole("button", { name: "Back" }));
+    await screen.findByRole("combobox");
+    await user.keyboard("anth{Enter}");
+    expect(await screen.findByLabelText("API key")).toHaveProperty("value", "");
+  });
+
+  it("of_no_known_shape_asks_whose_it_is", async () => {
+    const { user } = await opened();
+    await user.paste("0123456789abcdef0123456789abcdef");
+    expect(await screen.findByRole("group", { name: "Your key is kept. Which provider is it for?" })).toBeTruthy();
+    await user.keyboard("zed{Enter}");
+    expect(await screen.findByLabelText("API key")).toHaveProperty("value", "0123456789abcdef0123456789abcdef");
+  });
+
+  it("leaves_a_pasted_name_in_the_search", async () => {
+    const { user } = await opened();
+    await user.paste("zed");
+    expect(screen.getByRole("combobox")).toHaveProperty("value", "zed");
+  });
+});

@@ -13,6 +13,7 @@ import { FilterList, type FilterGroup } from "../ui/filter-list";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { ConnectionResult } from "./connection-result";
+import { looksLikeKey, providersOfKey, unquoted } from "./key-shape";
 import { ProviderKeyForm } from "./provider-key-form";
 import { SignInAtProvider } from "./sign-in-at-provider";
 
@@ -25,11 +26,22 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
   const { data: connections } = useQuery(connectionsQuery);
   const [stage, setStage] = useState<Stage>({ name: "list" });
   const [query, setQuery] = useState("");
+  // A key that was pasted into the search: it waits here for its provider, and is never shown.
+  const [pasted, setPasted] = useState("");
 
   const asked = stage.name === "list" && query === "" ? providers?.find((provider) => provider.id === providerId) : undefined;
   const [skipped, setSkipped] = useState(false);
   const current: Stage = asked && !skipped ? { name: "form", provider: asked } : stage;
+  const takeKey = (text: string): boolean => {
+    if (!looksLikeKey(text)) return false;
+    setQuery("");
+    setPasted(unquoted(text));
+    const [only, ...others] = candidates(providers ?? [], text);
+    if (only && others.length === 0 && only.connectable) setStage({ name: "form", provider: only });
+    return true;
+  };
   const toList = () => {
+    setPasted("");
     setSkipped(true);
     setStage({ name: "list" });
   };
@@ -64,8 +76,10 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
             provider={provider}
             taken={(connections ?? []).filter((connection) => connection.provider_id === provider.id).map((connection) => connection.label)}
             renewing={renewing}
+            pasted={pasted}
             onBack={renewing ? onClose : toList}
             onConnected={(connection) => {
+              setPasted("");
               putConnection(cache, connection);
               setStage({ name: "result", provider, connection });
             }}
@@ -95,10 +109,13 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
         <FilterList
           className="h-[min(32rem,70dvh)]"
           label="Providers"
-          placeholder={`Search ${providers.length} providers`}
+          placeholder={`Search ${providers.length} providers, or paste a key`}
           query={query}
-          onQuery={setQuery}
-          groups={groupsOf(providers, query)}
+          onQuery={(text) => {
+            if (!takeKey(text)) setQuery(text);
+          }}
+          onPaste={takeKey}
+          groups={pasted && query === "" ? proposed(providers, pasted) : groupsOf(providers, query)}
           itemKey={(provider) => provider.id}
           onPick={(provider) => setStage({ name: "form", provider })}
           renderItem={(provider) => <ProviderRow provider={provider} />}
@@ -107,6 +124,22 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
       )}
     </Dialog>
   );
+}
+
+/** The providers that a pasted key may be for. */
+function candidates(providers: Provider[], key: string): Provider[] {
+  return providersOfKey(key).flatMap((id) => providers.find((provider) => provider.id === id) ?? []);
+}
+
+function proposed(providers: Provider[], key: string): FilterGroup<Provider>[] {
+  const found = candidates(providers, key);
+  const others = [...providers].sort((a, b) => a.name.localeCompare(b.name)).filter((provider) => !found.includes(provider));
+  return found.length === 0
+    ? [{ label: "Your key is kept. Which provider is it for?", items: others }]
+    : [
+        { label: "Your key looks like one of these", items: found },
+        { label: "Another one, A–Z", items: others },
+      ];
 }
 
 /** Popular ones first, then all of them by name; a match at the start of a name before one in the middle. */
@@ -153,12 +186,15 @@ function ProviderRow({ provider }: { provider: Provider }) {
   );
 }
 
-type MethodsProps = { provider: Provider; taken: string[]; renewing: Connection | undefined; onBack: () => void; onConnected: (connection: Connection) => void };
+type MethodsProps = { provider: Provider; taken: string[]; pasted: string; renewing: Connection | undefined; onBack: () => void; onConnected: (connection: Connection) => void };
 
 /** Several ways to connect are shown side by side; one is taken at once. */
-function ProviderMethods({ provider, taken, renewing, onBack, onConnected }: MethodsProps) {
+function ProviderMethods({ provider, taken, pasted, renewing, onBack, onConnected }: MethodsProps) {
   const methods = renewing ? provider.methods.filter((method) => method.kind === "oauth") : provider.methods;
-  const [index, setIndex] = useState(() => (methods.find((method) => method.refusal === null) ?? methods[0])?.index ?? 0);
+  const [index, setIndex] = useState(() => {
+    const byKey = pasted ? methods.find((method) => method.kind === "api" && method.refusal === null) : undefined;
+    return (byKey ?? methods.find((method) => method.refusal === null) ?? methods[0])?.index ?? 0;
+  });
   const [signingIn, setSigningIn] = useState(false);
   const method = methods.find((each) => each.index === index);
   return (
@@ -178,7 +214,7 @@ function ProviderMethods({ provider, taken, renewing, onBack, onConnected }: Met
       {method?.kind === "oauth" ? (
         <SignInAtProvider key={method.index} provider={provider} method={method} renewing={renewing} onSigningIn={setSigningIn} onBack={onBack} onConnected={onConnected} />
       ) : (
-        <ProviderKeyForm provider={provider} taken={taken} onBack={onBack} onConnected={onConnected} />
+        <ProviderKeyForm provider={provider} taken={taken} pasted={pasted} onBack={onBack} onConnected={onConnected} />
       )}
     </>
   );

@@ -16,13 +16,15 @@ type Props = {
   provider: Provider;
   /** Labels that this provider's other connections have. */
   taken: string[];
+  /** A key that was pasted before its provider was known. */
+  pasted: string;
   onBack: () => void;
   onConnected: (connection: Connection) => void;
 };
 
-export function ProviderKeyForm({ provider, taken, onBack, onConnected }: Props) {
+export function ProviderKeyForm({ provider, taken, pasted, onBack, onConnected }: Props) {
   const prompts = provider.methods.find((method) => method.kind === "api")?.prompts ?? [];
-  const [key, setKey] = useState("");
+  const [key, setKey] = useState(pasted);
   const [label, setLabel] = useState("");
   const [baseUrl, setBaseUrl] = useState("");
   const [advanced, setAdvanced] = useState(provider.base_url_required);

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { connectionsQuery, projectsQuery } from "../api/queries";
 import type { Project } from "../api/types";
 import { Header } from "../components/header";
+import { KeyAgeNotice } from "../components/key-age-notice";
 import { PageError } from "../components/page-error";
 import { ProjectCard } from "../components/project-card";
 import { CreateProjectForm } from "../forms/create-project";
@@ -25,6 +26,7 @@ export default function Dashboard() {
           <section className="stack mx-auto w-full max-w-[42rem] gap-5">
             <h1 className="text-center text-2xl font-semibold tracking-tight">What are you building?</h1>
             <CreateProjectForm />
+            <KeyAgeNotice />
           </section>
           <Projects />
         </div>

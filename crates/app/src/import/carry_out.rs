@@ -158,6 +158,9 @@ impl App {
             updated_at: now,
             expires_at,
             last_used_at: None,
+            key_since: now,
+            max_age_days: None,
+            kept_version: None,
         };
         let metadata_sealed = self.seal_metadata(&tx, &record, &metadata)?;
         let credential = self.seal_secret(&tx, &record, &secret)?;

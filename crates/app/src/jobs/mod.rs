@@ -7,12 +7,13 @@ pub(crate) mod refresh_credential;
 pub(crate) mod send_prompt;
 pub(crate) mod start_project;
 pub(crate) mod stop_project;
+pub(crate) mod verify_connection;
 
 #[cfg(test)]
 mod harness;
 
 use doce_jobs::{Definition, StepCtx, StepError};
-use doce_model::{Failure, InstanceId, NextMove, ProjectId, SessionId};
+use doce_model::{ConnectionId, Failure, InstanceId, NextMove, ProjectId, SessionId};
 
 use crate::{App, Error};
 
@@ -26,6 +27,7 @@ pub(crate) fn definitions(app: &App) -> Vec<Definition> {
         send_prompt::definition(app),
         apply_delivery::definition(app),
         refresh_credential::definition(app),
+        verify_connection::definition(app),
     ]
 }
 
@@ -42,6 +44,11 @@ pub(crate) fn session_subject(id: SessionId) -> String {
 /// The subject of what is handed to an Instance.
 pub(crate) fn instance_subject(id: InstanceId) -> String {
     format!("instance:{id}")
+}
+
+/// The subject of what is done with a Connection.
+pub(crate) fn connection_subject(id: ConnectionId) -> String {
+    format!("connection:{id}")
 }
 
 /// Returns the Project that a Job works on.

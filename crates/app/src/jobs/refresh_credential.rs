@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, Error,
     connections::Secret,
-    jobs::step_error,
+    jobs::{connection_subject, step_error},
     logins::{
         renewal::{self, RenewalError},
         tokens,
@@ -50,8 +50,7 @@ pub(crate) fn definition(app: &App) -> Definition {
 /// Enqueues a renewal of a Connection's present tokens in the caller's transaction.
 pub(crate) async fn enqueue(app: &App, tx: &mut Tx, record: &Connection) -> Result<(), Error> {
     let payload = Payload { connection_id: record.id.to_string(), version: record.version };
-    let new =
-        New::new(KIND, format!("connection:{}", record.id), record.user_id).payload(&payload).policy(Policy::Coalesce);
+    let new = New::new(KIND, connection_subject(record.id), record.user_id).payload(&payload).policy(Policy::Coalesce);
     app.jobs.enqueue(tx, new).await.map_err(crate::projects::enqueue_error)?;
     Ok(())
 }

@@ -3,3 +3,4 @@
 pub(crate) mod instances;
 pub(crate) mod renewals;
 pub(crate) mod uses;
+pub(crate) mod verifications;

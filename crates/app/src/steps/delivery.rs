@@ -13,7 +13,7 @@ use doce_opencode::{
     endpoints::{self, Endpoint},
     login,
 };
-use doce_store::{connection, delivery};
+use doce_store::{Read, connection, delivery};
 
 use crate::{
     App, Error,
@@ -134,9 +134,13 @@ fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) ->
     config
 }
 
-async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<(), StepError> {
+/// Writes an Agent's configuration. Returns whether it was another one before.
+async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<bool, StepError> {
     let path = app.layout.instance(agent.instance_id).join(CONFIG_DIRECTORY).join(AGENT_FILE);
-    write_beside(&path, config.to_json().as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))
+    let text = config.to_json();
+    let before = tokio::fs::read(&path).await.ok();
+    write_beside(&path, text.as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))?;
+    Ok(before.as_deref() != Some(text.as_bytes()))
 }
 
 /// Effect: the Agent holds the Credentials its Project uses, and a Delivery says so for each. A repeat writes the same
@@ -164,6 +168,14 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
     if same || !(held.is_empty() || agent.is_at_rest()) {
         return Ok(());
     }
+    // Nothing was handed over yet, so nothing is lost by waiting. An Agent at work is never made to.
+    if held.is_empty()
+        && let Some(missing) = missing_key(app, &mut app.store.read().await.map_err(StepError::internal)?, &project)
+            .await
+            .map_err(step_error)?
+    {
+        return Err(StepError::wait(missing));
+    }
     if !wanted.iter().any(|w| w.connection.provider_id == project.model.provider_id) {
         return Err(StepError::fail(Failure::new(
             "provider_not_connected",
@@ -175,6 +187,30 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
         )));
     }
     hand_over(app, &step.ctx, &agent, &project, wanted, held, false, |text| step.detail(text)).await
+}
+
+/// Says what a Project needs before an Agent can be set to work, if it needs something: a key of its model's Provider.
+pub(crate) async fn missing_key(app: &App, read: &mut impl Read, project: &Project) -> Result<Option<Failure>, Error> {
+    let connections = connection::of_project(read, project.id, project.user_id).await?;
+    let found = connections.into_iter().find(|used| used.provider_id == project.model.provider_id);
+    let provider = app.provider_name(&project.model.provider_id);
+    let (id, message) = match found {
+        Some(used) if used.is_usable() => return Ok(None),
+        Some(used) if used.auth_type == AuthType::OAuth => {
+            (used.id, format!("The sign-in at {provider} doesn't work any more. Sign in again, and this goes on."))
+        }
+        Some(used) => (used.id, format!("{provider} rejected the key. Replace it, and this goes on.")),
+        None => {
+            return Ok(Some(Failure::new(
+                "needs_key",
+                format!(
+                    "{provider} is not connected, and this project's model is one of its. Connect it, and this goes on."
+                ),
+                NextMove::ConnectProvider,
+            )));
+        }
+    };
+    Ok(Some(Failure::new("needs_key", message, NextMove::ReplaceKey).about(id)))
 }
 
 /// Writes the configuration, hands over one by one, reloads if needed, reads back and records.
@@ -193,7 +229,8 @@ async fn hand_over(
     detail: impl Fn(String),
 ) -> Result<(), StepError> {
     let config = config_of(app, project, wanted.iter().map(|w| w.provider.clone()).collect());
-    write_config(app, agent, &config).await?;
+    // What a launch waited for is not in the configuration that its Agent began with.
+    let other_config = write_config(app, agent, &config).await?;
 
     let keep: BTreeSet<&str> = wanted.iter().map(|w| w.connection.provider_id.as_str()).collect();
     let gone: Vec<&Delivery> =
@@ -212,7 +249,7 @@ async fn hand_over(
     }
     // A login isn't shown by an Agent, so nothing else would tell that a repeat found it loaded with an older one.
     let has_login = wanted.iter().any(|w| w.connection.auth_type == AuthType::OAuth);
-    if loaded || has_login || !gone.is_empty() {
+    if loaded || other_config || has_login || !gone.is_empty() {
         agent.client.dispose().await.map_err(|e| not_delivered("the keys", &e))?;
     }
     // Crash: recorded after the reload, or a repeat would find nothing to take back and leave out the reload.

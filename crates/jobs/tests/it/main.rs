@@ -7,4 +7,5 @@ mod enqueueing;
 mod harness;
 mod retrying;
 mod speaking;
+mod waiting;
 mod workers;

@@ -9,7 +9,7 @@ use doce_app::{
     ConnectionChange, NewConnection,
     views::{ConnectionUse, ConnectionView},
 };
-use doce_model::ConnectionId;
+use doce_model::{ConnectionId, Ms};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -61,8 +61,14 @@ pub(crate) struct Connection {
     created_at: Time,
     /// When it last changed.
     updated_at: Time,
-    /// When its tokens run out, if they do.
+    /// When its tokens run out, or its key by what its owner said, if they do.
     expires_at: Option<Time>,
+    /// Since when its key is this one.
+    key_since: Time,
+    /// How many days its owner wants a key to be in force at most.
+    max_age_days: Option<i64>,
+    /// When its owner is to have replaced the key or signed in again, if doce doesn't renew it.
+    replace_by: Option<Time>,
     /// Whether doce renews them before that.
     renews: bool,
     /// When an agent last got an answer with it.
@@ -199,6 +205,16 @@ pub(crate) struct ChangeRequest {
     base_url: Option<Option<String>>,
     /// Whether projects take this one unless they name another.
     is_default: Option<bool>,
+    /// When the key runs out; null if it doesn't, as after a replacement.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Time>)]
+    #[expect(clippy::option_option, reason = "absent and null are different wishes")]
+    expires_at: Option<Option<Time>>,
+    /// How many days a key is to be in force at most; null for as long as it works.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    #[expect(clippy::option_option, reason = "absent and null are different wishes")]
+    max_age_days: Option<Option<i64>>,
     /// Whether to keep a key that the provider rejected.
     #[serde(default)]
     keep_unverified: bool,
@@ -229,6 +245,9 @@ impl From<&ConnectionView> for Connection {
             created_at: connection.created_at.into(),
             updated_at: connection.updated_at.into(),
             expires_at: connection.expires_at.map(Time::from),
+            key_since: connection.key_since.into(),
+            max_age_days: connection.max_age_days,
+            replace_by: view.replace_by.map(Time::from),
             renews: view.renews,
             last_used_at: connection.last_used_at.map(Time::from),
             projects: view.projects.iter().map(ConnectionProject::from).collect(),
@@ -334,6 +353,8 @@ pub(crate) async fn change_connection(
         base_url: request.base_url,
         is_default: request.is_default,
         keep_unverified: request.keep_unverified,
+        expires_at: request.expires_at.map(|at| at.map(Ms::from)),
+        max_age_days: request.max_age_days,
     };
     let changed = state.app.change_connection(&caller.ctx, &caller.user, id, change).await?;
     Ok(Json((&changed).into()))

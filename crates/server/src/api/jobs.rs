@@ -38,8 +38,10 @@ pub(crate) struct Job {
     started_at: Option<Time>,
     /// When it ended.
     finished_at: Option<Time>,
-    /// When it is tried next, while it waits.
+    /// When it is tried next, while it waits for that.
     next_attempt_at: Option<Time>,
+    /// What somebody has to do before it goes on by itself.
+    waits_for: Option<Failure>,
 }
 
 /// A part of a job.
@@ -85,12 +87,14 @@ impl From<&ModelJob> for Job {
             state: job.state.into(),
             direction: job.direction.into(),
             steps: job.steps.iter().map(JobStep::from).collect(),
-            error: job.failure.as_ref().map(Failure::from),
+            error: job.failure.as_ref().filter(|_| job.waits_for().is_none()).map(Failure::from),
             created_at: job.created_at.into(),
             started_at: job.started_at.map(Time::from),
             finished_at: job.finished_at.map(Time::from),
             // A job that was never claimed waits for its turn; one that was waits for its next try.
-            next_attempt_at: (job.state == State_::Queued && job.claims > 0).then(|| job.run_at.into()),
+            next_attempt_at: (job.state == State_::Queued && job.claims > 0 && job.waits_for().is_none())
+                .then(|| job.run_at.into()),
+            waits_for: job.waits_for().map(Failure::from),
         }
     }
 }

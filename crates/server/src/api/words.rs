@@ -103,6 +103,19 @@ impl From<Ms> for Time {
     }
 }
 
+impl From<Time> for Ms {
+    fn from(time: Time) -> Self {
+        time.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ms::from_rfc3339(&text).map(Self).ok_or_else(|| de::Error::custom("not a moment"))
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.rfc3339())

@@ -1,5 +1,8 @@
 //! Connections: connect, rename, replace, verify, disconnect.
 
+use std::time::Duration;
+
+use doce_model::Ms;
 use doce_testkit::{ScriptedModel, scripted_model::RecordedRequest};
 use serde_json::{Value, json};
 
@@ -153,4 +156,40 @@ async fn a_disconnected_connection_is_gone() {
     browser.get(&at).await.problem(404, "connection_not_found");
     browser.delete(&at).await.problem(404, "connection_not_found");
     assert!(browser.get("/api/connections").await.expect(200)["items"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_key_is_good_is_said_by_its_owner_and_forgotten_with_the_key() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let made = browser.connect(&model, "sk-one-0123456789").await;
+    assert_eq!(
+        (&made["expires_at"], &made["max_age_days"], &made["replace_by"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    let at = format!("/api/connections/{}", made["id"].as_str().unwrap());
+    let aged = browser.patch(&at, &json!({"max_age_days": 90})).await.expect(200);
+    assert_eq!(aged["version"], 1, "the key is the same");
+    let since = Ms::from_rfc3339(aged["key_since"].as_str().unwrap()).unwrap();
+    let by = Ms::from_rfc3339(aged["replace_by"].as_str().unwrap()).unwrap();
+    assert_eq!(by.since(since), Duration::from_hours(90 * 24));
+    let sooner = since.plus(Duration::from_hours(48)).rfc3339();
+    let dated = browser.patch(&at, &json!({"expires_at": sooner})).await.expect(200);
+    assert_eq!((&dated["expires_at"], &dated["replace_by"]), (&json!(sooner), &json!(sooner)));
+    for (wrong, field) in [
+        (json!({"max_age_days": 0}), "max_age_days"),
+        (json!({"max_age_days": 100_000}), "max_age_days"),
+        (json!({"expires_at": "tomorrow"}), "expires_at"),
+    ] {
+        assert_eq!(browser.patch(&at, &wrong).await.problem(422, "invalid")["field"], field);
+    }
+    world.clock.advance(Duration::from_hours(24));
+    let replaced = browser.patch(&at, &json!({"key": "sk-two-0123456789"})).await.expect(200);
+    assert_eq!(replaced["expires_at"], Value::Null, "another key has another date");
+    let since = Ms::from_rfc3339(replaced["key_since"].as_str().unwrap()).unwrap();
+    let by = Ms::from_rfc3339(replaced["replace_by"].as_str().unwrap()).unwrap();
+    assert_eq!(by.since(since), Duration::from_hours(90 * 24), "and the owner's wish goes on from there");
+    let free = browser.patch(&at, &json!({"max_age_days": null})).await.expect(200);
+    assert_eq!((&free["max_age_days"], &free["replace_by"]), (&Value::Null, &Value::Null));
 }

@@ -46,6 +46,7 @@ async fn opened_anew(world: &World, browser: &Browser) -> Vec<Value> {
         npm_registry: None,
         outside: Outside::default(),
         token_endpoints: TokenEndpoints::default(),
+        local_places: Vec::new(),
     };
     let app = App::open(config, Arc::clone(&clock)).await.expect("it opens");
     let me = browser.get("/api/me").await.expect(200);

@@ -1,9 +1,9 @@
 //! Projects: launched, talked to, stopped, started, deleted.
 
-use doce_testkit::ScriptedModel;
+use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
-use crate::world::{Browser, World, id};
+use crate::world::{BOUND, Browser, World, id};
 
 fn text_of(message: &Value) -> String {
     let parts = message["parts"].as_array().expect("a message has parts");
@@ -171,4 +171,111 @@ async fn projects_are_listed_in_pages() {
     assert_eq!(listed, made);
     let jobs = browser.get(&format!("/api/jobs?project_id={}", made[0])).await.expect(200);
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
+}
+
+/// Waits until a job waits for somebody, and returns what it says.
+async fn what_is_missing(browser: &Browser, job: &str) -> Value {
+    wait_for("the job to wait", BOUND, async || {
+        let job = browser.get(&format!("/api/jobs/{job}")).await.expect(200);
+        assert!(matches!(job["state"].as_str(), Some("queued" | "running")), "{job}");
+        (!job["waits_for"].is_null()).then_some(job)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_without_a_usable_key_waits_for_one_and_then_sends_its_prompt_once() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = id(&browser.connect(&model, "sk-one-0123456789").await);
+    model.accept_keys(["sk-two-0123456789"]);
+    let verified = browser.post(&format!("/api/connections/{connection}/verify"), &json!({})).await.expect(200);
+    assert_eq!(verified["status"], "error");
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    let (project, job) = (id(&created["project"]), id(&created["job"]));
+    let waiting = what_is_missing(&browser, &job).await;
+    let needed = &waiting["waits_for"];
+    assert_eq!((&needed["code"], &needed["action"]["kind"]), (&json!("needs_key"), &json!("replace_key")));
+    assert_eq!(needed["action"]["connection_id"], connection);
+    assert_eq!((&waiting["error"], &waiting["next_attempt_at"]), (&Value::Null, &Value::Null));
+    assert_eq!(waiting["steps"][3]["state"], "pending");
+    let at = format!("/api/projects/{project}");
+    assert_eq!(browser.get(&at).await.expect(200)["job"]["waits_for"], *needed);
+
+    // Gone altogether, it is something else that is missing.
+    browser.delete(&format!("/api/connections/{connection}")).await;
+    browser.connect(&model, "sk-two-0123456789").await;
+    assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(messages.len(), 2);
+    assert_eq!(text_of(&messages[1]), "It is done.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_waits_for_a_key_can_be_stopped_and_started_again() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = id(&browser.connect(&model, "sk-one-0123456789").await);
+    model.accept_keys(["sk-two-0123456789"]);
+    let at = format!("/api/connections/{connection}");
+    browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    let (project, job) = (id(&created["project"]), id(&created["job"]));
+    what_is_missing(&browser, &job).await;
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    assert_eq!(browser.wait_for_job(&id(&stop)).await["state"], "succeeded");
+    assert_eq!(browser.wait_for_job(&job).await["state"], "cancelled");
+
+    let start = browser.post(&format!("/api/projects/{project}/start"), &json!({})).await.expect(202);
+    what_is_missing(&browser, &id(&start)).await;
+    browser.patch(&at, &json!({"key": "sk-two-0123456789"})).await.expect(200);
+    assert_eq!(browser.wait_for_job(&id(&start)).await["state"], "succeeded");
+    browser.post(&format!("/api/projects/{project}/continue"), &json!({})).await.expect(202);
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(text_of(&messages[1]), "It is done.", "the prompt that was never sent is sent");
+    assert_eq!(messages.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_waits_for_a_key_takes_the_model_that_is_chosen_instead() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = id(&browser.connect(&model, "sk-one-0123456789").await);
+    let other = json!({
+        "provider_id": "openai", "auth_type": "api", "key": "sk-other-0123456789", "base_url": model.openai_base_url(),
+    });
+    browser.post("/api/connections", &other).await.expect(201);
+    model.accept_keys(["sk-other-0123456789"]);
+    browser.post(&format!("/api/connections/{connection}/verify"), &json!({})).await.expect(200);
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    let (project, job) = (id(&created["project"]), id(&created["job"]));
+    what_is_missing(&browser, &job).await;
+    let models = browser.get("/api/providers/openai/models").await.expect(200);
+    let chosen = json!({"provider_id": "openai", "model_id": models["items"][0]["id"]});
+    browser.patch(&format!("/api/projects/{project}"), &json!({"model": chosen})).await.expect(200);
+    assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(messages[0]["model"], chosen);
+    assert_eq!(text_of(&messages[1]), "It is done.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_kept_in_spite_of_a_rejection_is_tried() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    model.accept_keys(["sk-good-0123456789"]);
+    let kept = json!({
+        "provider_id": "anthropic", "auth_type": "api", "key": "sk-kept-0123456789",
+        "base_url": model.anthropic_base_url(), "keep_unverified": true,
+    });
+    assert_eq!(browser.post("/api/connections", &kept).await.expect(201)["status"], "error");
+    model.accept_everything();
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    assert_eq!(browser.wait_for_job(&id(&created["job"])).await["state"], "succeeded");
+    browser.wait_for_answer(&id(&created["project"])).await;
 }

@@ -171,7 +171,11 @@ fn connection(user_id: UserId, project_id: ProjectId, label: String) -> doce_app
             updated_at: Ms(1),
             expires_at: None,
             last_used_at: None,
+            key_since: Ms(1),
+            max_age_days: None,
+            kept_version: None,
         },
+        replace_by: None,
         provider_name: "Anthropic".to_owned(),
         delivery: doce_app::views::DeliveryPlan {
             mode: doce_model::DeliveryMode::Direct,

@@ -2,7 +2,7 @@
 //!
 //! Every write here takes effect only while its [`Lease`] is the row's own.
 
-use doce_model::{Direction, Failure, JobId, JobState, LogLevel, Ms, StepState};
+use doce_model::{Direction, Failure, JobId, JobState, LogLevel, Ms, StepState, job::UNTIL_RESUMED};
 use sqlx::{Any, any::AnyRow, query::Query};
 
 use super::{failure_to_text, skip_pending};
@@ -49,8 +49,9 @@ impl From<sqlx::Error> for LeaseError {
 ///
 /// A Job that waits for another isn't counted: that one's end is an event of its own.
 pub async fn next_due(read: &mut impl Read) -> Result<Option<Ms>, StoreError> {
-    let sql = format!("SELECT MIN(j.run_at) FROM job j WHERE {FREE}");
-    let due: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(read.connection()).await?;
+    let sql = format!("SELECT MIN(j.run_at) FROM job j WHERE j.run_at < $1 AND {FREE}");
+    let due: Option<i64> =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(UNTIL_RESUMED.0).fetch_one(read.connection()).await?;
     let lease: Option<i64> = sqlx::query_scalar("SELECT MIN(lease_until) FROM job WHERE state = 'running'")
         .fetch_one(read.connection())
         .await?;
@@ -225,6 +226,40 @@ pub async fn turn(tx: &mut Tx, lease: Lease, failure: Option<&Failure>) -> Resul
 pub async fn park(tx: &mut Tx, lease: Lease, run_at: Ms) -> Result<(), LeaseError> {
     fenced(tx, lease, "state = 'queued', lease_until = NULL, crashes = 0, run_at = $3", |query| query.bind(run_at.0))
         .await
+}
+
+/// Gives the lease back until somebody says [`resume`]: the present step can't be done before. That try doesn't count.
+pub async fn wait(tx: &mut Tx, lease: Lease, position: i64, waits_for: &Failure) -> Result<(), LeaseError> {
+    let now = tx.now();
+    let text = failure_to_text(waits_for);
+    fenced(tx, lease, "state = 'queued', lease_until = NULL, crashes = 0, run_at = $3, failure = $4", |query| {
+        query.bind(UNTIL_RESUMED.0).bind(text)
+    })
+    .await?;
+    sqlx::query(
+        "UPDATE job_step SET state = 'pending', attempts = attempts - 1, ended_at = $3, detail = $4
+         WHERE job_id = $1 AND position = $2",
+    )
+    .bind(lease.job_id.to_string())
+    .bind(position)
+    .bind(now.0)
+    .bind(waits_for.message.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Lets a Job go on that waits. Returns whether it did.
+pub async fn resume(tx: &mut Tx, id: JobId) -> Result<bool, StoreError> {
+    let now = tx.now();
+    let done =
+        sqlx::query("UPDATE job SET run_at = $2, failure = NULL WHERE id = $1 AND state = 'queued' AND run_at = $3")
+            .bind(id.to_string())
+            .bind(now.0)
+            .bind(UNTIL_RESUMED.0)
+            .execute(tx.connection())
+            .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Ends a Job. Steps that never began are skipped; one that was cut off and has no undo failed.

@@ -1,9 +1,10 @@
 //! What a database of an earlier version held is still there afterwards.
 
-use doce_model::Actor;
+use doce_model::{Actor, Ms};
 use doce_store::{
     OpenError, Store,
     audit::{self, Filter, chain::Verdict},
+    connection,
 };
 
 use crate::bench::{Bench, path_in, tamper};
@@ -67,4 +68,32 @@ async fn a_database_of_another_version_is_not_opened_to_read() {
     assert!(matches!(Store::open_to_read(&path_in(&nowhere)).await, Err(OpenError::Connect { .. })));
     assert!(!std::path::Path::new(&path_in(&nowhere)).exists(), "reading makes nothing");
     bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_from_before_its_age_was_kept_is_as_old_as_its_credential() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = first_version(&directory).await;
+    let row = |id: &str, label: &str| {
+        format!(
+            "INSERT INTO connection VALUES ('{id}', 'usr_0198f0000000700080000000000000aa', 'anthropic', '{label}',
+                 'api', 'connected', NULL, NULL, NULL, NULL, NULL, NULL, 0, 'f0', '7890', 2, 10, 10, NULL, NULL);"
+        )
+    };
+    let (replaced, bare) = ("con_0198f0000000700080000000000000cc", "con_0198f0000000700080000000000000dd");
+    let sql = format!(
+        "{} {}
+         INSERT INTO credential VALUES ('cre_1', '{replaced}', 'usr_0198f0000000700080000000000000aa', 1, x'', 'k', 10,
+             20);
+         INSERT INTO credential VALUES ('cre_2', '{replaced}', 'usr_0198f0000000700080000000000000aa', 2, x'00', 'k',
+             20, NULL);",
+        row(replaced, "main"),
+        row(bare, "other")
+    );
+    tamper(&path, &sql).await;
+    let store = Store::open(&path).await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let found = connection::list(&mut read, "usr_0198f0000000700080000000000000aa".parse().unwrap()).await.unwrap();
+    let ages: Vec<_> = found.iter().map(|c| (c.label.as_str(), c.key_since, c.max_age_days, c.kept_version)).collect();
+    assert_eq!(ages, [("main", Ms(20), None, None), ("other", Ms(10), None, None)]);
 }

@@ -33,6 +33,9 @@ async fn used(bench: &Bench) -> Use {
         updated_at: START,
         expires_at: None,
         last_used_at: None,
+        key_since: START,
+        max_age_days: None,
+        kept_version: None,
     };
     connection::insert(&mut tx, &record, None).await.expect("the database does what it is told");
     tx.commit().await.expect("the database does what it is told");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use doce_jobs::{Jobs, harness::World};
 use doce_model::{DeliveryStatus, JobId, JobState};
 use doce_opencode::ReadBack;
-use doce_store::{connection, delivery, job};
+use doce_store::{delivery, job};
 use doce_vault::SecretString;
 use serde_json::json;
 
@@ -31,9 +31,7 @@ async fn waiting(machine: &Machine) -> JobId {
 }
 
 async fn connection(machine: &Machine) -> doce_model::ConnectionId {
-    let user = machine.user.id;
-    let all = machine.read(|app| async move { connection::list(&mut app.store.read().await?, user).await });
-    all.await[0].id
+    machine.connections().await[0].id
 }
 
 /// The key was replaced.

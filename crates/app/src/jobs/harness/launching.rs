@@ -1,9 +1,10 @@
-//! `launch_project`: a Project is there, runs, and has its first Prompt exactly once.
+//! `launch_project`: a Project is there, runs, and has its first Prompt exactly once; also where it waited for a key.
 
 use std::time::Duration;
 
 use doce_jobs::{Jobs, harness::World};
 use doce_model::{JobId, MessageState};
+use doce_store::job;
 use doce_testkit::wait_for;
 
 use super::machine::{BOUND, KEY, Machine};
@@ -80,5 +81,57 @@ impl Launch {
         for (id, prompts) in self.0.agent_sessions() {
             assert_eq!(prompts, if id == session { count } else { 0 });
         }
+    }
+}
+
+/// Its provider was disconnected when nobody had begun yet, and is connected again as soon as the launch waits for it.
+pub(super) struct LaunchWithoutKey(Launch);
+
+impl World for LaunchWithoutKey {
+    async fn fresh() -> Self {
+        Self(Launch::fresh().await)
+    }
+
+    fn jobs(&self) -> Jobs {
+        self.0.jobs()
+    }
+
+    async fn drain(&self) {
+        self.0.drain().await;
+        let Machine { user, .. } = &self.0.0;
+        let user = user.id;
+        let waiting =
+            self.0.0.read(|app| async move { job::waiting(&mut app.store.read().await?, Some(user)).await }).await;
+        if waiting.is_empty() {
+            return;
+        }
+        assert_eq!(waiting[0].waits_for().map(|needed| needed.code.as_str()), Some("needs_key"), "{waiting:#?}");
+        assert!(self.0.0.prompts().is_empty(), "nothing was said without a key");
+        self.0.0.connect().await;
+        self.0.drain().await;
+    }
+
+    async fn enqueue(&self) -> JobId {
+        let id = self.0.enqueue().await;
+        let (user, connection) = (self.0.0.user.clone(), self.0.0.connections().await[0].id);
+        let disconnected = self.0.0.run(|app, ctx| async move { app.disconnect(&ctx, &user, connection).await }).await;
+        disconnected.expect("it is disconnected");
+        id
+    }
+
+    fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+
+    async fn restart(&mut self) {
+        self.0.restart().await;
+    }
+
+    async fn assert_done(&self) {
+        self.0.assert_done().await;
+    }
+
+    async fn assert_unwound(&self) {
+        self.0.assert_unwound().await;
     }
 }

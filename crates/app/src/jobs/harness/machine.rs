@@ -13,12 +13,12 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_jobs::Jobs;
 use doce_model::{
-    Actor, Clock, Ctx, DeliveryStatus, JobId, Message, MessageState, ModelRef, Ms, Observed, PreviewState, Project,
-    ProjectId, Role, Session, Speaker, User, UserId,
+    Actor, Clock, Connection, Ctx, DeliveryStatus, JobId, Message, MessageState, ModelRef, Ms, Observed, PreviewState,
+    Project, ProjectId, Role, Session, Speaker, User, UserId,
 };
 use doce_opencode::ReadBack;
 use doce_runtime::{Isolation, MARKER_VARIABLE, Runtime};
-use doce_store::{conversation, delivery, instance};
+use doce_store::{connection, conversation, delivery, instance};
 use doce_testkit::{ScriptedModel, fake_agent::PromptCall, fake_agent::read_calls, wait_for};
 use doce_vault::SecretString;
 use serde_json::{Value, json};
@@ -75,6 +75,7 @@ impl Process {
             let changes = changes.expect("nobody took them before");
             app.tasks.spawn(async move { queue::tell_changes(&telling, changes).await });
             tokio::join!(program::set_up(&app), reconcilers::instances::adopt_survivors(&app));
+            app.resume_waiting(None).await.expect("the database works");
             app
         });
         Self { app: started.await.expect("doce starts"), tasks }
@@ -95,8 +96,8 @@ pub(super) struct Machine {
     process: Option<Process>,
     pub(super) user: User,
     project: Mutex<Option<ProjectId>>,
-    #[expect(dead_code, reason = "the provider answers as long as the machine is there")]
-    model: ScriptedModel,
+    /// The provider: it answers as long as the machine is there.
+    pub(super) model: ScriptedModel,
     #[expect(dead_code, reason = "it is removed with the machine")]
     directory: TempDir,
 }
@@ -138,7 +139,6 @@ impl Machine {
             created_at: clock.now(),
         };
         let model = ScriptedModel::start().await;
-        let base_url = model.anthropic_base_url();
         let machine = Self {
             config,
             clock,
@@ -153,24 +153,37 @@ impl Machine {
             .run(|app, ctx| async move {
                 let mut tx = app.store.write(&ctx).await?;
                 doce_store::user::insert(&mut tx, &user, "no password").await?;
-                tx.commit().await?;
-                let new = NewConnection {
-                    provider_id: PROVIDER.to_owned(),
-                    label: None,
-                    key: SecretString::from(KEY),
-                    base_url: Some(base_url),
-                    metadata: std::collections::BTreeMap::new(),
-                    keep_unverified: false,
-                };
-                app.connect(&ctx, &user, new).await
+                tx.commit().await
             })
             .await
-            .expect("a provider is connected");
+            .expect("there is a user");
+        machine.connect().await;
         CATALOGUE
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert_with(|| std::fs::read(&kept).expect("the catalogue is kept"));
         machine
+    }
+
+    /// Connects the provider.
+    pub(super) async fn connect(&self) {
+        let (user, base_url) = (self.user.clone(), self.model.anthropic_base_url());
+        let new = NewConnection {
+            provider_id: PROVIDER.to_owned(),
+            label: None,
+            key: SecretString::from(KEY),
+            base_url: Some(base_url),
+            metadata: std::collections::BTreeMap::new(),
+            keep_unverified: false,
+        };
+        let connected = self.run(|app, ctx| async move { app.connect(&ctx, &user, new).await }).await;
+        connected.expect("a provider is connected");
+    }
+
+    /// The user's Connections.
+    pub(super) async fn connections(&self) -> Vec<Connection> {
+        let user = self.user.id;
+        self.read(|app| async move { connection::list(&mut app.store.read().await?, user).await }).await
     }
 
     /// Starts one with a Project that runs and has answered.

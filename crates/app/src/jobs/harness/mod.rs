@@ -9,6 +9,7 @@ mod machine;
 mod prompting;
 mod starting;
 mod stopping;
+mod verifying;
 
 /// Puts a kind of Job, in a world, through the tests of the harness that are named.
 macro_rules! harness {
@@ -55,6 +56,14 @@ done_by_the_next!(stop_project in super::stopping::Stop);
 done_by_the_next!(delete_project in super::stopping::Delete);
 done_by_the_next!(apply_delivery_of_a_replaced_key in super::delivering::Replace);
 done_by_the_next!(apply_delivery_of_a_disconnection in super::delivering::Disconnect);
+done_by_the_next!(verify_connection in super::verifying::Withdrawn);
+
+// The launch waits in the middle, and says nothing before it has a key.
+harness! { launch_project_that_waits_for_a_key in super::launching::LaunchWithoutKey:
+    is_done_once_with_every_step_repeated = every_step_repeated_succeeds,
+    resumes_wherever_it_is_killed = killed_after_every_step_resumes,
+    is_undone_whichever_step_fails = every_step_failed_unwinds,
+}
 
 // A launch that was undone left no workspace: a start makes one, and takes it back.
 harness! { start_project_after_a_launch_that_failed in super::starting::StartAnew:
