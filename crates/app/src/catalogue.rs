@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use doce_model::DeliveryMode;
+use doce_model::{Connection, DeliveryMode};
 use doce_opencode::{
     catalogue::{AuthKind, AuthMethods, AuthOperator, AuthPromptKind, Catalogue, Model, Provider},
     endpoints::{self, Endpoint},
@@ -157,13 +157,18 @@ pub(crate) fn delivery_plan(provider_name: &str) -> DeliveryPlan {
     }
 }
 
+/// Returns why a Provider can't be used in this version at all, however it was connected.
+pub(crate) fn unusable(provider: &Provider, methods: &AuthMethods) -> Option<String> {
+    refusal(provider, methods).filter(|_| !can_sign_in(provider, methods))
+}
+
 pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connected: bool) -> ProviderView {
     let endpoint = endpoints::find(&provider.id);
     ProviderView {
         id: provider.id.clone(),
         name: provider.name.clone(),
         popular: POPULAR.contains(&provider.id.as_str()),
-        refusal: refusal(provider, methods).filter(|_| !can_sign_in(provider, methods)),
+        refusal: unusable(provider, methods),
         methods: method_views(provider, methods),
         delivery: delivery_plan(&provider.name),
         default_base_url: endpoint.and_then(Endpoint::default_base_url),
@@ -269,6 +274,12 @@ pub(crate) fn model_views(provider: &Provider) -> Vec<ModelView> {
             recommended: recommended.contains(&model.id),
         })
         .collect()
+}
+
+/// Returns whether a Connection may be asked for models that no list names: behind an address of one's own there may be
+/// any, and a Provider without a list has to be taken at its user's word.
+pub(crate) fn takes_typed(provider: &Provider, connection: &Connection) -> bool {
+    connection.base_url.is_some() || usable_models(provider).next().is_none()
 }
 
 impl crate::App {

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use crate::{
     logins::AttemptView,
     program::ProgramState,
-    views::{ConnectionView, ProjectView},
+    views::{ConnectionView, ModelPreferencesView, ProjectView},
 };
 
 /// Events kept for browsers that come back.
@@ -55,6 +55,8 @@ pub enum Change {
     },
     /// Files of a Workspace changed.
     Files(ProjectId),
+    /// The user thinks otherwise of models.
+    ModelPreferences(Box<ModelPreferencesView>),
     /// A login at a Provider came to its end.
     Login(Box<AttemptView>),
     /// `OpenCode` is further, there, or failed. Everybody is told.
@@ -70,6 +72,7 @@ impl Change {
             | Self::Connection(_)
             | Self::ConnectionDeleted(_)
             | Self::Job(_)
+            | Self::ModelPreferences(_)
             | Self::Login(_)
             | Self::Program(_) => None,
             Self::Message(id, _) | Self::MessageDeleted(id, _) | Self::Part(id, _) | Self::Files(id) => Some(*id),

@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_first.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0002_imported.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0003_audit.sql"), then: Then::ChainAudit },
+    Migration { sql: include_str!("migrations/0004_model_preference.sql"), then: Then::Nothing },
 ];
 
 /// The schema version that this program reads and writes.

@@ -9,6 +9,7 @@ use super::{
     conversation::{Message, Part},
     jobs::Job,
     logins::OAuthAttempt,
+    model_preferences::ModelPreferences,
     projects::Project,
     system::OpenCode,
 };
@@ -41,6 +42,8 @@ pub(crate) enum StreamPayload {
     MessageDeleted(MessageDeletedEvent),
     /// `files`: something changed in the workspace.
     Files(FilesEvent),
+    /// `model_preferences`: another one is preferred, a favourite, or was used last.
+    ModelPreferences(Box<ModelPreferencesEvent>),
     /// `oauth_attempt`: a sign-in at a provider came to its end.
     OAuthAttempt(Box<OAuthAttemptEvent>),
     /// `opencode`: it is further, there, or failed.
@@ -146,6 +149,13 @@ pub(crate) struct FilesEvent {
     project_id: String,
 }
 
+/// The caller thinks otherwise of models.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelPreferencesEvent {
+    /// What they think.
+    preferences: ModelPreferences,
+}
+
 /// A sign-in at a provider came to its end.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OAuthAttemptEvent {
@@ -176,6 +186,7 @@ impl StreamPayload {
             Self::Delta(_) => "delta",
             Self::MessageDeleted(_) => "message_deleted",
             Self::Files(_) => "files",
+            Self::ModelPreferences(_) => "model_preferences",
             Self::OAuthAttempt(_) => "oauth_attempt",
             Self::OpenCode(_) => "opencode",
         }
@@ -212,6 +223,9 @@ impl From<&Change> for StreamPayload {
                 offset: *offset,
                 delta: delta.clone(),
             }),
+            Change::ModelPreferences(view) => {
+                Self::ModelPreferences(Box::new(ModelPreferencesEvent { preferences: (&**view).into() }))
+            }
             Change::Login(view) => Self::OAuthAttempt(Box::new(OAuthAttemptEvent { attempt: (&**view).into() })),
             Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),
