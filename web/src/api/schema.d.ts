@@ -212,6 +212,24 @@ export interface paths {
         patch: operations["change_me"];
         trace?: never;
     };
+    "/api/models/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what the caller thinks of models. */
+        get: operations["get_model_preferences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Prefers a model, makes it a favourite, or neither any more. */
+        patch: operations["change_model_preference"];
+        trace?: never;
+    };
     "/api/oauth-attempts": {
         parameters: {
             query?: never;
@@ -314,7 +332,7 @@ export interface paths {
         delete: operations["delete_project"];
         options?: never;
         head?: never;
-        /** Renames a project, or changes its model. */
+        /** Renames a project, changes its model, or switches the connections that pay. */
         patch: operations["change_project"];
         trace?: never;
     };
@@ -329,6 +347,23 @@ export interface paths {
         put?: never;
         /** Stops the answer that is being written. */
         post: operations["abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{id}/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the connections that a project uses, and how far its agent has each. */
+        get: operations["list_project_connections"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -703,7 +738,7 @@ export interface components {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
         /** @enum {string} */
-        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "export" | "rotate_keys";
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "export" | "rotate_keys";
         /** @description Something that was done. */
         AuditEvent: {
             /** @description What was done. */
@@ -1189,6 +1224,28 @@ export interface components {
             /** @description Whether it can use tools; an agent needs one that can. */
             tool_call: boolean;
         };
+        /** @description What to think of a model from here on; what is left out stays. */
+        ModelPreferenceChange: {
+            /** @description Whether it is offered before others. */
+            favourite?: boolean | null;
+            /** @description Which model. */
+            model: components["schemas"]["ModelRef"];
+            /** @description Whether a new project begins with it. The one that did before doesn't any more. */
+            preferred?: boolean | null;
+        };
+        /** @description What the caller thinks of models. A model stays in it while its provider is gone. */
+        ModelPreferences: {
+            /** @description Those offered before others, by name. */
+            favourites: components["schemas"]["ModelRef"][];
+            preferred: components["schemas"]["ModelRef"] | null;
+            /** @description Those that prompts were sent to last, newest first. */
+            recents: components["schemas"]["ModelRef"][];
+        };
+        /** @description The caller thinks otherwise of models. */
+        ModelPreferencesEvent: {
+            /** @description What they think. */
+            preferences: components["schemas"]["ModelPreferences"];
+        };
         /** @description A model, by provider and name. */
         ModelRef: {
             /** @description The provider's name for the model. */
@@ -1388,6 +1445,13 @@ export interface components {
             next: string | null;
         };
         /** @description A page of a list. */
+        Page_ProjectConnection: {
+            /** @description What is on it. */
+            items: components["schemas"]["ProjectConnection"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
         Page_ProjectDelivery: {
             /** @description What is on it. */
             items: components["schemas"]["ProjectDelivery"][];
@@ -1520,9 +1584,27 @@ export interface components {
         };
         /** @description What to change of a project. */
         ProjectChange: {
+            /** @description Connections that pay from here on, by provider. The agent is told when it is idle. */
+            connections?: {
+                [key: string]: string;
+            };
             model?: components["schemas"]["ModelRef"] | null;
             /** @description What to call it. */
             name?: string | null;
+        };
+        /** @description A connection that a project uses. */
+        ProjectConnection: {
+            /** @description Whether it was chosen for this project; else it is its owner's default. */
+            chosen: boolean;
+            /** @description Which. */
+            connection_id: string;
+            delivery: components["schemas"]["ProjectDelivery"] | null;
+            /** @description What its owner calls it. */
+            label: string;
+            /** @description To which provider. A project uses one connection of each. */
+            provider_id: string;
+            /** @description The provider's name. */
+            provider_name: string;
         };
         /** @description A project is gone. */
         ProjectDeletedEvent: {
@@ -1646,7 +1728,7 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["OpenCodeEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["ModelPreferencesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["OpenCodeEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
@@ -2245,6 +2327,68 @@ export interface operations {
             };
         };
     };
+    get_model_preferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The preferred model, favourites and recents. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPreferences"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_model_preference: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelPreferenceChange"];
+            };
+        };
+        responses: {
+            /** @description It is changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPreferences"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     begin_login: {
         parameters: {
             query?: never;
@@ -2591,6 +2735,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_project_connections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The connections, one for each provider. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ProjectConnection"];
                 };
             };
             /** @description It was not done; `code` says why. */
