@@ -34,6 +34,8 @@ const SENTENCES: Record<AuditAction, (event: AuditEvent, actor: Piece) => Piece[
   change_password: (_, actor) => [actor, " changed the password"],
   create_user: of("made the account"),
   connect: of("connected"),
+  change_model_preference: (event, actor) => [actor, ` changed a model preference${event.detail === null ? "" : `: ${event.detail}`}`],
+  switch_connection: (event, actor) => [actor, " switched ", ...(event.project === null ? ["a project"] : [event.project]), " to ", event.noun],
   change_connection: of("changed"),
   replace: of("replaced the key of"),
   verify: (event, actor) => (event.outcome === "rejected_in_use" ? [event.noun, " was rejected when an agent used it"] : [actor, " checked ", event.noun, checked(event)]),

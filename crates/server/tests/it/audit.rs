@@ -61,6 +61,9 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     walk.audited("PATCH /api/connections/{id}", &bob, browser.patch(&at, &json!({"label": "Mine"})).await).await;
     let verify = browser.post(&format!("{at}/verify"), &json!({})).await;
     walk.audited("POST /api/connections/{id}/verify", &bob, verify).await;
+    let favourite = json!({"model": {"provider_id": "anthropic", "model_id": "a"}, "favourite": true});
+    let favourite = browser.patch("/api/models/preferences", &favourite).await;
+    walk.audited("PATCH /api/models/preferences", &bob, favourite).await;
     let server = AuthorizationServer::start().await;
     let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     let attempt = browser.post("/api/oauth-attempts", &login).await;

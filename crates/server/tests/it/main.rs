@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod logins;
 mod machine;
+mod models;
 mod people;
 mod preview;
 mod problems;

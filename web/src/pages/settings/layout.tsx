@@ -1,5 +1,5 @@
 import { Link, Outlet } from "@tanstack/react-router";
-import { KeyRound, ScrollText, UserRound } from "lucide-react";
+import { Cpu, KeyRound, ScrollText, UserRound } from "lucide-react";
 import { Header } from "../../components/header";
 
 const LINK = "flex h-8 items-center gap-2 rounded-md px-2.5 text-sm text-muted transition-colors hover:bg-hover hover:text-text [&>svg]:size-4";
@@ -16,6 +16,10 @@ export default function SettingsLayout() {
             <Link to="/settings/providers" className={LINK} activeProps={ACTIVE}>
               <KeyRound aria-hidden />
               Providers
+            </Link>
+            <Link to="/settings/models" className={LINK} activeProps={ACTIVE}>
+              <Cpu aria-hidden />
+              Models
             </Link>
             <Link to="/settings/audit" className={LINK} activeProps={ACTIVE}>
               <ScrollText aria-hidden />
