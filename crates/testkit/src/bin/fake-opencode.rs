@@ -1,7 +1,8 @@
 //! The fake Agent as a program with OpenCode's command line and environment, to be started in its place.
 //!
 //! `--version` prints the version, `serve --hostname 127.0.0.1 --port N` serves until it is killed. Read from the environment:
-//! `OPENCODE_SERVER_PASSWORD`, `OPENCODE_SERVER_USERNAME`, `XDG_DATA_HOME` (else `HOME`), `OPENCODE_CONFIG` and `OPENCODE_CONFIG_CONTENT`.
+//! `OPENCODE_SERVER_PASSWORD`, `OPENCODE_SERVER_USERNAME`, `XDG_DATA_HOME` (else `HOME`), `OPENCODE_CONFIG`, `OPENCODE_CONFIG_DIR`
+//! and `OPENCODE_CONFIG_CONTENT`.
 //! The options that begin with `--fake-` stand before `serve` and aren't OpenCode's: a script that adds them makes a misbehaving Agent.
 
 use std::ffi::OsString;
@@ -105,7 +106,9 @@ async fn main() -> std::io::Result<()> {
     if let Some(username) = text("OPENCODE_SERVER_USERNAME") {
         builder = builder.username(&username);
     }
-    if let Some(file) = variable("OPENCODE_CONFIG") {
+    // The directory's file is laid over the named one; nobody gives both.
+    let in_directory = variable("OPENCODE_CONFIG_DIR").map(|directory| PathBuf::from(directory).join("opencode.json"));
+    if let Some(file) = in_directory.or_else(|| variable("OPENCODE_CONFIG").map(PathBuf::from)) {
         builder = builder.config_file(file);
     }
     if let Some(content) = text("OPENCODE_CONFIG_CONTENT") {
