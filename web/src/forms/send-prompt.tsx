@@ -50,7 +50,8 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
   const chosen = project.model.model_id === "" ? null : project.model;
   const payer = models.connections?.find((each) => each.provider_id === project.model.provider_id && each.projects.some((used) => used.project_id === project.id));
   const trouble = useTrouble(models, chosen, payer);
-  const reason = whyNot(project) ?? trouble?.title ?? null;
+  const reason = whyNot(project);
+  const blocked = reason !== null || trouble !== null;
 
   const send = useMutation({
     mutationFn: (prompt: string) => take(api.POST("/api/projects/{id}/prompts", { params: { path: { id: project.id } }, body: { text: prompt } })),
@@ -61,7 +62,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
     },
   });
   const submit = () => {
-    if (reason === null && text.trim() !== "" && !send.isPending) send.mutate(text.trim());
+    if (!blocked && text.trim() !== "" && !send.isPending) send.mutate(text.trim());
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter" && withMod(event)) {
@@ -116,7 +117,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
             {answering ? (
               <Button size="icon" variant="secondary" aria-label="Stop the answer (Esc)" title="Stop the answer (Esc)" busy={abort.isPending} onClick={() => abort.mutate()} icon={<Square className="size-3 fill-current" aria-hidden />} />
             ) : (
-              <Button type="submit" size="icon" variant="primary" aria-label="Send" title="Send" busy={send.isPending} disabled={reason !== null || text.trim() === ""} icon={<ArrowUp className="size-4" aria-hidden />} />
+              <Button type="submit" size="icon" variant="primary" aria-label="Send" title="Send" busy={send.isPending} disabled={blocked || text.trim() === ""} icon={<ArrowUp className="size-4" aria-hidden />} />
             )}
           </div>
         </div>
