@@ -312,7 +312,7 @@ impl crate::App {
         Ok(views)
     }
 
-    /// Lists a Provider's models.
+    /// Lists a Provider's models: none, if it can't be used in this version.
     pub async fn list_models(
         &self,
         _ctx: &doce_model::Ctx,
@@ -321,7 +321,7 @@ impl crate::App {
     ) -> Result<Vec<ModelView>, Error> {
         let stored = ready(&self.catalogue).await?;
         let provider = stored.provider(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
-        Ok(model_views(provider))
+        Ok(if unusable(provider, &stored.methods).is_some() { Vec::new() } else { model_views(provider) })
     }
 }
 
