@@ -11,7 +11,7 @@ export default function SettingsLayout() {
       <Header />
       <main className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto grid w-full max-w-[68rem] gap-x-10 gap-y-6 px-4 pt-6 pb-16 sm:px-6 sm:pt-10 md:grid-cols-[10rem_minmax(0,1fr)]">
-          <nav aria-label="Settings" className="flex gap-1 md:flex-col">
+          <nav aria-label="Settings" className="flex flex-wrap gap-1 md:flex-col">
             <h2 className="hidden px-2.5 pb-2 text-xs text-faint md:block">Settings</h2>
             <Link to="/settings/providers" className={LINK} activeProps={ACTIVE}>
               <KeyRound aria-hidden />
