@@ -25,12 +25,12 @@ impl App {
         let mut read = self.store.read().await?;
         own_project(&mut read, user, id).await?;
         let chosen = connection::chosen(&mut read, id).await?;
-        let used = connection::of_project(&mut read, id, user.id).await?;
+        let in_use = connection::of_project(&mut read, id, user.id).await?;
         let held = match instance::find_live(&mut read, id).await? {
             Some(instance) => held(&mut read, instance.id).await?,
             None => Vec::new(),
         };
-        let mut views: Vec<_> = used
+        let mut views: Vec<_> = in_use
             .into_iter()
             .map(|connection| ProjectConnectionView {
                 provider_name: self.provider_name(&connection.provider_id),
@@ -86,9 +86,9 @@ impl App {
             .await?;
         }
         if let Some(instance) = instance::find_live(tx, id).await? {
-            let used: BTreeMap<_, _> = choice.iter().map(|(provider, id)| (provider.as_str(), *id)).collect();
+            let payers: BTreeMap<_, _> = choice.iter().map(|(provider, id)| (provider.as_str(), *id)).collect();
             for old in delivery::of_instance(tx, instance.id).await? {
-                let is_other = used.get(old.provider_id.as_str()).is_some_and(|id| *id != old.connection_id);
+                let is_other = payers.get(old.provider_id.as_str()).is_some_and(|id| *id != old.connection_id);
                 if is_other && old.status == DeliveryStatus::Delivered {
                     delivery::upsert(tx, &waits_for_other(old, tx.now()), user.id).await?;
                 }

@@ -304,8 +304,8 @@ impl App {
             )));
         }
         let connections = connection::list(&mut self.store.read().await?, user.id).await?;
-        let used = connection::used(connections, chosen);
-        let Some(paying) = used.iter().find(|connection| connection.provider_id == model.provider_id) else {
+        let in_use = connection::used(connections, chosen);
+        let Some(paying) = in_use.iter().find(|connection| connection.provider_id == model.provider_id) else {
             return Err(Error::Refused(Failure::new(
                 "provider_not_connected",
                 format!(

@@ -23,12 +23,16 @@ async fn launched(browser: &Browser, body: &Value) -> String {
 async fn ask(browser: &Browser, project: &str, text: &str) {
     let sent = browser.post(&format!("{project}/prompts"), &json!({"text": text})).await.expect(202);
     assert_eq!(browser.wait_for_job(&id(&sent["job"])).await["state"], "succeeded");
-    browser.wait_for_answer(project.rsplit('/').next().unwrap()).await;
+    browser.wait_for_answer(project.rsplit('/').next().expect("an address has an end")).await;
 }
 
 /// Waits for the newest answer, and returns it.
 async fn last(browser: &Browser, project: &str) -> Value {
-    browser.wait_for_answer(project.rsplit('/').next().unwrap()).await.pop().unwrap()
+    browser
+        .wait_for_answer(project.rsplit('/').next().expect("an address has an end"))
+        .await
+        .pop()
+        .expect("there is an answer")
 }
 
 /// Waits until the only connection that a project uses is this one and its agent has it.

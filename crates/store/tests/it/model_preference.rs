@@ -14,27 +14,27 @@ fn model(name: &str) -> ModelRef {
 async fn a_user(bench: &Bench) -> UserId {
     let id = UserId::new(START);
     let owner = User { id, username: format!("user {id}"), role: Role::Member, created_at: START };
-    let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap();
-    user::insert(&mut tx, &owner, "hash").await.unwrap();
-    tx.commit().await.unwrap();
+    let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.expect("the database does what it is told");
+    user::insert(&mut tx, &owner, "hash").await.expect("the database does what it is told");
+    tx.commit().await.expect("the database does what it is told");
     id
 }
 
 async fn put(bench: &Bench, user: UserId, preference: ModelPreference) {
-    let mut tx = bench.store.write(&bench.ctx(Actor::User(user))).await.unwrap();
-    model_preference::put(&mut tx, user, &preference).await.unwrap();
-    tx.commit().await.unwrap();
+    let mut tx = bench.store.write(&bench.ctx(Actor::User(user))).await.expect("the database does what it is told");
+    model_preference::put(&mut tx, user, &preference).await.expect("the database does what it is told");
+    tx.commit().await.expect("the database does what it is told");
 }
 
 async fn touch(bench: &Bench, user: UserId, name: &str) {
     bench.advance(Duration::from_secs(1));
-    let mut tx = bench.store.write(&bench.ctx(Actor::User(user))).await.unwrap();
-    model_preference::touch(&mut tx, user, &model(name)).await.unwrap();
-    tx.commit().await.unwrap();
+    let mut tx = bench.store.write(&bench.ctx(Actor::User(user))).await.expect("the database does what it is told");
+    model_preference::touch(&mut tx, user, &model(name)).await.expect("the database does what it is told");
+    tx.commit().await.expect("the database does what it is told");
 }
 
 async fn list(bench: &Bench, user: UserId) -> Vec<ModelPreference> {
-    model_preference::list(&mut bench.reader().await, user).await.unwrap()
+    model_preference::list(&mut bench.reader().await, user).await.expect("the database does what it is told")
 }
 
 fn used(preferences: &[ModelPreference]) -> Vec<&str> {
