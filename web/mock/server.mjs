@@ -19,6 +19,7 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 
 let state = world(values.scenario);
 let n = 0;
+const preferences = { preferred: null, favourites: [], recents: [] };
 let ring = [];
 const clients = new Set();
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms * PACE));
@@ -184,6 +185,20 @@ const routes = [
   ],
   ["GET", "/api/providers", () => page(state.providers)],
   ["GET", "/api/providers/:id/models", ({ id: key }) => page(MODELS[key] ?? [])],
+  ["GET", "/api/models/preferences", () => ({ status: 200, body: preferences })],
+  [
+    "PATCH",
+    "/api/models/preferences",
+    ({ body }) => {
+      const same = (ref) => ref?.provider_id === body.model.provider_id && ref?.model_id === body.model.model_id;
+      if (body.preferred === true) preferences.preferred = body.model;
+      if (body.preferred === false && same(preferences.preferred)) preferences.preferred = null;
+      if (body.favourite !== undefined) preferences.favourites = [...preferences.favourites.filter((each) => !same(each)), ...(body.favourite ? [body.model] : [])];
+      send("model_preferences", { preferences });
+      return { status: 200, body: preferences };
+    },
+  ],
+  ["GET", "/api/projects/:id/connections", () => page(state.connections.filter((each) => each.is_default).map((each) => ({ provider_id: each.provider_id, provider_name: each.provider_name, connection_id: each.id, label: each.label, chosen: false, delivery: null })))],
   ["GET", "/api/connections", () => page(state.connections)],
   [
     "POST",

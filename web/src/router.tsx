@@ -63,7 +63,7 @@ const dashboardRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/dashboard")),
 });
 
-export const WORKSPACE_TABS = ["conversation", "preview", "files", "logs", "more"] as const;
+export const WORKSPACE_TABS = ["conversation", "preview", "files", "logs", "connections", "more"] as const;
 export type WorkspaceTab = (typeof WORKSPACE_TABS)[number];
 
 const projectRoute = createRoute({
@@ -96,6 +96,12 @@ const providersRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/providers")),
 });
 
+const modelsRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/models",
+  component: lazyRouteComponent(() => import("./pages/settings/models")),
+});
+
 const auditRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/audit",
@@ -124,7 +130,7 @@ const accountRoute = createRoute({
 const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

@@ -1,7 +1,8 @@
 import { http, HttpResponse, type JsonBodyType } from "msw";
 import { setupServer } from "msw/node";
 
-export const network = setupServer();
+/** Nobody has a preference unless a test says so: every page that offers models asks. */
+export const network = setupServer(http.get("http://localhost/api/models/preferences", () => HttpResponse.json({ preferred: null, favourites: [], recents: [] })));
 
 type Verb = "get" | "post" | "patch" | "delete";
 export type Request = { body: Record<string, unknown>; query: URLSearchParams };

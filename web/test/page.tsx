@@ -13,7 +13,7 @@ export function show(content: ReactNode, cache: QueryClient = createCache()) {
   closeDialog();
   cache.setDefaultOptions({ ...cache.getDefaultOptions(), queries: { ...cache.getDefaultOptions().queries, retry: false } });
   const root = createRootRoute();
-  const paths = ["/", "/projects/$id", "/settings/providers", "/settings/account", "/settings/audit", "/settings/keys", "/settings/import", "/sign-in"] as const;
+  const paths = ["/", "/projects/$id", "/settings/providers", "/settings/models", "/settings/account", "/settings/audit", "/settings/keys", "/settings/import", "/sign-in"] as const;
   const routes = paths.map((path) => createRoute({ getParentRoute: () => root, path, component: () => (path === "/" ? content : <p>{`at ${path}`}</p>) }));
   const router = createRouter({ routeTree: root.addChildren(routes), history: createMemoryHistory({ initialEntries: ["/"] }) });
   const view = render(

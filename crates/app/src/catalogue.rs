@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use doce_model::{CustomProvider, DeliveryMode};
+use doce_model::{Connection, CustomProvider, DeliveryMode};
 use doce_opencode::{
     catalogue::{AuthKind, AuthMethods, AuthOperator, AuthPromptKind, Catalogue, Model, Provider},
     endpoints::{self, Endpoint},
@@ -157,13 +157,18 @@ pub(crate) fn delivery_plan(provider_name: &str) -> DeliveryPlan {
     }
 }
 
+/// Returns why a Provider can't be used in this version at all, however it was connected.
+pub(crate) fn unusable(provider: &Provider, methods: &AuthMethods) -> Option<String> {
+    refusal(provider, methods).filter(|_| !can_sign_in(provider, methods))
+}
+
 pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connected: bool) -> ProviderView {
     let endpoint = endpoints::find(&provider.id);
     ProviderView {
         id: provider.id.clone(),
         name: provider.name.clone(),
         popular: POPULAR.contains(&provider.id.as_str()),
-        refusal: refusal(provider, methods).filter(|_| !can_sign_in(provider, methods)),
+        refusal: unusable(provider, methods),
         methods: method_views(provider, methods),
         delivery: delivery_plan(&provider.name),
         default_base_url: endpoint.and_then(Endpoint::default_base_url),
@@ -281,6 +286,12 @@ pub(crate) fn model_views(provider: &Provider) -> Vec<ModelView> {
         .collect()
 }
 
+/// Returns whether a Connection may be asked for models that no list names: behind an address of one's own there may be
+/// any, and a Provider without a list has to be taken at its user's word.
+pub(crate) fn takes_typed(provider: &Provider, connection: &Connection) -> bool {
+    connection.base_url.is_some() || usable_models(provider).next().is_none()
+}
+
 impl crate::App {
     /// Lists the Providers whose id or name contains `query`: the popular ones first, then by name.
     pub async fn list_providers(
@@ -319,7 +330,7 @@ impl crate::App {
         Ok(views)
     }
 
-    /// Lists a Provider's models.
+    /// Lists a Provider's models: none, if it can't be used in this version.
     pub async fn list_models(
         &self,
         _ctx: &doce_model::Ctx,
@@ -333,7 +344,7 @@ impl crate::App {
         }
         let stored = ready(&self.catalogue).await?;
         let provider = stored.provider(provider_id).ok_or_else(|| Error::not_found("provider", provider_id))?;
-        Ok(model_views(provider))
+        Ok(if unusable(provider, &stored.methods).is_some() { Vec::new() } else { model_views(provider) })
     }
 }
 

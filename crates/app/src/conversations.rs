@@ -13,6 +13,7 @@ use crate::{
     App, Error,
     events::Change,
     jobs::{self, send_prompt},
+    model_preferences::note_use,
     projects::{check_prompt, enqueue_error, insert_prompt, own_project},
     views::{ConversationView, ProjectView},
 };
@@ -74,7 +75,8 @@ impl App {
             Some(model) => model,
             None => own_project(&mut self.store.read().await?, user, id).await?.model,
         };
-        self.check_model(user, &model).await?;
+        let chosen = self.choice_with(user, id, &[]).await?;
+        self.check_model(user, &model, &chosen).await?;
         let mut tx = self.store.write(ctx).await?;
         let mut project = own_project(&mut tx, user, id).await?;
         let session = session_of(&mut tx, id).await?;
@@ -84,8 +86,11 @@ impl App {
         project.last_active_at = tx.now();
         project::update(&mut tx, &project).await?;
         let message = insert_prompt(&mut tx, user, session.id, &text, &model).await?;
+        note_use(&mut tx, user, &model).await?;
         tx.audit(AuditEvent::ok(AuditAction::Prompt, &id)).await?;
-        self.enqueue_send(tx, user, id, &session, message).await
+        let accepted = self.enqueue_send(tx, user, id, &session, message).await?;
+        self.publish_recents(user).await?;
+        Ok(accepted)
     }
 
     /// Takes a turn up again that was interrupted or failed.

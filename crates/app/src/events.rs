@@ -17,7 +17,7 @@ use crate::{
     keys::live::Rotation,
     logins::AttemptView,
     program::ProgramState,
-    views::{ConnectionView, ProjectView},
+    views::{ConnectionView, ModelPreferencesView, ProjectView},
 };
 
 /// Events kept for browsers that come back.
@@ -57,6 +57,8 @@ pub enum Change {
     },
     /// Files of a Workspace changed.
     Files(ProjectId),
+    /// The user thinks otherwise of models.
+    ModelPreferences(Box<ModelPreferencesView>),
     /// A login at a Provider came to its end.
     Login(Box<AttemptView>),
     /// An import is further, or over. Its lines are not in it.
@@ -76,6 +78,7 @@ impl Change {
             | Self::Connection(_)
             | Self::ConnectionDeleted(_)
             | Self::Job(_)
+            | Self::ModelPreferences(_)
             | Self::Login(_)
             | Self::Import(_)
             | Self::Rotation(_)

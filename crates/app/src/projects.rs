@@ -17,7 +17,8 @@ use crate::{
     conversations::session_of,
     events::Change,
     jobs::{self, delete_project, launch_project, start_project, stop_project},
-    views::{NewProject, ProjectView},
+    model_preferences::note_use,
+    views::{NewProject, ProjectChange, ProjectView},
 };
 
 /// Projects on a page, unless the caller wants another number.
@@ -62,7 +63,7 @@ impl App {
             None => name_from_prompt(&prompt),
         };
         self.require_sandbox().map_err(Error::Conflict)?;
-        self.check_model(user, &new.model).await?;
+        self.check_model(user, &new.model, &new.connections).await?;
 
         let now = ctx.now();
         let id = ProjectId::new(now);
@@ -83,13 +84,14 @@ impl App {
         let session = Session { id: SessionId::new(now), project_id: id, agent_session_id: None, created_at: now };
 
         let mut tx = self.store.write(ctx).await?;
-        let chosen = self.check_choice(&mut tx, user, &new).await?;
+        let chosen = self.check_choice(&mut tx, user, &new.connections).await?;
         project::insert(&mut tx, &project).await?;
-        for (provider_id, connection_id) in &chosen {
-            connection::choose(&mut tx, id, user.id, provider_id, *connection_id).await?;
+        for connection in &chosen {
+            connection::choose(&mut tx, id, user.id, &connection.provider_id, connection.id).await?;
         }
         conversation::insert_session(&mut tx, &session, user.id).await?;
         let message = insert_prompt(&mut tx, user, session.id, &prompt, &project.model).await?;
+        note_use(&mut tx, user, &project.model).await?;
         let enqueued = self
             .jobs
             .enqueue(
@@ -106,24 +108,28 @@ impl App {
         self.jobs.changed(enqueued.changed());
         let view = self.project_view(&mut self.store.read().await?, project).await?;
         self.bus.publish(user.id, Change::Project(Box::new(view.clone())));
+        self.publish_recents(user).await?;
         Ok((view, job))
     }
 
-    /// Renames a Project, or chooses the model of its next prompts.
+    /// Renames a Project, chooses the model of its next prompts, or who pays for them.
     pub async fn change_project(
         &self,
         ctx: &Ctx,
         user: &User,
         id: ProjectId,
-        name: Option<String>,
-        model: Option<ModelRef>,
+        change: ProjectChange,
     ) -> Result<ProjectView, Error> {
+        let ProjectChange { name, model, connections } = change;
         if let Some(model) = &model {
-            self.check_model(user, model).await?;
+            let chosen = self.choice_with(user, id, &connections).await?;
+            self.check_model(user, model, &chosen).await?;
         }
         let name = name.as_deref().map(check_name).transpose()?;
         let mut tx = self.store.write(ctx).await?;
         let mut project = own_project(&mut tx, user, id).await?;
+        let only_switches = name.is_none() && model.is_none() && !connections.is_empty();
+        self.switch_connections(&mut tx, user, id, &connections).await?;
         if let Some(name) = name {
             project.name = name;
         }
@@ -142,7 +148,9 @@ impl App {
             }
         }
         project::update(&mut tx, &project).await?;
-        tx.audit(AuditEvent::ok(AuditAction::ChangeProject, &id)).await?;
+        if !only_switches {
+            tx.audit(AuditEvent::ok(AuditAction::ChangeProject, &id)).await?;
+        }
         tx.commit().await?;
         for message in waiting {
             self.publish_message(id, message.id).await;
@@ -150,6 +158,10 @@ impl App {
         self.resume_waiting(Some(user.id)).await?;
         let view = self.project_view(&mut self.store.read().await?, project).await?;
         self.bus.publish(user.id, Change::Project(Box::new(view.clone())));
+        if !connections.is_empty() {
+            self.jobs.wake();
+            self.publish_connections(user.id).await?;
+        }
         Ok(view)
     }
 
@@ -293,8 +305,13 @@ impl App {
         Ok(ProjectView { project, state, job: live.or(failed), instance, session, preview })
     }
 
-    /// Refuses a model that no Connection of the user reaches.
-    pub(crate) async fn check_model(&self, user: &User, model: &ModelRef) -> Result<(), Error> {
+    /// Refuses a model that no Connection of the user reaches. `chosen` are the Connections that stand in for defaults.
+    pub(crate) async fn check_model(
+        &self,
+        user: &User,
+        model: &ModelRef,
+        chosen: &[(String, ConnectionId)],
+    ) -> Result<(), Error> {
         if model.model_id.is_empty() {
             return Err(Error::Refused(Failure::new(
                 "no_model",
@@ -303,7 +320,8 @@ impl App {
             )));
         }
         let connections = connection::list(&mut self.store.read().await?, user.id).await?;
-        let Some(paying) = connections.iter().find(|connection| connection.provider_id == model.provider_id) else {
+        let in_use = connection::used(connections, chosen);
+        let Some(paying) = in_use.iter().find(|connection| connection.provider_id == model.provider_id) else {
             return Err(Error::Refused(Failure::new(
                 "provider_not_connected",
                 format!(
@@ -314,16 +332,24 @@ impl App {
             )));
         };
         let stored = catalogue::ready(&self.catalogue).await?;
-        let known = match self.customs.own(user.id, &model.provider_id) {
-            Some(custom) => custom.models.iter().any(|known| known.id == model.model_id),
-            None => stored.provider(&model.provider_id).is_some_and(|provider| {
-                catalogue::model_views(provider).iter().any(|known| known.id == model.model_id)
-            }),
-        };
-        // Behind an address of one's own there may be models that no catalogue knows.
-        let typed = paying.base_url.is_some() && is_model_id(&model.model_id);
-        if known || typed {
-            return Ok(());
+        if let Some(custom) = self.customs.own(user.id, &model.provider_id) {
+            if custom.models.iter().any(|known| known.id == model.model_id) {
+                return Ok(());
+            }
+        } else {
+            let Some(provider) = stored.provider(&model.provider_id) else {
+                return Err(unusable_provider(format!(
+                    "{} is not among the providers of this version. Choose another model.",
+                    self.provider_name(&model.provider_id)
+                )));
+            };
+            if let Some(reason) = catalogue::unusable(provider, stored.methods()) {
+                return Err(unusable_provider(reason));
+            }
+            let known = catalogue::model_views(provider).iter().any(|known| known.id == model.model_id);
+            if known || (catalogue::takes_typed(provider, paying) && is_model_id(&model.model_id)) {
+                return Ok(());
+            }
         }
         Err(Error::Invalid {
             field: "model",
@@ -335,22 +361,19 @@ impl App {
         })
     }
 
-    async fn check_choice(
+    /// Lists which Connections were chosen for a Project, once `choice` is among them.
+    pub(crate) async fn choice_with(
         &self,
-        read: &mut impl Read,
         user: &User,
-        new: &NewProject,
+        id: ProjectId,
+        choice: &[(String, ConnectionId)],
     ) -> Result<Vec<(String, ConnectionId)>, Error> {
-        for (provider_id, id) in &new.connections {
-            let chosen = self.own_connection(read, user.id, *id).await?;
-            if chosen.provider_id != *provider_id {
-                return Err(Error::Invalid {
-                    field: "connections",
-                    message: format!("The connection `{}` is not one to `{provider_id}`.", chosen.label),
-                });
-            }
-        }
-        Ok(new.connections.clone())
+        let mut read = self.store.read().await?;
+        own_project(&mut read, user, id).await?;
+        let mut chosen = connection::chosen(&mut read, id).await?;
+        chosen.retain(|(provider, _)| !choice.iter().any(|(other, _)| other == provider));
+        chosen.extend_from_slice(choice);
+        Ok(chosen)
     }
 
     /// Returns a Provider's name for sentences; its id if the catalogue isn't there or doesn't know it.
@@ -368,6 +391,10 @@ impl App {
         }
         if provider_id.is_empty() { "The provider".to_owned() } else { provider_id.to_owned() }
     }
+}
+
+fn unusable_provider(message: String) -> Error {
+    Error::Refused(Failure::new("provider_refused", message, NextMove::SwitchModel))
 }
 
 /// The rule a typed model id keeps.

@@ -190,6 +190,41 @@ pub struct NewProject {
     pub connections: Vec<(String, doce_model::ConnectionId)>,
 }
 
+/// A change of a Project. What is `None` or empty stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProjectChange {
+    /// Another name.
+    pub name: Option<String>,
+    /// The model of its next Prompts.
+    pub model: Option<ModelRef>,
+    /// Connections that pay from here on: Provider id and Connection id.
+    pub connections: Vec<(String, doce_model::ConnectionId)>,
+}
+
+/// A Connection that a Project uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectConnectionView {
+    /// The Connection.
+    pub connection: Connection,
+    /// The Provider's name.
+    pub provider_name: String,
+    /// Whether it was chosen for this Project; else it is its owner's default.
+    pub chosen: bool,
+    /// What the Project's Instance holds of this Provider, if it has one. It may be another Connection's.
+    pub delivery: Option<Delivery>,
+}
+
+/// What a user thinks of models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelPreferencesView {
+    /// The one that a new Project begins with.
+    pub preferred: Option<ModelRef>,
+    /// Those offered before others, by name.
+    pub favourites: Vec<ModelRef>,
+    /// Those used last, newest first.
+    pub recents: Vec<ModelRef>,
+}
+
 /// An attempt to open a preview that may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviewTarget {

@@ -17,6 +17,8 @@ text_enum! {
         ChangePassword = "change_password",
         /// An account was made.
         CreateUser = "create_user",
+        /// A model was preferred, made a favourite, or neither any more.
+        ChangeModelPreference = "change_model_preference",
         /// A Provider was connected.
         Connect = "connect",
         /// A Connection was renamed or made the default.
@@ -27,6 +29,8 @@ text_enum! {
         Verify = "verify",
         /// A Connection was ended.
         Disconnect = "disconnect",
+        /// Another Connection was chosen to pay in a Project.
+        SwitchConnection = "switch_connection",
         /// A login at a Provider was begun.
         BeginLogin = "begin_login",
         /// A login was given its code, or the address that the browser could not open.

@@ -19,6 +19,7 @@ pub mod id;
 pub mod imported;
 pub mod instance;
 pub mod job;
+pub mod model_preference;
 pub mod project;
 pub mod time;
 pub mod user;
@@ -37,6 +38,7 @@ pub use id::{
 pub use imported::ImportedKind;
 pub use instance::{Instance, Observed};
 pub use job::{Direction, Job, JobLine, JobState, JobStep, LogLevel, StepState};
+pub use model_preference::ModelPreference;
 pub use project::{Desired, ModelRef, PreviewState, Project};
 pub use text_enum::UnknownValue;
 pub use time::{Clock, Ms};

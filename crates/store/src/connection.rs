@@ -370,32 +370,40 @@ pub async fn choose(
     Ok(())
 }
 
+/// Lists the Connections that were chosen for a Project, each with its Provider.
+pub async fn chosen(read: &mut impl Read, project_id: ProjectId) -> Result<Vec<(String, ConnectionId)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT provider_id, connection_id FROM project_connection WHERE project_id = $1 ORDER BY provider_id",
+    )
+    .bind(project_id.to_string())
+    .fetch_all(read.connection())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let id = parse("project_connection", "connection_id", get(row, "connection_id")?)?;
+            Ok((get(row, "provider_id")?, id))
+        })
+        .collect()
+}
+
 /// Lists the Connections that a Project uses: one per Provider, the chosen one or else the owner's default.
 pub async fn of_project(
     read: &mut impl Read,
     project_id: ProjectId,
     user_id: UserId,
 ) -> Result<Vec<Connection>, StoreError> {
-    let rows = sqlx::query("SELECT provider_id, connection_id FROM project_connection WHERE project_id = $1")
-        .bind(project_id.to_string())
-        .fetch_all(read.connection())
-        .await?;
-    let mut chosen = std::collections::HashMap::new();
-    for row in &rows {
-        let id: ConnectionId = parse("project_connection", "connection_id", get(row, "connection_id")?)?;
-        chosen.insert(get::<String>(row, "provider_id")?, id);
-    }
-    let mut used: Vec<Connection> = Vec::new();
-    let all = list(read, user_id).await?;
-    for connection in &all {
-        let wanted = match chosen.get(&connection.provider_id) {
-            // A chosen Connection that was disconnected no longer counts: the default takes its place.
-            Some(id) if all.iter().any(|c| c.id == *id) => connection.id == *id,
-            Some(_) | None => connection.is_default,
-        };
-        if wanted && !used.iter().any(|c| c.provider_id == connection.provider_id) {
-            used.push(connection.clone());
-        }
-    }
-    Ok(used)
+    let chosen = chosen(read, project_id).await?;
+    Ok(used(list(read, user_id).await?, &chosen))
+}
+
+/// Picks from all Connections of a user those that are used, one per Provider: the chosen one or else the default.
+pub fn used(all: Vec<Connection>, chosen: &[(String, ConnectionId)]) -> Vec<Connection> {
+    // A chosen Connection that was disconnected no longer counts: the default takes its place.
+    let chosen: BTreeSet<ConnectionId> =
+        chosen.iter().map(|(_, id)| *id).filter(|id| all.iter().any(|c| c.id == *id)).collect();
+    let settled: BTreeSet<String> =
+        all.iter().filter(|c| chosen.contains(&c.id)).map(|c| c.provider_id.clone()).collect();
+    all.into_iter()
+        .filter(|c| if settled.contains(&c.provider_id) { chosen.contains(&c.id) } else { c.is_default })
+        .collect()
 }

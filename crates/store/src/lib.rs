@@ -24,6 +24,7 @@ pub mod delivery;
 pub mod imported;
 pub mod instance;
 pub mod job;
+pub mod model_preference;
 pub mod project;
 pub mod sealed;
 pub mod setting;

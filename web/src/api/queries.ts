@@ -20,7 +20,9 @@ export const keys = {
   signIns: ["sign-ins"] as const,
   providers: ["providers"] as const,
   models: (providerId: string) => ["models", providerId] as const,
+  modelPreferences: ["model-preferences"] as const,
   connections: ["connections"] as const,
+  projectConnections: ["project-connections"] as const,
   attempt: (id: string) => ["attempt", id] as const,
   projects: ["projects"] as const,
   project: (id: string) => ["project", id] as const,
@@ -52,6 +54,17 @@ export const modelsQuery = (providerId: string) =>
     queryKey: keys.models(providerId),
     queryFn: async () => (await take(api.GET("/api/providers/{id}/models", { params: { path: { id: providerId } } }))).items,
     staleTime: 10 * 60_000,
+  });
+
+/** The preferred model, favourites and the models used last; the stream says when they change. */
+export const modelPreferencesQuery = queryOptions({ queryKey: keys.modelPreferences, queryFn: () => take(api.GET("/api/models/preferences")), ...LIVE });
+
+/** Which connection pays in a project, provider by provider. Read again when the stream tells of a connection. */
+export const projectConnectionsQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.projectConnections, id],
+    queryFn: async () => (await take(api.GET("/api/projects/{id}/connections", { params: { path: { id } } }))).items,
+    staleTime: 0,
   });
 
 /** How a sign-in at a provider goes; the stream says when it is over. */

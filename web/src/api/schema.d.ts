@@ -109,6 +109,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/custom-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the caller's custom providers. */
+        get: operations["list_custom_providers"];
+        put?: never;
+        /** Makes a custom provider and connects it: its endpoint is asked whether the key is good. */
+        post: operations["create_custom_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/custom-providers/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks an endpoint for its models. Neither the key nor the answer is kept. */
+        post: operations["ask_for_models"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/custom-providers/well-known": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads what an organisation publishes for its people. Its command is shown, never run. */
+        post: operations["read_well_known"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/custom-providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes a custom provider's name, address or models. Agents get the change when they are idle. */
+        patch: operations["change_custom_provider"];
+        trace?: never;
+    };
     "/api/health": {
         parameters: {
             query?: never;
@@ -297,6 +366,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/local-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Looks for programs on the server's own machine that offer models: Ollama, LM Studio. */
+        get: operations["find_local_providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/me": {
         parameters: {
             query?: never;
@@ -313,6 +399,24 @@ export interface paths {
         head?: never;
         /** Changes one's own password; all other browsers are signed out. */
         patch: operations["change_me"];
+        trace?: never;
+    };
+    "/api/models/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what the caller thinks of models. */
+        get: operations["get_model_preferences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Prefers a model, makes it a favourite, or neither any more. */
+        patch: operations["change_model_preference"];
         trace?: never;
     };
     "/api/oauth-attempts": {
@@ -417,7 +521,7 @@ export interface paths {
         delete: operations["delete_project"];
         options?: never;
         head?: never;
-        /** Renames a project, or changes its model. */
+        /** Renames a project, changes its model, or switches the connections that pay. */
         patch: operations["change_project"];
         trace?: never;
     };
@@ -432,6 +536,23 @@ export interface paths {
         put?: never;
         /** Stops the answer that is being written. */
         post: operations["abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{id}/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the connections that a project uses, and how far its agent has each. */
+        get: operations["list_project_connections"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -773,7 +894,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Tries again to set OpenCode up after it failed. How it goes is told on the event stream. */
+        /** Tries again to set OpenCode up after it failed, and the sandbox that it runs in. How it goes is told on the event stream. */
         post: operations["retry_opencode"];
         delete?: never;
         options?: never;
@@ -805,8 +926,15 @@ export interface components {
     schemas: {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
+        /** @description Which endpoint to ask for its models. */
+        AskForModels: {
+            /** @description Where it is. */
+            base_url: string;
+            /** @description The key, if it asks for one. */
+            key?: string | null;
+        };
         /** @enum {string} */
-        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "copy_key";
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "ask_endpoint" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "copy_key";
         /** @description Something that was done. */
         AuditEvent: {
             /** @description What was done. */
@@ -853,6 +981,15 @@ export interface components {
          * @enum {string}
          */
         AuthType: "api" | "oauth";
+        /** @description What changes about a custom provider. What is absent stays. */
+        ChangeCustomProvider: {
+            /** @description Another address. */
+            base_url?: string | null;
+            /** @description Other models, all of them. */
+            models?: components["schemas"]["CustomModel"][] | null;
+            /** @description Another name. */
+            name?: string | null;
+        };
         /** @description A change of one's own account. */
         ChangeMe: {
             /** @description The password until now. */
@@ -983,12 +1120,57 @@ export interface components {
             job: components["schemas"]["Job"];
             message: components["schemas"]["Message"] | null;
         };
+        /** @description What a custom provider is made of. */
+        CreateCustomProvider: {
+            /** @description Where requests go: what `/chat/completions` is appended to. */
+            base_url: string;
+            /** @description Whether to keep a key that the endpoint rejected. */
+            keep_unverified?: boolean;
+            /** @description The key, if the endpoint asks for one. */
+            key?: string | null;
+            /** @description Its models. */
+            models: components["schemas"]["CustomModel"][];
+            /** @description What to call it. */
+            name: string;
+        };
         /** @description A name and a password. */
         Credentials: {
             /** @description The password. */
             password: string;
             /** @description The name. */
             username: string;
+        };
+        /** @description A model of a custom provider. */
+        CustomModel: {
+            /**
+             * Format: int64
+             * @description How many tokens it can read and write together.
+             */
+            context?: number | null;
+            /** @description Its id at the endpoint. */
+            id: string;
+            /** @description What people call it. */
+            name?: string | null;
+            /**
+             * Format: int64
+             * @description How many tokens it can write.
+             */
+            output?: number | null;
+        };
+        /** @description An endpoint of a user's own. */
+        CustomProvider: {
+            /** @description Where requests go. */
+            base_url: string;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Its id as a provider: `custom-` and more. */
+            id: string;
+            /** @description Its models. */
+            models: components["schemas"]["CustomModel"][];
+            /** @description Its name. */
+            name: string;
+            /** @description When it last changed. */
+            updated_at: components["schemas"]["Time"];
         };
         /** @description What an agent holds of a connection. */
         Delivery: {
@@ -1029,6 +1211,15 @@ export interface components {
         Desired: "running" | "stopped" | "deleted";
         /** @enum {string} */
         Direction: "forward" | "undo";
+        /** @description What an endpoint offers. */
+        EndpointOffer: {
+            /** @description The address at which its models were found. */
+            base_url: string;
+            /** @description Its models. */
+            models: components["schemas"]["CustomModel"][];
+            /** @description What to call it. */
+            name: string;
+        };
         /** @description What went wrong, and the one next move. */
         Failure: {
             /** @description The next move. */
@@ -1427,6 +1618,28 @@ export interface components {
             /** @description Whether it can use tools; an agent needs one that can. */
             tool_call: boolean;
         };
+        /** @description What to think of a model from here on; what is left out stays. */
+        ModelPreferenceChange: {
+            /** @description Whether it is offered before others. */
+            favourite?: boolean | null;
+            /** @description Which model. */
+            model: components["schemas"]["ModelRef"];
+            /** @description Whether a new project begins with it. The one that did before doesn't any more. */
+            preferred?: boolean | null;
+        };
+        /** @description What the caller thinks of models. A model stays in it while its provider is gone. */
+        ModelPreferences: {
+            /** @description Those offered before others, by name. */
+            favourites: components["schemas"]["ModelRef"][];
+            preferred: components["schemas"]["ModelRef"] | null;
+            /** @description Those that prompts were sent to last, newest first. */
+            recents: components["schemas"]["ModelRef"][];
+        };
+        /** @description The caller thinks otherwise of models. */
+        ModelPreferencesEvent: {
+            /** @description What they think. */
+            preferences: components["schemas"]["ModelPreferences"];
+        };
         /** @description A model, by provider and name. */
         ModelRef: {
             /** @description The provider's name for the model. */
@@ -1609,6 +1822,20 @@ export interface components {
             next: string | null;
         };
         /** @description A page of a list. */
+        Page_CustomProvider: {
+            /** @description What is on it. */
+            items: components["schemas"]["CustomProvider"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_EndpointOffer: {
+            /** @description What is on it. */
+            items: components["schemas"]["EndpointOffer"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
         Page_FileEntry: {
             /** @description What is on it. */
             items: components["schemas"]["FileEntry"][];
@@ -1633,6 +1860,13 @@ export interface components {
         Page_Project: {
             /** @description What is on it. */
             items: components["schemas"]["Project"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_ProjectConnection: {
+            /** @description What is on it. */
+            items: components["schemas"]["ProjectConnection"][];
             /** @description The cursor of the next page, if there is one. */
             next: string | null;
         };
@@ -1769,9 +2003,27 @@ export interface components {
         };
         /** @description What to change of a project. */
         ProjectChange: {
+            /** @description Connections that pay from here on, by provider. The agent is told when it is idle. */
+            connections?: {
+                [key: string]: string;
+            };
             model?: components["schemas"]["ModelRef"] | null;
             /** @description What to call it. */
             name?: string | null;
+        };
+        /** @description A connection that a project uses. */
+        ProjectConnection: {
+            /** @description Whether it was chosen for this project; else it is its owner's default. */
+            chosen: boolean;
+            /** @description Which. */
+            connection_id: string;
+            delivery: components["schemas"]["ProjectDelivery"] | null;
+            /** @description What its owner calls it. */
+            label: string;
+            /** @description To which provider. A project uses one connection of each. */
+            provider_id: string;
+            /** @description The provider's name. */
+            provider_name: string;
         };
         /** @description A project is gone. */
         ProjectDeletedEvent: {
@@ -1841,6 +2093,11 @@ export interface components {
             /** @description What to know about it. */
             reason: string;
         };
+        /** @description Where an organisation publishes what its people connect with. */
+        ReadWellKnown: {
+            /** @description The organisation's address, without `/.well-known/opencode`. */
+            address: string;
+        };
         /** @description Something was missed. */
         ResetEvent: Record<string, never>;
         /** @enum {string} */
@@ -1895,7 +2152,7 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["ImportEvent"] | components["schemas"]["KeyRotationEvent"] | components["schemas"]["OpenCodeEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["ModelPreferencesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["ImportEvent"] | components["schemas"]["KeyRotationEvent"] | components["schemas"]["OpenCodeEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
@@ -1956,6 +2213,28 @@ export interface components {
         };
         /** @enum {string} */
         VerificationOutcome: "valid" | "limited" | "no_credit" | "invalid" | "unreachable" | "unsupported";
+        /** @description What an organisation publishes. Nothing of it was run or kept. */
+        WellKnown: {
+            /** @description Where it was found. */
+            address: string;
+            /** @description The command that gets such a token, by its words: to be run by a person who trusts it, never by doce. */
+            command: string[];
+            /** @description The providers that it describes. */
+            providers: components["schemas"]["WellKnownEntry"][];
+            /** @description What the token is called that it asks for. */
+            token_name: string;
+        };
+        /** @description A provider that such a document describes. */
+        WellKnownEntry: {
+            /** @description Where its requests go. */
+            base_url: string;
+            /** @description Its models. */
+            models: components["schemas"]["CustomModel"][];
+            /** @description Its name. */
+            name: string;
+            /** @description Why no custom provider can be made of it, if none can. */
+            refusal: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -2256,6 +2535,170 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Connection"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_custom_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The custom providers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CustomProvider"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_custom_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateCustomProvider"];
+            };
+        };
+        responses: {
+            /** @description It is connected. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connection"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_for_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskForModels"];
+            };
+        };
+        responses: {
+            /** @description What it offers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointOffer"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_well_known: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadWellKnown"];
+            };
+        };
+        responses: {
+            /** @description What it says. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WellKnown"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_custom_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeCustomProvider"];
+            };
+        };
+        responses: {
+            /** @description It is changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomProvider"];
                 };
             };
             /** @description It was not done; `code` says why. */
@@ -2651,6 +3094,35 @@ export interface operations {
             };
         };
     };
+    find_local_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Those that answered and aren't connected. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_EndpointOffer"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -2700,6 +3172,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_model_preferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The preferred model, favourites and recents. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPreferences"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_model_preference: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelPreferenceChange"];
+            };
+        };
+        responses: {
+            /** @description It is changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPreferences"];
                 };
             };
             /** @description It was not done; `code` says why. */
@@ -3059,6 +3593,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_project_connections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The connections, one for each provider. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ProjectConnection"];
                 };
             };
             /** @description It was not done; `code` says why. */

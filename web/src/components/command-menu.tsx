@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { Box, KeyRound, LayoutGrid, LogOut, Plug, ScrollText, SunMoon, UserRound } from "lucide-react";
+import { Box, Cpu, KeyRound, LayoutGrid, LogOut, Plug, ScrollText, SunMoon, UserRound } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import { projectsQuery } from "../api/queries";
 import { Dialog } from "../ui/dialog";
@@ -30,6 +30,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
     { id: "new", label: "New project", icon: <LayoutGrid aria-hidden />, run: () => go("/") },
     { id: "connect", label: "Connect a provider", icon: <Plug aria-hidden />, run: () => openDialog({ kind: "connect-provider" }) },
     { id: "providers", label: "Settings: providers", icon: <KeyRound aria-hidden />, run: () => go("/settings/providers") },
+    { id: "models", label: "Settings: models", icon: <Cpu aria-hidden />, run: () => go("/settings/models") },
     { id: "audit", label: "Settings: audit", icon: <ScrollText aria-hidden />, run: () => go("/settings/audit") },
     { id: "account", label: "Settings: account", icon: <UserRound aria-hidden />, run: () => go("/settings/account") },
     { id: "theme", label: "Light or dark theme", icon: <SunMoon aria-hidden />, run: toggleTheme },

@@ -49,5 +49,13 @@ export function useProjectActions(id: string) {
       onSuccess: (project) => putProject(cache, project),
       onError,
     }),
+    switchConnection: useMutation({
+      mutationFn: (connections: Record<string, string>) => take(api.PATCH("/api/projects/{id}", { params, body: { connections } })),
+      onSuccess: (project) => {
+        putProject(cache, project);
+        return cache.invalidateQueries({ queryKey: keys.projectConnections });
+      },
+      onError,
+    }),
   };
 }

@@ -36,7 +36,7 @@ it("a_prompt_and_the_recommended_model_make_a_project", async () => {
   expect(sessionStorage.getItem("doce.draft.new-project")).toBeNull();
 });
 
-it("the_model_that_was_picked_is_used_and_remembered", async () => {
+it("the_model_that_was_picked_is_used_for_this_draft", async () => {
   connected();
   const asked = route("post", "/api/projects", { status: 202, json: { project: aProject({ id: "prj_9" }), job: aJob() } });
   const { user } = show(<CreateProjectForm />);
@@ -46,7 +46,7 @@ it("the_model_that_was_picked_is_used_and_remembered", async () => {
   await user.click(screen.getByRole("button", { name: "Create" }));
   await waitFor(() => expect(asked).toHaveLength(1));
   expect(asked[0]?.body.model).toEqual({ provider_id: "anthropic", model_id: "opus" });
-  expect(JSON.parse(localStorage.getItem("doce.model") ?? "null")).toEqual({ provider_id: "anthropic", model_id: "opus" });
+  await waitFor(() => expect(sessionStorage.getItem("doce.draft.new-project.model")).toBeNull());
 });
 
 it("a_refusal_stands_at_the_form_and_the_text_stays", async () => {

@@ -1,19 +1,21 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { ArrowRight } from "lucide-react";
-import { useRef, type KeyboardEvent, type SubmitEvent } from "react";
+import { useRef, useState, type KeyboardEvent, type SubmitEvent } from "react";
 import { api, asApiError, take, type ApiError } from "../api/client";
 import { keys } from "../api/queries";
 import { openDialog } from "../components/dialogs";
 import { GrowingText } from "../components/growing-text";
 import { ModelPicker } from "../components/model-picker";
-import { useModels, usePreferredModel } from "../components/models";
+import { ModelTrouble } from "../components/model-trouble";
+import { useModels, useStartModel, useTrouble } from "../components/models";
+import { Payer } from "../components/payer";
 import { useDraft } from "../components/use-draft";
 import { applyToProjects } from "../stream/patch";
 import { Button } from "../ui/button";
 import { ENTER, Kbd, MOD, withMod } from "../ui/kbd";
 import { Notice } from "../ui/notice";
-import type { Project } from "../api/types";
+import type { ModelRef, Project } from "../api/types";
 
 const IDEAS: { label: string; prompt: string }[] = [
   { label: "a landing page", prompt: "A landing page for a small coffee roastery: a warm hero, three coffees with tasting notes, opening hours and where to find us." },
@@ -27,16 +29,22 @@ export function CreateProjectForm() {
   const field = useRef<HTMLTextAreaElement>(null);
   const [prompt, setPrompt] = useDraft("new-project");
   const models = useModels();
-  const [choice, choose] = usePreferredModel(models);
+  const [model, choose] = useStartModel(models);
+  const [picking, setPicking] = useState(false);
+  const [payers, setPayers] = useState<Record<string, string>>({});
+  const own = (models.connections ?? []).filter((each) => each.provider_id === model?.provider_id && each.status !== "revoked");
+  const chosen = own.find((each) => each.id === payers[each.provider_id]);
+  const trouble = useTrouble(models, model, chosen);
   const noProvider = models.connections !== undefined && models.connections.length === 0;
 
   const create = useMutation({
-    mutationFn: (input: { prompt: string; model: NonNullable<typeof choice>["ref"] }) => take(api.POST("/api/projects", { body: input })),
+    mutationFn: (input: { prompt: string; model: ModelRef; connections?: Record<string, string> }) => take(api.POST("/api/projects", { body: input })),
     onSuccess: async ({ project, job }) => {
       const known = { ...project, job: project.job ?? job };
       cache.setQueryData(keys.project(project.id), known);
       cache.setQueryData(keys.projects, (list: Project[] | undefined) => list && applyToProjects(list, { id: "", type: "project", project: known }));
       setPrompt("");
+      choose(null);
       await navigate({ to: "/projects/$id", params: { id: project.id } });
     },
   });
@@ -50,7 +58,8 @@ export function CreateProjectForm() {
       field.current?.focus();
       return;
     }
-    if (choice !== null && !create.isPending) create.mutate({ prompt: prompt.trim(), model: choice.ref });
+    if (model === null || trouble !== null || create.isPending) return;
+    create.mutate({ prompt: prompt.trim(), model, ...(chosen ? { connections: { [model.provider_id]: chosen.id } } : {}) });
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter" && withMod(event)) {
@@ -77,8 +86,9 @@ export function CreateProjectForm() {
           onKeyDown={onKeyDown}
         />
         <div className="flex items-center gap-2 px-3 pt-1 pb-3">
-          <div className="min-w-0 flex-1">
-            <ModelPicker models={models} value={choice?.ref ?? null} onChange={choose} />
+          <div className="flex min-w-0 flex-1 items-center gap-2">
+            <ModelPicker models={models} value={model} onChange={choose} open={picking} onOpenChange={setPicking} trouble={noProvider ? null : trouble} />
+            <Payer connections={own} value={(chosen ?? own.find((each) => each.is_default) ?? own[0])?.id} onChange={(id) => model && setPayers({ ...payers, [model.provider_id]: id })} className="max-w-36" />
           </div>
           <span className="hidden items-center gap-1 sm:flex" aria-hidden>
             <Kbd>
@@ -86,12 +96,13 @@ export function CreateProjectForm() {
               {ENTER}
             </Kbd>
           </span>
-          <Button type="submit" variant={noProvider ? "secondary" : "primary"} busy={create.isPending} disabled={!noProvider && (prompt.trim() === "" || choice === null)}>
+          <Button type="submit" variant={noProvider ? "secondary" : "primary"} busy={create.isPending} disabled={!noProvider && (prompt.trim() === "" || model === null || trouble !== null)}>
             Create
             <ArrowRight className="size-3.5" aria-hidden />
           </Button>
         </div>
       </form>
+      {trouble && !noProvider && <ModelTrouble trouble={trouble} onChoose={() => setPicking(true)} />}
       {problem && <CreateProblem problem={problem} />}
       <p className="flex flex-wrap items-center justify-center gap-x-1.5 text-sm text-faint">
         Try:

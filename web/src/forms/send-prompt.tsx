@@ -5,7 +5,8 @@ import { api, asApiError, take } from "../api/client";
 import type { Project } from "../api/types";
 import { GrowingText } from "../components/growing-text";
 import { ModelPicker } from "../components/model-picker";
-import { useModels } from "../components/models";
+import { ModelTrouble } from "../components/model-trouble";
+import { useModels, useTrouble } from "../components/models";
 import { putJob, putMessage, useProjectActions } from "../components/project-actions";
 import { clock } from "../components/relative-time";
 import { isAnswering, jobProgress, PROJECT_ACTIONS } from "../components/states";
@@ -46,7 +47,11 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
   const models = useModels();
   const { abort, changeModel } = useProjectActions(project.id);
   const answering = isAnswering(project);
+  const chosen = project.model.model_id === "" ? null : project.model;
+  const payer = models.connections?.find((each) => each.provider_id === project.model.provider_id && each.projects.some((used) => used.project_id === project.id));
+  const trouble = useTrouble(models, chosen, payer);
   const reason = whyNot(project);
+  const blocked = reason !== null || trouble !== null;
 
   const send = useMutation({
     mutationFn: (prompt: string) => take(api.POST("/api/projects/{id}/prompts", { params: { path: { id: project.id } }, body: { text: prompt } })),
@@ -57,7 +62,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
     },
   });
   const submit = () => {
-    if (reason === null && text.trim() !== "" && !send.isPending) send.mutate(text.trim());
+    if (!blocked && text.trim() !== "" && !send.isPending) send.mutate(text.trim());
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter" && withMod(event)) {
@@ -80,6 +85,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
             {problem.message} {problem.hint}
           </p>
         )}
+        {trouble && <ModelTrouble trouble={trouble} onChoose={() => onPickingModel(true)} />}
         <div className="rounded-xl border border-line-strong bg-surface transition-colors focus-within:border-edge">
           <GrowingText
             ref={fieldRef}
@@ -94,7 +100,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
           />
           <div className="flex items-center gap-2 px-2 pb-2">
             <div className="min-w-0">
-              <ModelPicker models={models} value={project.model.model_id === "" ? null : project.model} onChange={(model) => changeModel.mutate(model)} open={pickingModel} onOpenChange={onPickingModel} />
+              <ModelPicker models={models} value={chosen} trouble={trouble} onChange={(model) => changeModel.mutate(model)} open={pickingModel} onOpenChange={onPickingModel} />
             </div>
             <p className="min-w-0 flex-1 truncate text-right text-xs text-faint" title={hint ?? undefined}>
               {text !== "" && hint !== null ? (
@@ -111,7 +117,7 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
             {answering ? (
               <Button size="icon" variant="secondary" aria-label="Stop the answer (Esc)" title="Stop the answer (Esc)" busy={abort.isPending} onClick={() => abort.mutate()} icon={<Square className="size-3 fill-current" aria-hidden />} />
             ) : (
-              <Button type="submit" size="icon" variant="primary" aria-label="Send" title="Send" busy={send.isPending} disabled={reason !== null || text.trim() === ""} icon={<ArrowUp className="size-4" aria-hidden />} />
+              <Button type="submit" size="icon" variant="primary" aria-label="Send" title="Send" busy={send.isPending} disabled={blocked || text.trim() === ""} icon={<ArrowUp className="size-4" aria-hidden />} />
             )}
           </div>
         </div>

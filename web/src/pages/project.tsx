@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { ChevronDown, ChevronLeft, FileText, MessageSquare, MonitorPlay, Pencil, Play, ScrollText, Square, Trash2, Ellipsis } from "lucide-react";
+import { ChevronDown, ChevronLeft, FileText, KeyRound, MessageSquare, MonitorPlay, Pencil, Play, ScrollText, Square, Trash2, Ellipsis } from "lucide-react";
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { asApiError } from "../api/client";
 import { projectQuery, type LogSource } from "../api/queries";
 import type { Project } from "../api/types";
+import { ConnectionsPane } from "../components/connections-pane";
 import { Conversation } from "../components/conversation";
 import { isDialogOpen, openDialog } from "../components/dialogs";
 import type { WorkspaceControls } from "../components/failure-actions";
@@ -63,7 +64,7 @@ function Workspace({ project }: { project: Project }) {
   const preview = usePreview(project);
   const { abort } = useProjectActions(project.id);
   const tab = search.tab ?? "conversation";
-  const right = tab === "files" || tab === "logs" ? tab : "preview";
+  const right = tab === "files" || tab === "logs" || tab === "connections" ? tab : "preview";
   const goTo = (next: WorkspaceTab) => void navigate({ search: (old) => ({ ...old, tab: next }), replace: true });
 
   const controls: WorkspaceControls = {
@@ -119,10 +120,11 @@ function Workspace({ project }: { project: Project }) {
                     { value: "preview", label: "Preview" },
                     { value: "files", label: "Files" },
                     { value: "logs", label: "Logs" },
+                    { value: "connections", label: "Connections" },
                   ]}
                 />
               </div>
-              <h2 className="px-2 text-base font-medium md:hidden">{{ preview: "Preview", files: "Files", logs: "Logs" }[right]}</h2>
+              <h2 className="px-2 text-base font-medium md:hidden">{{ preview: "Preview", files: "Files", logs: "Logs", connections: "Connections" }[right]}</h2>
               <span className="flex-1" />
               {right === "preview" && <PreviewControls preview={preview} />}
             </div>
@@ -139,8 +141,11 @@ function Workspace({ project }: { project: Project }) {
             <TabPanel value="logs" className="flex flex-1 flex-col">
               <LogsPane project={project} source={logSource} onSource={setLogSource} />
             </TabPanel>
+            <TabPanel value="connections" className="flex flex-1 flex-col">
+              <ConnectionsPane project={project} />
+            </TabPanel>
           </Tabs>
-          {tab === "more" && <More project={project} onLogs={() => goTo("logs")} />}
+          {tab === "more" && <More project={project} onLogs={() => goTo("logs")} onConnections={() => goTo("connections")} />}
         </section>
       </div>
       <BottomBar tab={tab} onTab={goTo} answering={answering} />
@@ -212,7 +217,7 @@ const BAR: { tab: WorkspaceTab; label: string; icon: ReactNode }[] = [
 ];
 
 function BottomBar({ tab, onTab, answering }: { tab: WorkspaceTab; onTab: (tab: WorkspaceTab) => void; answering: boolean }) {
-  const current = tab === "logs" ? "more" : tab;
+  const current = tab === "logs" || tab === "connections" ? "more" : tab;
   return (
     <nav aria-label="Panes" className="grid shrink-0 grid-cols-4 border-t border-line bg-bg pb-[env(safe-area-inset-bottom)] md:hidden">
       {BAR.map((item) => (
@@ -232,7 +237,7 @@ function BottomBar({ tab, onTab, answering }: { tab: WorkspaceTab; onTab: (tab: 
   );
 }
 
-function More({ project, onLogs }: { project: Project; onLogs: () => void }) {
+function More({ project, onLogs, onConnections }: { project: Project; onLogs: () => void; onConnections: () => void }) {
   const { start, stop } = useProjectActions(project.id);
   const navigate = route.useNavigate();
   const allowed = PROJECT_ACTIONS[project.state];
@@ -241,6 +246,9 @@ function More({ project, onLogs }: { project: Project; onLogs: () => void }) {
     <div className="flex-1 divide-y divide-line overflow-y-auto border-b border-line md:hidden">
       <button type="button" className={row} onClick={onLogs}>
         <ScrollText aria-hidden /> Logs
+      </button>
+      <button type="button" className={row} onClick={onConnections}>
+        <KeyRound aria-hidden /> Connections
       </button>
       <button type="button" className={row} onClick={() => openDialog({ kind: "rename-project", project })}>
         <Pencil aria-hidden /> Rename

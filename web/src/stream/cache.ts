@@ -77,6 +77,9 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
       case "files":
         void cache.invalidateQueries({ queryKey: keys.files(event.project_id) });
         break;
+      case "model_preferences":
+        cache.setQueryData(keys.modelPreferences, event.preferences);
+        break;
       case "oauth_attempt":
         cache.setQueryData(keys.attempt(event.attempt.id), event.attempt);
         break;
@@ -107,6 +110,7 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
   if (connections) {
     cache.setQueryData(keys.connections, (list: Connection[] | undefined) => list && events.reduce(applyToConnections, list));
     void cache.invalidateQueries({ queryKey: keys.providers });
+    void cache.invalidateQueries({ queryKey: keys.projectConnections });
   }
   for (const id of conversations) {
     const before = cache.getQueryData<Conversation>(keys.messages(id));

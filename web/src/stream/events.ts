@@ -1,5 +1,5 @@
 // What the server's stream can say, and how its frames are read.
-import type { Connection, ImportRun, Job, KeyRotation, Message, OAuthAttempt, OpenCode, Part, Project } from "../api/types";
+import type { Connection, ImportRun, Job, KeyRotation, Message, ModelPreferences, OAuthAttempt, OpenCode, Part, Project } from "../api/types";
 
 export type StreamPayload =
   | { type: "project"; project: Project }
@@ -12,6 +12,7 @@ export type StreamPayload =
   | { type: "delta"; project_id: string; message_id: string; part_id: string; offset: number; delta: string }
   | { type: "message_deleted"; project_id: string; message_id: string }
   | { type: "files"; project_id: string }
+  | { type: "model_preferences"; preferences: ModelPreferences }
   | { type: "oauth_attempt"; attempt: OAuthAttempt }
   | { type: "import"; import: ImportRun }
   | { type: "key_rotation"; rotation: KeyRotation }
@@ -31,6 +32,7 @@ const TYPES: Record<StreamPayload["type"], true> = {
   delta: true,
   message_deleted: true,
   files: true,
+  model_preferences: true,
   oauth_attempt: true,
   import: true,
   key_rotation: true,

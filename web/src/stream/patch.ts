@@ -47,6 +47,7 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "delta":
     case "message_deleted":
     case "files":
+    case "model_preferences":
     case "oauth_attempt":
     case "import":
     case "key_rotation":
@@ -69,6 +70,7 @@ export function applyToConnections(list: Connection[], event: StreamEvent): Conn
     case "delta":
     case "message_deleted":
     case "files":
+    case "model_preferences":
     case "oauth_attempt":
     case "import":
     case "key_rotation":

@@ -42,6 +42,7 @@ export function reduce(state: Conversation, projectId: string, event: StreamEven
     case "connection_deleted":
     case "job":
     case "files":
+    case "model_preferences":
     case "oauth_attempt":
     case "import":
     case "key_rotation":

@@ -20,6 +20,8 @@ export function FilterList<T>({
   footer,
   className,
   onPaste,
+  onItemKey,
+  step,
 }: {
   label: string;
   placeholder: string;
@@ -35,12 +37,18 @@ export function FilterList<T>({
   footer?: ReactNode;
   className?: string;
   onPaste?: (text: string) => boolean;
+  /** Something else that a key does with the item the list stands at; whether it did. */
+  onItemKey?: (event: KeyboardEvent, item: T) => boolean;
+  /** How many items are drawn at first, and with each step towards the end; all of them, if absent. */
+  step?: number;
 }) {
   const id = useId();
   const list = useRef<HTMLDivElement>(null);
   const items = groups.flatMap((group) => group.items);
   const [active, setActive] = useState(() => Math.max(0, isCurrent ? items.findIndex(isCurrent) : 0));
   const index = Math.min(active, Math.max(0, items.length - 1));
+  const [steps, setSteps] = useState(1);
+  const drawn = step === undefined ? items.length : Math.max(steps * step, index + step);
   const optionId = (item: T) => `${id}-${itemKey(item)}`;
   const activeItem = items[index];
   const activeId = activeItem === undefined ? undefined : optionId(activeItem);
@@ -56,6 +64,8 @@ export function FilterList<T>({
     if (to !== undefined && last >= 0) {
       event.preventDefault();
       setActive(to);
+    } else if (activeItem !== undefined && onItemKey?.(event, activeItem)) {
+      event.preventDefault();
     } else if (event.key === "Enter" && activeItem !== undefined && !event.nativeEvent.isComposing) {
       event.preventDefault();
       if (!isDisabled?.(activeItem)) onPick(activeItem);
@@ -83,6 +93,7 @@ export function FilterList<T>({
           autoCapitalize="off"
           onChange={(event) => {
             setActive(0);
+            setSteps(1);
             onQuery(event.target.value);
           }}
           onPaste={(event) => {
@@ -91,9 +102,12 @@ export function FilterList<T>({
           onKeyDown={onKeyDown}
         />
       </div>
-      <div ref={list} id={`${id}-list`} role="listbox" aria-label={label} className="min-h-0 flex-1 overflow-y-auto overscroll-contain p-1.5 scroll-py-8">
+      <div ref={list} id={`${id}-list`} role="listbox" aria-label={label} className="min-h-0 flex-1 overflow-y-auto overscroll-contain p-1.5 scroll-py-8" onScroll={(event) => {
+        const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+        if (drawn < items.length && scrollTop + clientHeight > scrollHeight - 400) setSteps(Math.ceil(drawn / (step ?? drawn)) + 1);
+      }}>
         {items.length === 0 && <div className="px-3 py-8 text-center text-sm text-muted">{empty}</div>}
-        {groups.map((group) =>
+        {upTo(groups, drawn).map((group) =>
           group.items.length === 0 ? null : (
             <div key={group.label ?? ""} role="group" aria-label={group.label ?? undefined}>
               {group.label && (
@@ -127,4 +141,14 @@ export function FilterList<T>({
       {footer}
     </div>
   );
+}
+
+/** The first items of the groups, so many in all. */
+function upTo<T>(groups: FilterGroup<T>[], count: number): FilterGroup<T>[] {
+  let left = count;
+  return groups.map((group) => {
+    const items = group.items.slice(0, Math.max(0, left));
+    left -= group.items.length;
+    return { ...group, items };
+  });
 }

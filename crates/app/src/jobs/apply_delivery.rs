@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use doce_jobs::{Definition, New, Policy, Step};
-use doce_model::{Actor, DeliveryStatus, UserId};
+use doce_model::{Actor, DeliveryStatus, ProjectId, UserId};
 use doce_store::{Tx, delivery, project};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,14 @@ pub(crate) async fn enqueue_for_user(app: &App, tx: &mut Tx, user_id: UserId, _p
         }
     }
     Ok(())
+}
+
+/// Enqueues, in the caller's transaction, a Job for the Agent of a Project, if it has one.
+pub(crate) async fn enqueue_for_project(app: &App, tx: &mut Tx, id: ProjectId) -> Result<(), Error> {
+    match app.agents.find(id) {
+        Some(agent) => enqueue(app, tx, &agent).await,
+        None => Ok(()),
+    }
 }
 
 async fn enqueue(app: &App, tx: &mut Tx, agent: &Agent) -> Result<(), Error> {

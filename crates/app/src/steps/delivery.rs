@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{
     AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Delivery, DeliveryId, DeliveryMode,
-    DeliveryStatus, Failure, NextMove, Project,
+    DeliveryStatus, Failure, ModelRef, NextMove, Project,
 };
 use doce_opencode::{
     ReadBack,
@@ -23,6 +23,7 @@ use crate::{
     custom,
     jobs::{apply_delivery, project_id, step_error},
     program::{self, CONFIG_DIRECTORY, write_beside},
+    project_connections::waits_for_other,
     projects::is_model_id,
     steps::instance,
 };
@@ -99,15 +100,15 @@ fn base_url(endpoint: &Endpoint, connection: &Connection, opened: &Opened) -> Re
     endpoint.base_url(tokens.base_url(&connection.provider_id).as_deref(), &metadata)
 }
 
-/// Declares a model that the catalogue doesn't know, behind an address of the user's own.
+/// Declares a model that the catalogue doesn't know, where one may be typed.
 async fn typed_model(app: &App, project: &Project, connection: &Connection) -> Option<CustomProvider> {
     let model = &project.model;
-    if connection.base_url.is_none() || model.provider_id != connection.provider_id || !is_model_id(&model.model_id) {
+    if model.provider_id != connection.provider_id || !is_model_id(&model.model_id) {
         return None;
     }
     let stored = catalogue::ready(&app.catalogue).await.ok()?;
     let provider = stored.provider(&connection.provider_id)?;
-    if provider.models.iter().any(|known| known.id == model.model_id) {
+    if !catalogue::takes_typed(provider, connection) || provider.models.iter().any(|known| known.id == model.model_id) {
         return None;
     }
     let typed = CustomModel { id: model.model_id.clone(), name: model.model_id.clone(), context: None, output: None };
@@ -309,6 +310,22 @@ async fn hand_over(
             "not_read_back".clone_into(&mut event.outcome);
         }
         tx.audit(event).await.map_err(StepError::internal)?;
+        // What the Agent held of the Provider before is overwritten: another Connection of it is taken back thereby.
+        let other = held.iter().find(|old| {
+            old.provider_id == w.connection.provider_id
+                && old.connection_id != w.connection.id
+                && old.status != DeliveryStatus::Revoked
+        });
+        if let Some(other) = other {
+            tx.audit(
+                AuditEvent::ok(AuditAction::Revoke, &other.connection_id)
+                    .of(agent.user_id)
+                    .project(agent.project_id)
+                    .detail("another connection took its place"),
+            )
+            .await
+            .map_err(StepError::internal)?;
+        }
         tx.commit().await.map_err(StepError::internal)?;
         if failed && w.connection.provider_id == project.model.provider_id {
             return Err(StepError::retry(Failure::new(
@@ -445,6 +462,50 @@ pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
     hand_over(app, &step.ctx, &agent, &project, wanted, held, true, |text| step.detail(text)).await
 }
 
+/// Effect: the Agent knows the model of a Prompt, one that was typed among them. A repeat finds it known.
+///
+/// A model that is in no catalogue is declared in the Agent's configuration, which is read at a reload only; and what is
+/// configured must fit what is held, so all is handed over with it.
+pub(crate) async fn declare_model(
+    app: &App,
+    step: &StepCtx,
+    agent: &Arc<Agent>,
+    model: &ModelRef,
+) -> Result<(), StepError> {
+    if let catalogue::CatalogueState::Ready(stored) = &*app.catalogue.borrow()
+        && stored.provider(&model.provider_id).is_some_and(|p| p.models.iter().any(|known| known.id == model.model_id))
+    {
+        return Ok(());
+    }
+    let project = Project { model: model.clone(), ..app.find_project(agent.project_id).await.map_err(step_error)? };
+    loop {
+        let wanted = wanted(app, &project).await.map_err(step_error)?;
+        let typed = wanted.iter().any(|w| w.provider.custom.is_some());
+        if !typed || is_declared(app, agent, model).await {
+            return Ok(());
+        }
+        agent.answer_begun().await;
+        step.detail("waiting until the agent is idle");
+        agent.idle().await;
+        let _gate = agent.gate.write().await;
+        if agent.is_at_rest() {
+            let held =
+                delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+                    .await
+                    .map_err(StepError::internal)?;
+            return hand_over(app, &step.ctx, agent, &project, wanted, held, true, |text| step.detail(text)).await;
+        }
+    }
+}
+
+/// Returns whether the configuration that the Agent was given names a model itself.
+async fn is_declared(app: &App, agent: &Agent, model: &ModelRef) -> bool {
+    let path = app.layout.instance(agent.instance_id).join(CONFIG_DIRECTORY).join(AGENT_FILE);
+    let Ok(text) = tokio::fs::read(&path).await else { return false };
+    let config: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    config["provider"][&model.provider_id]["models"].get(&model.model_id).is_some()
+}
+
 /// Hands over renewed tokens that the Agent reads anew at each request: no reload is needed, and no answer waits or is
 /// cut. Returns whether that was all there is to change.
 async fn hand_over_live(
@@ -505,6 +566,7 @@ async fn mark_waiting(
             Some(old) if old.connection_id == w.connection.id && old.version == w.connection.version => {
                 continue;
             }
+            Some(old) if old.connection_id != w.connection.id => waits_for_other(old.clone(), step.ctx.now()),
             Some(old) => Delivery {
                 status: DeliveryStatus::Stale,
                 reason: Some("a newer key waits until the agent is idle".to_owned()),

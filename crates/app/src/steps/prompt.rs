@@ -17,7 +17,7 @@ use crate::{
     conversations::session_of,
     jobs::{project_id, send_prompt, step_error},
     previews,
-    steps::{instance, session},
+    steps::{delivery, instance, session},
 };
 
 /// How long a Prompt that was sent may take to exist before it counts as never arrived.
@@ -75,6 +75,9 @@ pub(crate) async fn send(app: &App, step: &StepCtx) -> Result<(), StepError> {
         }
     }
 
+    if let Some(model) = &message.model {
+        delivery::declare_model(app, step, &agent, model).await?;
+    }
     // Nobody changes what the Agent holds while a Prompt passes.
     let _gate = agent.gate.read().await;
     if step.cancel.is_cancelled() {

@@ -11,6 +11,7 @@ use super::{
     jobs::Job,
     keys::KeyRotation,
     logins::OAuthAttempt,
+    model_preferences::ModelPreferences,
     projects::Project,
     system::OpenCode,
 };
@@ -43,6 +44,8 @@ pub(crate) enum StreamPayload {
     MessageDeleted(MessageDeletedEvent),
     /// `files`: something changed in the workspace.
     Files(FilesEvent),
+    /// `model_preferences`: another one is preferred, a favourite, or was used last.
+    ModelPreferences(Box<ModelPreferencesEvent>),
     /// `oauth_attempt`: a sign-in at a provider came to its end.
     OAuthAttempt(Box<OAuthAttemptEvent>),
     /// `import`: what is brought over is further, or over.
@@ -152,6 +155,13 @@ pub(crate) struct FilesEvent {
     project_id: String,
 }
 
+/// The caller thinks otherwise of models.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelPreferencesEvent {
+    /// What they think.
+    preferences: ModelPreferences,
+}
+
 /// A sign-in at a provider came to its end.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OAuthAttemptEvent {
@@ -196,6 +206,7 @@ impl StreamPayload {
             Self::Delta(_) => "delta",
             Self::MessageDeleted(_) => "message_deleted",
             Self::Files(_) => "files",
+            Self::ModelPreferences(_) => "model_preferences",
             Self::OAuthAttempt(_) => "oauth_attempt",
             Self::Import(_) => "import",
             Self::KeyRotation(_) => "key_rotation",
@@ -236,6 +247,9 @@ impl From<&Change> for StreamPayload {
             }),
             Change::Import(run) => Self::Import(Box::new(ImportEvent { import: (&**run).into() })),
             Change::Rotation(rotation) => Self::KeyRotation(KeyRotationEvent { rotation: rotation.into() }),
+            Change::ModelPreferences(view) => {
+                Self::ModelPreferences(Box::new(ModelPreferencesEvent { preferences: (&**view).into() }))
+            }
             Change::Login(view) => Self::OAuthAttempt(Box::new(OAuthAttemptEvent { attempt: (&**view).into() })),
             Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),

@@ -13,7 +13,9 @@ mod input;
 mod jobs;
 mod keys;
 mod logins;
+mod model_preferences;
 mod people;
+mod project_connections;
 mod projects;
 mod providers;
 pub(crate) mod stream;
@@ -110,6 +112,7 @@ fn table() -> Table {
         .add(Admin, routes!(people::list_users, people::create_user))
         .add(User, routes!(providers::list_providers))
         .add(User, routes!(providers::list_models))
+        .add(User, routes!(model_preferences::get_model_preferences, model_preferences::change_model_preference))
         .add(User, routes!(connections::list_connections, connections::connect))
         .add(User, routes!(connections::get_connection, connections::change_connection, connections::disconnect))
         .add(User, routes!(connections::verify_connection))
@@ -127,6 +130,7 @@ fn table() -> Table {
         .add(User, routes!(projects::start_project))
         .add(User, routes!(projects::stop_project))
         .add(User, routes!(projects::list_project_deliveries))
+        .add(User, routes!(project_connections::list_project_connections))
         .add(User, routes!(tickets::issue_preview_ticket))
         .add(User, routes!(conversation::list_messages))
         .add(User, routes!(conversation::prompt))

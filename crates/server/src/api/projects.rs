@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State as Extract};
-use doce_app::views::{NewProject, PreviewView, ProjectView};
+use doce_app::views::{NewProject, PreviewView, ProjectChange, ProjectView};
 use doce_model::{ConnectionId, Instance as ModelInstance, ProjectId, SessionStatus};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,9 @@ pub(crate) struct ChangeRequest {
     name: Option<String>,
     /// The model that the next prompt goes to.
     model: Option<ModelRef>,
+    /// Connections that pay from here on, by provider. The agent is told when it is idle.
+    #[serde(default)]
+    connections: BTreeMap<String, String>,
 }
 
 /// A project that was accepted, and the job that brings it up.
@@ -253,18 +256,21 @@ pub(crate) async fn create_project(
     caller: Caller,
     Body(request): Body<CreateRequest>,
 ) -> Result<(StatusCode, Json<ProjectAndJob>), Problem> {
-    let connections = request
-        .connections
+    let connections = choice(request.connections)?;
+    let new = NewProject { prompt: request.prompt, name: request.name, model: request.model.into(), connections };
+    let (project, job) = state.app.create_project(&caller.ctx, &caller.user, new).await?;
+    let accepted = ProjectAndJob { project: (&project).into(), job: (&job).into() };
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+fn choice(connections: BTreeMap<String, String>) -> Result<Vec<(String, ConnectionId)>, Problem> {
+    connections
         .into_iter()
         .map(|(provider, id)| {
             let id = id.parse::<ConnectionId>();
             id.map(|id| (provider, id)).map_err(|_| Problem::invalid("connections", "A connection's id can't be read."))
         })
-        .collect::<Result<_, _>>()?;
-    let new = NewProject { prompt: request.prompt, name: request.name, model: request.model.into(), connections };
-    let (project, job) = state.app.create_project(&caller.ctx, &caller.user, new).await?;
-    let accepted = ProjectAndJob { project: (&project).into(), job: (&job).into() };
-    Ok((StatusCode::ACCEPTED, Json(accepted)))
+        .collect()
 }
 
 /// Shows a project.
@@ -279,7 +285,7 @@ pub(crate) async fn get_project(
     Ok(Json((&project).into()))
 }
 
-/// Renames a project, or changes its model.
+/// Renames a project, changes its model, or switches the connections that pay.
 #[utoipa::path(patch, path = "/api/projects/{id}", tag = "projects", params(("id" = String, Path, description = "Which.")),
     request_body = ChangeRequest, responses((status = 200, description = "It is changed.", body = Project)))]
 pub(crate) async fn change_project(
@@ -288,8 +294,9 @@ pub(crate) async fn change_project(
     Id(id): Id<ProjectId>,
     Body(request): Body<ChangeRequest>,
 ) -> Result<Json<Project>, Problem> {
-    let (name, model) = (request.name, request.model.map(Into::into));
-    let project = state.app.change_project(&caller.ctx, &caller.user, id, name, model).await?;
+    let connections = choice(request.connections)?;
+    let change = ProjectChange { name: request.name, model: request.model.map(Into::into), connections };
+    let project = state.app.change_project(&caller.ctx, &caller.user, id, change).await?;
     Ok(Json((&project).into()))
 }
 

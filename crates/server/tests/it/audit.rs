@@ -77,6 +77,9 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     let organisation = crate::custom::organisation().await;
     let document = admin.post("/api/custom-providers/well-known", &json!({"address": organisation.url()})).await;
     walk.audited("POST /api/custom-providers/well-known", &ada, document).await;
+    let favourite = json!({"model": {"provider_id": "anthropic", "model_id": "a"}, "favourite": true});
+    let favourite = browser.patch("/api/models/preferences", &favourite).await;
+    walk.audited("PATCH /api/models/preferences", &bob, favourite).await;
     let server = AuthorizationServer::start().await;
     let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     let attempt = browser.post("/api/oauth-attempts", &login).await;

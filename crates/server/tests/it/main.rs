@@ -18,6 +18,7 @@ mod limits;
 mod logins;
 mod machine;
 mod master_key;
+mod models;
 mod people;
 mod preview;
 mod problems;

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
-import { KeyRound, PackageOpen, ScrollText, UserRound, Vault } from "lucide-react";
+import { Cpu, KeyRound, PackageOpen, ScrollText, UserRound, Vault } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { meQuery } from "../../api/session";
 import { Header } from "../../components/header";
@@ -26,6 +26,10 @@ export default function SettingsLayout() {
             <Link to="/settings/providers" className={LINK} activeProps={ACTIVE}>
               <KeyRound aria-hidden />
               Providers
+            </Link>
+            <Link to="/settings/models" className={LINK} activeProps={ACTIVE}>
+              <Cpu aria-hidden />
+              Models
             </Link>
             <Link to="/settings/audit" className={LINK} activeProps={ACTIVE}>
               <ScrollText aria-hidden />
