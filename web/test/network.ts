@@ -1,8 +1,11 @@
 import { http, HttpResponse, type JsonBodyType } from "msw";
 import { setupServer } from "msw/node";
 
-/** Nobody has a preference unless a test says so: every page that offers models asks. */
-export const network = setupServer(http.get("http://localhost/api/models/preferences", () => HttpResponse.json({ preferred: null, favourites: [], recents: [] })));
+/** Unless a test says otherwise, a member without preferences is signed in: pages everywhere ask for these. */
+export const network = setupServer(
+  http.get("http://localhost/api/models/preferences", () => HttpResponse.json({ preferred: null, favourites: [], recents: [] })),
+  http.get("http://localhost/api/me", () => HttpResponse.json({ id: "usr_1", username: "ana", role: "member", created_at: "2026-01-01T00:00:00.000Z" })),
+);
 
 type Verb = "get" | "post" | "patch" | "delete";
 export type Request = { body: Record<string, unknown>; query: URLSearchParams };

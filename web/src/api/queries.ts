@@ -19,6 +19,8 @@ export const keys = {
   system: ["system"] as const,
   signIns: ["sign-ins"] as const,
   providers: ["providers"] as const,
+  customProviders: ["custom-providers"] as const,
+  localProviders: ["local-providers"] as const,
   models: (providerId: string) => ["models", providerId] as const,
   modelPreferences: ["model-preferences"] as const,
   connections: ["connections"] as const,
@@ -47,6 +49,19 @@ export const providersQuery = queryOptions({
   queryKey: keys.providers,
   queryFn: async () => (await take(api.GET("/api/providers"))).items,
   staleTime: 10 * 60_000,
+});
+
+export const customProvidersQuery = queryOptions({
+  queryKey: keys.customProviders,
+  queryFn: async () => (await take(api.GET("/api/custom-providers"))).items,
+  staleTime: 0,
+});
+
+/** Programs on the server’s own machine that offer models; admins only. */
+export const localProvidersQuery = queryOptions({
+  queryKey: keys.localProviders,
+  queryFn: async () => (await take(api.GET("/api/local-providers"))).items,
+  staleTime: 30_000,
 });
 
 export const modelsQuery = (providerId: string) =>

@@ -1,5 +1,5 @@
 import { Link, useNavigate } from "@tanstack/react-router";
-import { CircleAlert, CircleCheck, CalendarClock, CircleSlash, EllipsisVertical, Eye, History, Pencil, ShieldCheck, Star, TriangleAlert } from "lucide-react";
+import { CircleAlert, CircleCheck, CalendarClock, CircleSlash, EllipsisVertical, Eye, History, Pencil, Server, ShieldCheck, Star, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Connection, ConnectionProject } from "../api/types";
 import { Badge, TONE_TEXT, type Tone } from "../ui/badge";
@@ -114,6 +114,11 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
           <MenuItem icon={<Pencil aria-hidden />} onSelect={() => openDialog({ kind: "rename-connection", connection })}>
             Rename label
           </MenuItem>
+          {connection.provider_id.startsWith("custom-") && (
+            <MenuItem icon={<Server aria-hidden />} onSelect={() => openDialog({ kind: "edit-custom-provider", providerId: connection.provider_id })}>
+              Address and models
+            </MenuItem>
+          )}
           {connection.auth_type === "api" && (
             <MenuItem icon={<CalendarClock aria-hidden />} onSelect={() => openDialog({ kind: "connection-age", connection })}>
               How long it is good

@@ -9,6 +9,7 @@ export type DialogRequest =
   | { kind: "rename-connection"; connection: Connection }
   | { kind: "disconnect-connection"; connection: Connection }
   | { kind: "connection-age"; connection: Connection }
+  | { kind: "edit-custom-provider"; providerId: string }
   | { kind: "apply-now"; connection: Connection; project: ConnectionProject }
   | { kind: "rename-project"; project: Project }
   | { kind: "delete-project"; project: Project; onDeleted?: () => void };
@@ -44,6 +45,7 @@ const ReplaceKey = lazy(() => import("../forms/replace-key"));
 const RenameConnection = lazy(() => import("../forms/rename-connection"));
 const DisconnectConnection = lazy(() => import("../forms/disconnect-connection"));
 const ConnectionAge = lazy(() => import("../forms/connection-age"));
+const EditCustomProvider = lazy(() => import("../forms/edit-custom-provider"));
 const ApplyNow = lazy(() => import("../forms/apply-now"));
 const RenameProject = lazy(() => import("../forms/rename-project"));
 const DeleteProject = lazy(() => import("../forms/delete-project"));
@@ -62,6 +64,8 @@ function show(request: DialogRequest) {
       return <DisconnectConnection connection={request.connection} onClose={closeDialog} />;
     case "connection-age":
       return <ConnectionAge connection={request.connection} onClose={closeDialog} />;
+    case "edit-custom-provider":
+      return <EditCustomProvider providerId={request.providerId} onClose={closeDialog} />;
     case "apply-now":
       return <ApplyNow connection={request.connection} project={request.project} onClose={closeDialog} />;
     case "rename-project":

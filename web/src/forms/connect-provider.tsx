@@ -1,10 +1,11 @@
 // Connect a provider: find it, give its key, see what the provider said about it.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { ArrowLeft, Ban, Check } from "lucide-react";
+import { ArrowLeft, Ban, Check, HardDrive, Plus } from "lucide-react";
 import { useState } from "react";
 import { asApiError } from "../api/client";
-import { connectionsQuery, providersQuery } from "../api/queries";
-import type { Connection, Provider } from "../api/types";
+import { connectionsQuery, localProvidersQuery, providersQuery } from "../api/queries";
+import { meQuery } from "../api/session";
+import type { Connection, EndpointOffer, Provider } from "../api/types";
 import { putConnection } from "../components/connection-actions";
 import { ProviderMark } from "../components/provider-mark";
 import { Button } from "../ui/button";
@@ -13,17 +14,24 @@ import { FilterList, type FilterGroup } from "../ui/filter-list";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { ConnectionResult } from "./connection-result";
+import { CustomProviderForm } from "./custom-provider";
 import { looksLikeKey, providersOfKey, unquoted } from "./key-shape";
 import { ProviderKeyForm } from "./provider-key-form";
 import { SignInAtProvider } from "./sign-in-at-provider";
 
-type Stage = { name: "list" } | { name: "form"; provider: Provider } | { name: "result"; provider: Provider; connection: Connection };
+type Stage =
+  | { name: "list" }
+  | { name: "custom"; offer: EndpointOffer | null }
+  | { name: "form"; provider: Provider }
+  | { name: "result"; provider: { id: string; name: string }; connection: Connection };
 
 /** `renewing` is a connection whose sign-in is to be done again. */
 export default function ConnectProvider({ providerId, renewing, onClose }: { providerId?: string; renewing?: Connection; onClose: () => void }) {
   const cache = useQueryClient();
   const { data: providers, error, refetch } = useQuery(providersQuery);
   const { data: connections } = useQuery(connectionsQuery);
+  const { data: me } = useQuery(meQuery);
+  const { data: local } = useQuery({ ...localProvidersQuery, enabled: me?.role === "admin" });
   const [stage, setStage] = useState<Stage>({ name: "list" });
   const [query, setQuery] = useState("");
   // A key that was pasted into the search: it waits here for its provider, and is never shown.
@@ -54,6 +62,21 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
       </Dialog>
     );
   }
+  if (current.name === "custom") {
+    return (
+      <Dialog open onClose={onClose} title="Custom endpoint" width="sm" before={<BackToList onBack={toList} />}>
+        <CustomProviderForm
+          offer={current.offer}
+          onBack={toList}
+          onConnected={(connection) => {
+            putConnection(cache, connection);
+            void cache.invalidateQueries({ queryKey: localProvidersQuery.queryKey });
+            setStage({ name: "result", provider: { id: connection.provider_id, name: connection.provider_name }, connection });
+          }}
+        />
+      </Dialog>
+    );
+  }
   if (current.name === "form") {
     const { provider } = current;
     return (
@@ -64,9 +87,7 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
         width="sm"
         before={
           <>
-            <button type="button" aria-label="Back to the list" onClick={toList} className="-my-1 -ml-1.5 rounded-md p-1.5 text-faint hover:bg-hover hover:text-text">
-              <ArrowLeft className="size-4" aria-hidden />
-            </button>
+            <BackToList onBack={toList} />
             <ProviderMark id={provider.id} name={provider.name} />
           </>
         }
@@ -119,10 +140,33 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
           itemKey={(provider) => provider.id}
           onPick={(provider) => setStage({ name: "form", provider })}
           renderItem={(provider) => <ProviderRow provider={provider} />}
-          empty={`No provider matches “${query}”. Any server that speaks OpenAI’s protocol can be reached through one with a base URL of your own.`}
+          empty={`No provider matches “${query}”. Any server that speaks OpenAI’s protocol can be connected as a custom endpoint.`}
+          footer={
+            <div className="flex flex-wrap items-center gap-2 border-t border-line px-3 py-2.5">
+              <Button size="sm" onClick={() => setStage({ name: "custom", offer: null })}>
+                <Plus aria-hidden />
+                Custom endpoint
+              </Button>
+              {local?.map((offer) => (
+                <Button key={offer.base_url} size="sm" onClick={() => setStage({ name: "custom", offer })}>
+                  <HardDrive aria-hidden />
+                  {offer.name}
+                  <span className="font-normal text-muted">on this server, {offer.models.length === 1 ? "1 model" : `${offer.models.length} models`}</span>
+                </Button>
+              ))}
+            </div>
+          }
         />
       )}
     </Dialog>
+  );
+}
+
+function BackToList({ onBack }: { onBack: () => void }) {
+  return (
+    <button type="button" aria-label="Back to the list" onClick={onBack} className="-my-1 -ml-1.5 rounded-md p-1.5 text-faint hover:bg-hover hover:text-text">
+      <ArrowLeft className="size-4" aria-hidden />
+    </button>
   );
 }
 
