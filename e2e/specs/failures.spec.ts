@@ -55,7 +55,7 @@ test("no credit is said at once and leads to another model", async ({ page, api,
   await launched(`Say something. ${status(402)}`, api, model, workspace);
   const card = workspace.conversation.getByRole("alert");
   await expect(card).toContainText("no credit left (402)", { timeout: LAUNCH_MS });
-  await card.getByRole("button").click();
+  await card.getByRole("button", { name: "Switch model" }).click();
   await expect(page.getByRole("listbox", { name: "Models" })).toBeVisible();
 });
 
