@@ -144,12 +144,12 @@ export default function ConnectProvider({ providerId, renewing, onClose }: { pro
           footer={
             <div className="flex flex-wrap items-center gap-2 border-t border-line px-3 py-2.5">
               <Button size="sm" onClick={() => setStage({ name: "custom", offer: null })}>
-                <Plus aria-hidden />
+                <Plus className="size-3.5" aria-hidden />
                 Custom endpoint
               </Button>
               {local?.map((offer) => (
                 <Button key={offer.base_url} size="sm" onClick={() => setStage({ name: "custom", offer })}>
-                  <HardDrive aria-hidden />
+                  <HardDrive className="size-3.5" aria-hidden />
                   {offer.name}
                   <span className="font-normal text-muted">on this server, {offer.models.length === 1 ? "1 model" : `${offer.models.length} models`}</span>
                 </Button>

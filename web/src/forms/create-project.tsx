@@ -88,7 +88,7 @@ export function CreateProjectForm() {
         <div className="flex items-center gap-2 px-3 pt-1 pb-3">
           <div className="flex min-w-0 flex-1 items-center gap-2">
             <ModelPicker models={models} value={model} onChange={choose} open={picking} onOpenChange={setPicking} trouble={noProvider ? null : trouble} />
-            <Payer connections={own} value={(chosen ?? own.find((each) => each.is_default) ?? own[0])?.id} onChange={(id) => model && setPayers({ ...payers, [model.provider_id]: id })} className="max-w-36" />
+            <Payer connections={own} value={(chosen ?? own.find((each) => each.is_default) ?? own[0])?.id} onChange={(id) => model && setPayers({ ...payers, [model.provider_id]: id })} className="max-w-36 min-w-24" />
           </div>
           <span className="hidden items-center gap-1 sm:flex" aria-hidden>
             <Kbd>

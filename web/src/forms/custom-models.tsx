@@ -33,7 +33,7 @@ export function CustomModels({ models, offered, error, onModels }: Props) {
         <ul className="grid max-h-56 divide-y divide-line overflow-y-auto rounded-md border border-line">
           {models.map((model, index) => (
             <li key={model.id} className="flex flex-wrap items-center gap-x-2 gap-y-1 px-2.5 py-1.5">
-              <span className="min-w-0 flex-1 basis-40 truncate font-mono text-sm" title={model.id}>
+              <span className="min-w-0 flex-1 basis-28 truncate font-mono text-sm" title={model.id}>
                 {model.id}
               </span>
               <Limit label={`Context of ${model.id}`} placeholder="context" value={model.context} onValue={(context) => change(index, { context })} />
@@ -64,11 +64,13 @@ export function CustomModels({ models, offered, error, onModels }: Props) {
         />
         <datalist id={`${id}-offered`}>
           {rest.map((offer) => (
-            <option key={offer.id} value={offer.id} />
+            <option key={offer.id} value={offer.id}>
+              {offer.name ?? offer.id}
+            </option>
           ))}
         </datalist>
         <Button disabled={text.trim() === ""} onClick={add}>
-          <Plus aria-hidden />
+          <Plus className="size-3.5" aria-hidden />
           Add
         </Button>
       </div>
@@ -81,17 +83,19 @@ export function CustomModels({ models, offered, error, onModels }: Props) {
 
 function Limit({ label, placeholder, value, onValue }: { label: string; placeholder: string; value: number | null | undefined; onValue: (value: number | null) => void }) {
   return (
-    <Input
-      aria-label={label}
-      placeholder={placeholder}
-      inputMode="numeric"
-      autoComplete="off"
-      className="w-24 shrink-0 text-right tabular-nums"
-      value={value ?? ""}
-      onChange={(event) => {
-        const digits = event.target.value.replaceAll(/\D/g, "").slice(0, 9);
-        onValue(digits === "" ? null : Number(digits));
-      }}
-    />
+    <div className="w-20 shrink-0">
+      <Input
+        aria-label={label}
+        placeholder={placeholder}
+        inputMode="numeric"
+        autoComplete="off"
+        className="text-right tabular-nums"
+        value={value ?? ""}
+        onChange={(event) => {
+          const digits = event.target.value.replaceAll(/\D/g, "").slice(0, 9);
+          onValue(digits === "" ? null : Number(digits));
+        }}
+      />
+    </div>
   );
 }

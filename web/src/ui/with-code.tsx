@@ -1,16 +1,7 @@
+import { createElement, Fragment } from "react";
+
 /** A sentence of the server’s, in which names and commands stand between backticks. */
 export function WithCode({ children }: { children: string }) {
-  return (
-    <>
-      {children.split("`").map((piece, index) =>
-        index % 2 === 0 ? (
-          piece
-        ) : (
-          <code key={index} className="font-mono select-all">
-            {piece}
-          </code>
-        ),
-      )}
-    </>
-  );
+  const pieces = children.split(/(`[^`]*`)/).map((piece) => (piece.startsWith("`") ? <code className="font-mono select-all">{piece.slice(1, -1)}</code> : piece));
+  return createElement(Fragment, null, ...pieces);
 }
