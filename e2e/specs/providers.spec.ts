@@ -195,6 +195,32 @@ test("a provider is connected and disconnected with the keyboard alone", async (
   await expect(page.getByRole("heading", { name: "No provider is connected" })).toBeVisible();
 });
 
+test("an endpoint of one’s own lists its models, is connected, and its models are changed", async ({ page, model }) => {
+  await openList(page);
+  await page.getByRole("button", { name: "Custom endpoint" }).click();
+  const dialog = page.getByRole("dialog", { name: "Custom endpoint" });
+  await dialog.getByLabel("Name").fill("Acme");
+  await dialog.getByLabel("Base URL").fill(model.openaiBaseUrl);
+  await dialog.getByLabel(/^API key/).fill(GOOD);
+  await dialog.getByRole("button", { name: "List models" }).click();
+  await expect(dialog.getByRole("listitem").first()).toBeVisible();
+  await dialog.getByLabel("Id of another model").fill("acme-typed");
+  await dialog.getByLabel("Id of another model").press("Enter");
+  await dialog.getByRole("button", { name: "Check and connect" }).click();
+  await expect(page.getByRole("dialog").getByRole("status")).toContainText("Works");
+  await page.keyboard.press("Escape");
+  await expect(row(page, "Acme")).toContainText("Connected");
+  await page.getByRole("button", { name: /^Acme .*: more$/ }).click();
+  await page.getByRole("menuitem", { name: "Address and models" }).click();
+  const edit = page.getByRole("dialog", { name: "Acme" });
+  await edit.getByRole("button", { name: "Remove acme-typed" }).click();
+  await edit.getByRole("button", { name: "Save" }).click();
+  await expect(edit).toBeHidden();
+  await page.goto("/settings/models");
+  await page.getByRole("button", { name: /Acme/ }).click();
+  await expect(page.getByText("acme-typed")).toBeHidden();
+});
+
 test.describe("on a phone", () => {
   test.use(PHONE);
 

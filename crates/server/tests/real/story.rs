@@ -77,3 +77,41 @@ async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key() {
     let held = std::fs::read_to_string(doce.auth_file(&project)).expect("the agent's own file");
     assert!(held.contains("acme-eu1"), "the answer is part of what was delivered");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_of_ones_own_builds_and_its_models_change_while_the_agent_runs() {
+    let model = ScriptedModel::start().await;
+    let key = word("sk-own");
+    model.accept_keys([key.clone()]);
+    let doce = Doce::new().await;
+    let new = serde_json::json!({
+        "name": "Acme AI", "base_url": model.openai_base_url(), "key": key,
+        "models": [{"id": "acme-1", "context": 64_000, "output": 8_000}],
+    });
+    let made = doce.post("/api/custom-providers", new).await;
+    assert_eq!((&made["provider_id"], &made["status"]), (&"custom-acme-ai".into(), &"connected".into()));
+    let fruit = word("guava");
+    let prompt = format!("Build it. [[write: src/word.txt | {fruit}]]");
+    let project = doce.create(&prompt, "custom-acme-ai", "acme-1").await;
+    doce.answered(&project, "complete").await;
+    assert_eq!(doce.bytes(&project, "src/word.txt").await.as_deref().map(str::trim), Some(fruit.as_str()));
+    let turn = model.agent_turns().into_iter().next().expect("a request of the agent");
+    assert_eq!(turn.headers.get("authorization"), Some(&format!("Bearer {key}")));
+    assert_eq!(turn.model.as_deref(), Some("acme-1"));
+
+    let change = serde_json::json!({"models": [{"id": "acme-1"}, {"id": "acme-2"}]});
+    doce.patch("/api/custom-providers/custom-acme-ai", change).await;
+    doce_testkit::wait_for("the agent has the change", crate::doce::BOUND, async || {
+        let held = doce.get(&format!("/api/projects/{project}/deliveries")).await;
+        (held["items"][0]["version"] == 2 && held["items"][0]["status"] == "delivered").then_some(())
+    })
+    .await;
+    let more = serde_json::json!({
+        "text": "More. [[say: With the other one.]]",
+        "model": {"provider_id": "custom-acme-ai", "model_id": "acme-2"},
+    });
+    doce.post(&format!("/api/projects/{project}/prompts"), more).await;
+    let messages = doce.answered(&project, "complete").await;
+    assert!(messages.last().expect("a message").to_string().contains("With the other one."), "{messages:#?}");
+    assert_eq!(model.agent_turns().pop().expect("a request").model.as_deref(), Some("acme-2"));
+}
