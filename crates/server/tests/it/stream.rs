@@ -208,7 +208,7 @@ async fn a_conversation_is_streamed_to_who_watches_it_and_to_nobody_else() {
     assert_eq!(stranger.next().await.unwrap().data["projects"], json!([]), "somebody else's project is not carried");
 
     let prompt = json!({"text": "[[delay: 5]][[say: these are the words of the answer]]"});
-    owner.post(&format!("/api/projects/{project}/prompts"), &prompt).await.expect(202);
+    owner.prompt(&project, &prompt).await;
     let mut text = String::new();
     watching
         .find("the whole answer", |frame| {

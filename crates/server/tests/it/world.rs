@@ -408,6 +408,16 @@ impl Browser {
         .await
     }
 
+    /// Sends a prompt as soon as it is taken: a stream that was opened late tells of an answer's beginning after its end.
+    pub(crate) async fn prompt(&self, project: &str, prompt: &Value) -> Value {
+        let path = format!("/api/projects/{project}/prompts");
+        let taken = wait_for("the prompt to be taken", BOUND, async || {
+            let answer = self.post(&path, prompt).await;
+            (answer.status != 409).then_some(answer)
+        });
+        taken.await.expect(202)
+    }
+
     /// Waits until an answer that is whole ends with these words.
     pub(crate) async fn wait_for_words(&self, project: &str, words: &str) {
         wait_for("the words of the answer", BOUND, async || {
