@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use doce_jobs::{Definition, New, Policy, Step, StepCtx, StepError};
-use doce_model::{Connection, ConnectionId, ConnectionStatus, Ms};
+use doce_model::{Connection, ConnectionId, ConnectionStatus, Ms, custom_provider::CUSTOM_PREFIX};
 use doce_opencode::endpoints;
 use doce_store::{Tx, connection, user};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,10 @@ pub(crate) fn definition(app: &App) -> Definition {
 
 /// Whether there is an honest question to ask about this Connection's key.
 pub(crate) fn is_possible(record: &Connection) -> bool {
-    endpoints::find(&record.provider_id).is_some_and(|found| found.refusal().is_none() && probe::is_possible(found))
+    // An endpoint of a user's own lists its models.
+    record.provider_id.starts_with(CUSTOM_PREFIX)
+        || endpoints::find(&record.provider_id)
+            .is_some_and(|found| found.refusal().is_none() && probe::is_possible(found))
 }
 
 /// Enqueues a check in the caller's transaction, to be done at `run_at`.
