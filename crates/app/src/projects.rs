@@ -5,9 +5,9 @@
 
 use doce_jobs::{EnqueueError, New, Policy};
 use doce_model::{
-    AuditAction, AuditEvent, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobState, Message, MessageId,
-    MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId, Session, SessionId,
-    SessionStatus, Speaker, User,
+    AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobState, Message,
+    MessageId, MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId, Session,
+    SessionId, SessionStatus, Speaker, User,
     project::{NAME_MAX, PROMPT_MAX, ProjectState, name_from_prompt, slug_from},
 };
 use doce_store::{Read, Tx, connection, conversation, delivery, instance, job, project};
@@ -63,7 +63,9 @@ impl App {
             None => name_from_prompt(&prompt),
         };
         self.require_sandbox().map_err(Error::Conflict)?;
-        self.check_model(user, &new.model, &new.connections).await?;
+        // The Provider may be connected later: the launch waits for that.
+        let paying = self.paying(user, &new.model, &new.connections).await?;
+        self.check_model_is_there(user, &new.model, paying.as_ref()).await?;
 
         let now = ctx.now();
         let id = ProjectId::new(now);
@@ -312,16 +314,8 @@ impl App {
         model: &ModelRef,
         chosen: &[(String, ConnectionId)],
     ) -> Result<(), Error> {
-        if model.model_id.is_empty() {
-            return Err(Error::Refused(Failure::new(
-                "no_model",
-                "This project has no model yet. Choose one.",
-                NextMove::SwitchModel,
-            )));
-        }
-        let connections = connection::list(&mut self.store.read().await?, user.id).await?;
-        let in_use = connection::used(connections, chosen);
-        let Some(paying) = in_use.iter().find(|connection| connection.provider_id == model.provider_id) else {
+        let paying = self.paying(user, model, chosen).await?;
+        if paying.is_none() && !model.model_id.is_empty() {
             return Err(Error::Refused(Failure::new(
                 "provider_not_connected",
                 format!(
@@ -330,7 +324,36 @@ impl App {
                 ),
                 NextMove::ConnectProvider,
             )));
-        };
+        }
+        self.check_model_is_there(user, model, paying.as_ref()).await
+    }
+
+    /// Returns the Connection that would pay for a model.
+    async fn paying(
+        &self,
+        user: &User,
+        model: &ModelRef,
+        chosen: &[(String, ConnectionId)],
+    ) -> Result<Option<Connection>, Error> {
+        let connections = connection::list(&mut self.store.read().await?, user.id).await?;
+        let in_use = connection::used(connections, chosen);
+        Ok(in_use.into_iter().find(|connection| connection.provider_id == model.provider_id))
+    }
+
+    /// Refuses a model that there is not.
+    async fn check_model_is_there(
+        &self,
+        user: &User,
+        model: &ModelRef,
+        paying: Option<&Connection>,
+    ) -> Result<(), Error> {
+        if model.model_id.is_empty() {
+            return Err(Error::Refused(Failure::new(
+                "no_model",
+                "This project has no model yet. Choose one.",
+                NextMove::SwitchModel,
+            )));
+        }
         let stored = catalogue::ready(&self.catalogue).await?;
         if let Some(custom) = self.customs.own(user.id, &model.provider_id) {
             if custom.models.iter().any(|known| known.id == model.model_id) {
@@ -347,7 +370,8 @@ impl App {
                 return Err(unusable_provider(reason));
             }
             let known = catalogue::model_views(provider).iter().any(|known| known.id == model.model_id);
-            if known || (catalogue::takes_typed(provider, paying) && is_model_id(&model.model_id)) {
+            let takes_typed = paying.is_some_and(|paying| catalogue::takes_typed(provider, paying));
+            if known || (takes_typed && is_model_id(&model.model_id)) {
                 return Ok(());
             }
         }

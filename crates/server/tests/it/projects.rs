@@ -127,8 +127,8 @@ async fn what_can_not_be_built_is_said_before_anything_is_made() {
     let browser = world.admin().await;
     browser.wait_for_catalogue().await;
     let sonnet = json!({"provider_id": "anthropic", "model_id": "claude-sonnet-4-6"});
-    let unconnected = json!({"prompt": "a page", "model": sonnet});
-    browser.post("/api/projects", &unconnected).await.problem(422, "provider_not_connected");
+    let nowhere = json!({"prompt": "a page", "model": {"provider_id": "no-such", "model_id": "any"}});
+    browser.post("/api/projects", &nowhere).await.problem(422, "provider_refused");
     browser.connect(&model, "sk-one-0123456789").await;
     for (body, field) in [
         (json!({"prompt": "  ", "model": sonnet}), "prompt"),
@@ -209,6 +209,28 @@ async fn a_launch_without_a_usable_key_waits_for_one_and_then_sends_its_prompt_o
     assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
     let messages = browser.wait_for_answer(&project).await;
     assert_eq!(messages.len(), 2);
+    assert_eq!(text_of(&messages[1]), "It is done.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_of_a_provider_that_nobody_connected_yet_waits_for_it() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    let (project, job) = (id(&created["project"]), id(&created["job"]));
+    let waiting = what_is_missing(&browser, &job).await;
+    let needed = &waiting["waits_for"];
+    assert_eq!((&needed["code"], &needed["action"]["kind"]), (&json!("needs_key"), &json!("connect_provider")));
+    let more = json!({"text": "And a menu"});
+    let refused = browser.post(&format!("/api/projects/{project}/prompts"), &more).await;
+    refused.problem(422, "provider_not_connected");
+
+    browser.connect(&model, "sk-one-0123456789").await;
+    assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
+    let messages = browser.wait_for_answer(&project).await;
+    assert_eq!(messages.len(), 2, "the first prompt is sent once");
     assert_eq!(text_of(&messages[1]), "It is done.");
 }
 
