@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run · build · generate · test`.
+//! The project's own commands: `cargo xtask run · build · generate · test · bench`.
 //!
 //! Deliberately small, so that it compiles in seconds on a machine that has never seen the
 //! project: no async, no HTTP, no argument parser. What the program itself can do (install
@@ -9,6 +9,7 @@
     reason = "starts compilers and test runners, which is its purpose, and has no settings but the environment"
 )]
 
+mod bench;
 mod build;
 mod generate;
 mod prerequisites;
@@ -34,6 +35,7 @@ The project's own commands.
   cargo xtask generate [--check]            openapi.json and the web client's types, from the server
   cargo xtask test [SUITE…] [--allow-skip SUITE]…
                                             every test, or the suites named
+  cargo xtask bench [NAME…]                 measure the optimised program, and print each figure beside its goal
 
 `run` keeps its data in ./data unless DOCE_DATA_DIR says otherwise.";
 
@@ -76,6 +78,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "test" => test::test(&project, &test::Options::parse(rest)?),
+        "bench" => bench::bench(&project, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

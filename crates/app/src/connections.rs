@@ -3,11 +3,11 @@
 //! A person waits for these, so they are plain requests: ask the provider, seal, write one transaction. What follows
 //! from them for running Agents is a Job, enqueued in the same transaction.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx,
-    CustomProvider, Ms, Outcome, Role, User, UserId, Verification, api_key,
+    CustomProvider, Delivery, Ms, Outcome, ProjectId, Role, User, UserId, Verification, api_key,
     connection::{LABEL_MAX, MAX_AGE_DAYS_MAX},
     custom_provider::CUSTOM_PREFIX,
 };
@@ -27,6 +27,9 @@ use crate::{
     probe::{self, Answer, Question},
     views::{ConnectionUse, ConnectionView},
 };
+
+/// Deliveries that browsers are told of together.
+const TELL_TOGETHER: Duration = Duration::from_millis(25);
 
 /// What a new Connection is made of.
 pub struct NewConnection {
@@ -659,25 +662,43 @@ impl App {
 
     /// Lists which of a user's Projects use which Connection, with what their Instances hold.
     async fn uses(&self, read: &mut impl Read, user_id: UserId) -> Result<Vec<(ConnectionId, ConnectionUse)>, Error> {
+        let connections = connection::list(read, user_id).await?;
+        let mut chosen = connection::chosen_of_user(read, user_id).await?;
+        let mut held: BTreeMap<ProjectId, Vec<Delivery>> = BTreeMap::new();
+        for (project_id, delivery) in delivery::of_user(read, user_id).await? {
+            held.entry(project_id).or_default().push(delivery);
+        }
         let mut uses = Vec::new();
         for project in project::list(read, user_id, None, i64::MAX).await? {
-            let instance = doce_store::instance::find_live(read, project.id).await?;
-            let deliveries = match &instance {
-                Some(instance) => delivery::of_instance(read, instance.id).await?,
-                None => Vec::new(),
-            };
-            for used in connection::of_project(read, project.id, user_id).await? {
+            let deliveries = held.remove(&project.id).unwrap_or_default();
+            let chosen = chosen.remove(&project.id).unwrap_or_default();
+            for used in connection::used(&connections, &chosen) {
                 let delivery = deliveries.iter().find(|d| d.connection_id == used.id).cloned();
                 // Every Project could use every Connection; those count that do: it is their model's, or it is held.
                 if delivery.is_some() || used.provider_id == project.model.provider_id {
-                    uses.push((
-                        used.id,
-                        ConnectionUse { project_id: project.id, project_name: project.name.clone(), delivery },
-                    ));
+                    let project_name = project.name.clone();
+                    uses.push((used.id, ConnectionUse { project_id: project.id, project_name, delivery }));
                 }
             }
         }
         Ok(uses)
+    }
+
+    /// Tells the owner's browsers how their Connections stand, in a moment: when one key goes to many Agents, once for
+    /// many of them.
+    pub(crate) fn publish_connections_soon(&self, user_id: UserId) {
+        if !self.connections_changed.lock().unwrap_or_else(PoisonError::into_inner).insert(user_id) {
+            return;
+        }
+        let app = self.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(TELL_TOGETHER).await;
+            // Before it is read: what is committed from here on is told the next time.
+            app.connections_changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&user_id);
+            if let Err(e) = app.publish_connections(user_id).await {
+                tracing::error!(user = %user_id, error = crate::chain(&e), "a delivery was not told of");
+            }
+        });
     }
 
     pub(crate) async fn publish_connections(&self, user_id: UserId) -> Result<(), Error> {

@@ -37,6 +37,7 @@ mod steps;
 pub mod views;
 
 use std::{
+    collections::BTreeSet,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -195,6 +196,8 @@ pub struct Inner {
     pub(crate) catalogue: watch::Sender<catalogue::CatalogueState>,
     pub(crate) agents: agents::Agents,
     pub(crate) previews: previews::Previews,
+    /// Users whose browsers are told in a moment how their Connections stand.
+    pub(crate) connections_changed: Mutex<BTreeSet<doce_model::UserId>>,
     /// Told when answers wait to be told of.
     pub(crate) uses: tokio::sync::Notify,
     pub(crate) tasks: TaskTracker,
@@ -287,6 +290,7 @@ impl App {
                 catalogue: watch::Sender::new(catalogue::CatalogueState::Loading),
                 agents: agents::Agents::default(),
                 previews: previews::Previews::default(),
+                connections_changed: Mutex::default(),
                 uses: tokio::sync::Notify::new(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),

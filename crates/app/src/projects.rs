@@ -336,8 +336,8 @@ impl App {
         chosen: &[(String, ConnectionId)],
     ) -> Result<Option<Connection>, Error> {
         let connections = connection::list(&mut self.store.read().await?, user.id).await?;
-        let in_use = connection::used(connections, chosen);
-        Ok(in_use.into_iter().find(|connection| connection.provider_id == model.provider_id))
+        let mut in_use = connection::used(&connections, chosen).into_iter();
+        Ok(in_use.find(|connection| connection.provider_id == model.provider_id).cloned())
     }
 
     /// Refuses a model that there is not.

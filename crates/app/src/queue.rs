@@ -1,5 +1,7 @@
 //! Jobs as people see them: list, look, cancel, retry. And what happens outside the queue when a Job changes.
 
+use std::collections::BTreeSet;
+
 use doce_jobs::RetryError;
 use doce_model::{
     Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId,
@@ -11,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     App, Error, chain,
     events::Change,
-    jobs::{delete_project, launch_project, send_prompt},
+    jobs::{apply_delivery, delete_project, launch_project, send_prompt},
     projects::{enqueue_error, read_cursor},
     steps::delivery,
 };
@@ -20,6 +22,8 @@ use crate::{
 const PAGE: i64 = 50;
 /// Most Jobs on a page.
 const PAGE_MAX: i64 = 200;
+/// Changes of Jobs that are told together.
+const AT_ONCE: usize = 256;
 
 impl App {
     /// Lists a page of a user's Jobs, newest first, and where the next one begins.
@@ -162,14 +166,22 @@ async fn message_of(read: &mut impl Read, job: &Job) -> Result<Option<doce_model
 
 /// Tells browsers about each Job that changed, and lets a Prompt that could not be sent say so.
 pub(crate) async fn tell_changes(app: &App, mut changes: mpsc::UnboundedReceiver<JobId>) {
+    let mut some = Vec::new();
     loop {
-        let id = tokio::select! {
-            id = changes.recv() => id,
+        some.clear();
+        tokio::select! {
+            _ = changes.recv_many(&mut some, AT_ONCE) => {}
             () = app.stopping.cancelled() => return,
-        };
-        let Some(id) = id else { return };
-        if let Err(e) = tell(app, id).await {
-            tracing::error!(job = %id, error = chain(&e), "a change of a job was not told");
+        }
+        if some.is_empty() {
+            return;
+        }
+        // What changed several times since is told as it stands now, once.
+        let mut told = BTreeSet::new();
+        for id in some.iter().rev().filter(|id| told.insert(**id)).collect::<Vec<_>>().into_iter().rev() {
+            if let Err(e) = tell(app, *id).await {
+                tracing::error!(job = %id, error = chain(&e), "a change of a job was not told");
+            }
         }
     }
 }
@@ -185,11 +197,13 @@ async fn tell(app: &App, id: JobId) -> Result<(), Error> {
     app.resume_if_mended(&job).await?;
     let (user_id, project_id) = (job.user_id, job.project_id);
     let deleted = job.kind == delete_project::KIND && job.state == JobState::Succeeded;
+    let is_of_project = job.kind != apply_delivery::KIND;
     app.bus.publish(user_id, Change::Job(Box::new(job)));
     match project_id {
         Some(project_id) if deleted => app.bus.publish(user_id, Change::ProjectDeleted(project_id)),
-        Some(project_id) => app.publish_project(project_id).await,
-        None => {}
+        // What a Project is doing doesn't depend on who else's Job is about it.
+        Some(project_id) if is_of_project => app.publish_project(project_id).await,
+        Some(_) | None => {}
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 /// How often what a step says is written, at most.
 pub const DETAIL_EVERY: Duration = Duration::from_millis(250);
+/// How long a step has to be at work before what it says is written for the first time: a short one ends sooner, and
+/// its last word is written with its end.
+pub(crate) const DETAIL_FIRST: Duration = Duration::from_millis(40);
 /// Characters that a detail keeps.
 pub const MAX_DETAIL: usize = 400;
 /// Characters that a log line keeps.

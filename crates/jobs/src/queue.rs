@@ -44,7 +44,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            workers: 4,
+            workers: 8,
             lease: Duration::from_secs(30),
             renew_every: Duration::from_secs(10),
             cancel_grace: Duration::from_secs(5),

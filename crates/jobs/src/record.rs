@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Records that a step or an undo is done.
-    pub(crate) async fn done(&self, work: &Work) -> Result<(), LeaseError> {
+    /// Records that a step or an undo is done, in a transaction that the beginning of the next move is written into.
+    pub(crate) async fn done(&self, work: &Work) -> Result<Tx, LeaseError> {
         let mut tx = self.end(work, None).await?;
         match work.job.direction {
             Direction::Forward => {
@@ -25,7 +25,7 @@ impl Run<'_> {
             }
             Direction::Undo => job::undone_step(&mut tx, self.lease, work.position()).await?,
         }
-        self.commit(tx).await
+        Ok(tx)
     }
 
     /// Turns a Job round whose step stopped, or was dropped, because somebody cancelled it.

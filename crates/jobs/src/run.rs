@@ -101,10 +101,12 @@ impl Run<'_> {
 
     async fn moves(&self) -> Result<Ending, LeaseError> {
         let mut wake = self.inner.wake.subscribe();
+        // The end of a step and the beginning of the next are one transaction.
+        let mut ended: Option<Tx> = None;
         loop {
             // What is committed from here on is either seen by `begin` or heard by the watch.
             wake.mark_unchanged();
-            let work = match self.begin().await? {
+            let work = match self.begin(ended.take()).await? {
                 Begun::Ended => return Ok(Ending::Over),
                 Begun::Moved => continue,
                 Begun::Stopped => return Ok(Ending::Stopped),
@@ -121,7 +123,7 @@ impl Run<'_> {
                 Tried::Stopped => return self.stop(&work).await,
                 Tried::Done(Err(_)) if cancel.is_cancelled() => self.cancelled(&work).await?,
                 Tried::Cancelled => self.cancelled(&work).await?,
-                Tried::Done(Ok(())) => self.done(&work).await?,
+                Tried::Done(Ok(())) => ended = Some(self.done(&work).await?),
                 Tried::Done(Err(error)) => {
                     if self.failed(&work, &error).await? {
                         return Ok(Ending::Parked);
@@ -131,9 +133,12 @@ impl Run<'_> {
         }
     }
 
-    /// Decides the next move and records that it begins.
-    async fn begin(&self) -> Result<Begun, LeaseError> {
-        let mut tx = self.inner.store.write(&self.inner.ctx()).await?;
+    /// Decides the next move and records that it begins, with the end of the one before if that isn't recorded yet.
+    async fn begin(&self, ended: Option<Tx>) -> Result<Begun, LeaseError> {
+        let mut tx = match ended {
+            Some(tx) => tx,
+            None => self.inner.store.write(&self.inner.ctx()).await?,
+        };
         let cancel = job::renew(&mut tx, self.lease, self.lease_until()).await?;
         let job = self.read(&mut tx).await?;
         let definition = self.inner.definition(&job.kind);

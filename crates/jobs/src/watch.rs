@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    live::DETAIL_EVERY,
+    live::{DETAIL_EVERY, DETAIL_FIRST},
     run::{Run, Tried, Work},
     worker::chain,
 };
@@ -54,7 +54,7 @@ impl Run<'_> {
                 },
                 () = work.live.changed.notified() => {
                     let now = Instant::now();
-                    write_at = Some(written.map_or(now, |at| (at + DETAIL_EVERY).max(now)));
+                    write_at = write_at.or(Some(written.map_or(now + DETAIL_FIRST, |at| (at + DETAIL_EVERY).max(now))));
                 }
                 () = at(write_at) => {
                     write_at = None;

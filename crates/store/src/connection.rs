@@ -1,6 +1,6 @@
 //! Connections and the sealed versions of their Credentials.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use doce_model::{Connection, ConnectionId, ConnectionStatus, CredentialId, Ms, ProjectId, UserId, Verification};
 use sqlx::{any::AnyRow, query::Query};
@@ -386,6 +386,24 @@ pub async fn chosen(read: &mut impl Read, project_id: ProjectId) -> Result<Vec<(
         .collect()
 }
 
+/// Lists the Connections that were chosen for a user's Projects, each with its Provider.
+pub async fn chosen_of_user(
+    read: &mut impl Read,
+    user_id: UserId,
+) -> Result<BTreeMap<ProjectId, Vec<(String, ConnectionId)>>, StoreError> {
+    let rows = sqlx::query("SELECT project_id, provider_id, connection_id FROM project_connection WHERE user_id = $1")
+        .bind(user_id.to_string())
+        .fetch_all(read.connection())
+        .await?;
+    let mut chosen: BTreeMap<ProjectId, Vec<(String, ConnectionId)>> = BTreeMap::new();
+    for row in &rows {
+        let project_id = parse("project_connection", "project_id", get(row, "project_id")?)?;
+        let id = parse("project_connection", "connection_id", get(row, "connection_id")?)?;
+        chosen.entry(project_id).or_default().push((get(row, "provider_id")?, id));
+    }
+    Ok(chosen)
+}
+
 /// Lists the Connections that a Project uses: one per Provider, the chosen one or else the owner's default.
 pub async fn of_project(
     read: &mut impl Read,
@@ -393,17 +411,13 @@ pub async fn of_project(
     user_id: UserId,
 ) -> Result<Vec<Connection>, StoreError> {
     let chosen = chosen(read, project_id).await?;
-    Ok(used(list(read, user_id).await?, &chosen))
+    Ok(used(&list(read, user_id).await?, &chosen).into_iter().cloned().collect())
 }
 
 /// Picks from all Connections of a user those that are used, one per Provider: the chosen one or else the default.
-pub fn used(all: Vec<Connection>, chosen: &[(String, ConnectionId)]) -> Vec<Connection> {
+pub fn used<'c>(all: &'c [Connection], chosen: &[(String, ConnectionId)]) -> Vec<&'c Connection> {
     // A chosen Connection that was disconnected no longer counts: the default takes its place.
-    let chosen: BTreeSet<ConnectionId> =
-        chosen.iter().map(|(_, id)| *id).filter(|id| all.iter().any(|c| c.id == *id)).collect();
-    let settled: BTreeSet<String> =
-        all.iter().filter(|c| chosen.contains(&c.id)).map(|c| c.provider_id.clone()).collect();
-    all.into_iter()
-        .filter(|c| if settled.contains(&c.provider_id) { chosen.contains(&c.id) } else { c.is_default })
-        .collect()
+    let is_chosen = |c: &Connection| chosen.iter().any(|(_, id)| *id == c.id);
+    let settled: BTreeSet<&str> = all.iter().filter(|c| is_chosen(c)).map(|c| c.provider_id.as_str()).collect();
+    all.iter().filter(|c| if settled.contains(c.provider_id.as_str()) { is_chosen(c) } else { c.is_default }).collect()
 }

@@ -71,6 +71,18 @@ pub async fn of_connection(
     rows.iter().map(|row| Ok((parse("instance", "project_id", get(row, "project_id")?)?, delivery(row)?))).collect()
 }
 
+/// Lists the Deliveries to a user's Instances that have not ended, each with its Project.
+pub async fn of_user(read: &mut impl Read, user_id: UserId) -> Result<Vec<(ProjectId, Delivery)>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, i.project_id
+         FROM instance i
+         JOIN delivery d ON d.instance_id = i.id
+         WHERE i.user_id = $1 AND i.observed <> 'exited'"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string()).fetch_all(read.connection()).await?;
+    rows.iter().map(|row| Ok((parse("instance", "project_id", get(row, "project_id")?)?, delivery(row)?))).collect()
+}
+
 /// Gives every Delivery of an Instance that ended its last status: it died with the Instance.
 pub async fn end_all(tx: &mut Tx, instance_id: InstanceId) -> Result<(), StoreError> {
     let now = tx.now();

@@ -9,13 +9,18 @@ mod suites;
 mod table;
 mod tools;
 
+pub(crate) use self::{
+    suites::World,
+    tools::{Tool, provide},
+};
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use self::counts::Counts;
-use self::suites::{Suite, World};
+use self::suites::Suite;
 use self::table::Row;
 use crate::process;
 use crate::project::Project;

@@ -111,7 +111,7 @@ impl Suite {
 }
 
 /// What the suites run in: the checkout, and the tools as they were found.
-pub(super) struct World<'a> {
+pub(crate) struct World<'a> {
     project: &'a Project,
     /// Set for everything a suite starts.
     environment: BTreeMap<&'static str, String>,
@@ -120,7 +120,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(project: &'a Project) -> Result<Self> {
+    pub(crate) fn new(project: &'a Project) -> Result<Self> {
         let path = std::env::var("PATH").context("read PATH")?;
         let own = project.tools().join("bin");
         let environment = BTreeMap::from([("PATH", format!("{}:{path}", own.display()))]);
@@ -178,12 +178,17 @@ impl<'a> World<'a> {
         self.environment.insert(name, value);
     }
 
-    pub(super) fn cargo(&self) -> Command {
+    pub(crate) fn cargo(&self) -> Command {
         self.prepared(build::cargo(self.project))
     }
 
     pub(super) fn npm(&self, folder: &str) -> Command {
         self.prepared(web::npm(&self.project.path(folder)))
+    }
+
+    /// A variable that a tool has set.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
     }
 
     fn prepared(&self, mut command: Command) -> Command {

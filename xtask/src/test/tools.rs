@@ -23,7 +23,7 @@ const CARGO_DENY: &str = "0.20.2";
 /// Something that a suite can't do without. Listed in the order in which they are installed: what
 /// takes minutes comes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tool {
+pub(crate) enum Tool {
     Git,
     Node,
     Bubblewrap,
@@ -52,7 +52,7 @@ impl Tool {
         Self::CargoDeny,
     ];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Git => "git",
             Self::Node => "Node",
@@ -70,7 +70,7 @@ impl Tool {
 }
 
 /// Finds a tool, or installs it; returns what to say about it.
-pub(super) fn provide(tool: Tool, world: &mut World<'_>, deadline: Deadline) -> Result<String> {
+pub(crate) fn provide(tool: Tool, world: &mut World<'_>, deadline: Deadline) -> Result<String> {
     match tool {
         Tool::Git => packaged("git", &["git", "ca-certificates"], deadline),
         Tool::Node => node(world),

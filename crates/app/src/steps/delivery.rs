@@ -335,7 +335,8 @@ async fn hand_over(
             )));
         }
     }
-    app.publish_connections(agent.user_id).await.map_err(step_error)
+    app.publish_connections_soon(agent.user_id);
+    Ok(())
 }
 
 async fn put(agent: &Agent, connection: &Connection, opened: &Opened) -> Result<(), doce_opencode::CallError> {
@@ -548,7 +549,7 @@ async fn hand_over_live(
         .map_err(StepError::internal)?;
         tx.commit().await.map_err(StepError::internal)?;
     }
-    app.publish_connections(agent.user_id).await.map_err(step_error)?;
+    app.publish_connections_soon(agent.user_id);
     Ok(true)
 }
 
@@ -588,5 +589,6 @@ async fn mark_waiting(
         delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
     }
     tx.commit().await.map_err(StepError::internal)?;
-    app.publish_connections(agent.user_id).await.map_err(step_error)
+    app.publish_connections_soon(agent.user_id);
+    Ok(())
 }
