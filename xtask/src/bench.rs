@@ -29,9 +29,13 @@ pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<ExitCode>
     let mut build = world.cargo();
     build.args(["build", "--locked", "--release", "--package", "doce-testkit", "--bins"]);
     process::run(&mut build, deadline).context("build what measures")?;
+    let mut build = world.cargo();
+    build.args(["build", "--locked", "--release", "--package", "doce-store", "--example", "audit_pages"]);
+    process::run(&mut build, deadline).context("build what fills an audit log")?;
     let programs = project.target().join("release");
     let mut bench = process::command(programs.join("bench"), project.root());
     bench.args(arguments).arg("--doce").arg(doce).arg("--fake-opencode").arg(programs.join("fake-opencode"));
+    bench.arg("--audit-pages").arg(programs.join("examples/audit_pages"));
     bench.arg("--opencode").arg(world.variable("DOCE_OPENCODE").context("OpenCode was found")?);
     bench.arg("--template").arg(project.path("templates/vite-react"));
     bench.arg("--raw").arg(project.target().join("bench/figures.json"));

@@ -7,12 +7,12 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
-use doce_model::{Actor, InstanceId, MessageState, ProjectId, SessionId, SessionStatus, UserId};
+use doce_model::{Actor, InstanceId, MessageState, Ms, ProjectId, SessionId, SessionStatus, UserId};
 use doce_opencode::Client;
 use doce_runtime::{Ending, Running};
 use doce_store::{conversation, delivery, instance};
@@ -52,6 +52,8 @@ pub(crate) struct Agent {
     /// When a Prompt passed whose answer hasn't begun: the Agent calls itself idle until then.
     prompted: Mutex<Option<Instant>>,
     following: AtomicBool,
+    /// When it was last of use to somebody, in milliseconds.
+    last_used: AtomicI64,
 }
 
 impl std::fmt::Debug for Agent {
@@ -70,6 +72,16 @@ impl Agent {
             SessionStatus::None | SessionStatus::Idle => true,
             SessionStatus::Busy | SessionStatus::Retry { .. } => false,
         }
+    }
+
+    /// Notes that it was of use to somebody.
+    pub(crate) fn used(&self, now: Ms) {
+        self.last_used.fetch_max(now.0, Ordering::SeqCst);
+    }
+
+    /// Returns when it was last of use to somebody.
+    pub(crate) fn last_used(&self) -> Ms {
+        Ms(self.last_used.load(Ordering::SeqCst))
     }
 
     /// Notes that a Prompt passed. Call it while the gate is held.
@@ -181,8 +193,10 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         aborted: AtomicBool::new(false),
         prompted: Mutex::new(None),
         following: AtomicBool::new(false),
+        last_used: AtomicI64::new(app.clock.now().0),
     });
     app.agents.by_project.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.project_id, Arc::clone(&agent));
+    note_rest(app, &agent);
     let (app, watched) = (app.clone(), Arc::clone(&agent));
     app.clone().tasks.spawn(async move {
         let ending = tokio::select! {
@@ -193,6 +207,23 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         ended(&app, &watched, ending).await;
     });
     agent
+}
+
+/// Notes each time that an answer ends: from then on the Agent rests.
+fn note_rest(app: &App, agent: &Arc<Agent>) {
+    let (app, agent) = (app.clone(), Arc::clone(agent));
+    let mut status = agent.status.subscribe();
+    app.clone().tasks.spawn(async move {
+        loop {
+            app.room.rests();
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = agent.ended.cancelled() => return,
+                () = app.stopping.cancelled() => return,
+            }
+            agent.used(app.clock.now());
+        }
+    });
 }
 
 /// Stops an Agent: its answer is aborted, its process tree ends, and what it held is gone.
@@ -237,6 +268,7 @@ pub(crate) async fn stop_all(app: &App, grace: Duration) {
 async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     agent.ended.cancel();
     app.agents.remove(agent);
+    app.room.look();
     agent.status.send_replace(SessionStatus::None);
     let words = if agent.stopping.load(Ordering::SeqCst) { "stopped".to_owned() } else { ending.to_string() };
     if let Err(e) = record_end(app, agent.project_id, agent.instance_id, &words).await {

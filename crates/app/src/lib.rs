@@ -33,6 +33,7 @@ mod project_connections;
 mod projects;
 mod queue;
 mod reconcilers;
+mod room;
 mod steps;
 pub mod views;
 
@@ -74,6 +75,7 @@ pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::To
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
 pub use reconcilers::uses::USE_TOLD_EVERY;
+pub use room::{AgentLimits, Watching};
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]
@@ -94,6 +96,8 @@ pub struct Config {
     pub token_endpoints: TokenEndpoints,
     /// Where programs that offer models are looked for on this machine.
     pub local_places: Vec<LocalPlace>,
+    /// How many Agents run, and how long.
+    pub agents: AgentLimits,
 }
 
 /// What of the surrounding system the sandboxed programs are given.
@@ -196,6 +200,7 @@ pub struct Inner {
     pub(crate) catalogue: watch::Sender<catalogue::CatalogueState>,
     pub(crate) agents: agents::Agents,
     pub(crate) previews: previews::Previews,
+    pub(crate) room: room::Room,
     /// Users whose browsers are told in a moment how their Connections stand.
     pub(crate) connections_changed: Mutex<BTreeSet<doce_model::UserId>>,
     /// Told when answers wait to be told of.
@@ -290,6 +295,7 @@ impl App {
                 catalogue: watch::Sender::new(catalogue::CatalogueState::Loading),
                 agents: agents::Agents::default(),
                 previews: previews::Previews::default(),
+                room: room::Room::default(),
                 connections_changed: Mutex::default(),
                 uses: tokio::sync::Notify::new(),
                 tasks: TaskTracker::new(),
@@ -332,6 +338,8 @@ impl App {
         let app = self.clone();
         self.tasks.spawn(async move { reconcilers::uses::tell_uses(&app).await });
         let app = self.clone();
+        self.tasks.spawn(async move { room::stop_idle(&app).await });
+        let app = self.clone();
         self.tasks.spawn(async move {
             // Survivors first: a Job that starts a Project must find the Agent that is already there.
             reconcilers::instances::adopt_survivors(&app).await;
@@ -342,6 +350,8 @@ impl App {
             if let Err(e) = app.resume_waiting(None).await {
                 tracing::error!(error = chain(&e), "the jobs that wait for a key were not looked at");
             }
+            // Survivors have their places by now.
+            room::give(&app).await;
         });
     }
 

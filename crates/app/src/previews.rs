@@ -397,7 +397,12 @@ impl App {
     /// Finds the preview behind an address. The caller checks who may see it.
     pub async fn preview_target(&self, slug: &str) -> Result<Option<PreviewTarget>, Error> {
         let found = project::find_by_slug(&mut self.store.read().await?, slug).await?;
-        Ok(found.map(|project| self.target_of(&project)))
+        let target = found.map(|project| self.target_of(&project));
+        // Somebody looks at the app, if not at its conversation.
+        if let Some(agent) = target.as_ref().and_then(|target| self.agents.find(target.project_id)) {
+            agent.used(self.clock.now());
+        }
+        Ok(target)
     }
 
     /// Lets a user into the preview of their own Project.

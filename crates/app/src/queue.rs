@@ -15,6 +15,7 @@ use crate::{
     events::Change,
     jobs::{apply_delivery, delete_project, launch_project, send_prompt},
     projects::{enqueue_error, read_cursor},
+    room,
     steps::delivery,
 };
 
@@ -117,6 +118,10 @@ impl App {
         let (Some(waits_for), Some(project_id)) = (job.waits_for(), job.project_id) else {
             return Ok(());
         };
+        if waits_for.code == room::NO_ROOM {
+            self.room.look();
+            return Ok(());
+        }
         let mut read = self.store.read().await?;
         let Some(project) = project::find(&mut read, project_id).await? else {
             return Ok(());
@@ -192,6 +197,9 @@ async fn tell(app: &App, id: JobId) -> Result<(), Error> {
     };
     if job.kind == send_prompt::KIND || job.kind == launch_project::KIND {
         settle_prompt(app, &job).await?;
+    }
+    if !job.state.is_live() {
+        app.room.forget(job.id);
     }
     // What it waits for may have come before it began to wait.
     app.resume_if_mended(&job).await?;

@@ -3,12 +3,12 @@
 //! Every setting is an option and a variable; `--help` of each command says which. What can't be is said here, before
 //! anything is opened. Exit codes: 0 it worked, 1 it failed, 2 it was asked for wrongly.
 
-use std::{ffi::OsString, net::SocketAddr, process::ExitCode};
+use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use doce_app::{Anchor, KeyPlace, Outside};
+use doce_app::{AgentLimits, Anchor, KeyPlace, Outside};
 
 use crate::{
     import::{self, ImportArgs},
@@ -177,9 +177,32 @@ pub(crate) struct ServeArgs {
     /// The npm registry to install from [default: npm's own setting]
     #[arg(long, env = "DOCE_NPM_REGISTRY", hide_env_values = true, value_name = "URL", value_parser = registry)]
     pub(crate) npm_registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) agents: AgentArgs,
     /// Runs agents without a sandbox: they can then read everything that this user can
     #[arg(long, env = "DOCE_UNSANDBOXED", value_name = TRUST, value_parser = trust)]
     pub(crate) unsandboxed: Option<Trust>,
+}
+
+/// How many agents run, and how long.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct AgentArgs {
+    /// Most agents at a time; more projects wait in a queue [default: as many as the memory holds, 0.8 GB each]
+    #[arg(long, env = "DOCE_MAX_AGENTS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    max_agents: Option<u16>,
+    /// Minutes until an agent that nobody uses is stopped; 0 is never
+    #[arg(long, env = "DOCE_IDLE_STOP", value_name = "MINUTES", default_value_t = 15)]
+    idle_stop: u32,
+}
+
+impl AgentArgs {
+    pub(crate) fn limits(self) -> AgentLimits {
+        let idle_stop = Duration::from_secs(u64::from(self.idle_stop) * 60);
+        AgentLimits {
+            most: self.max_agents.map(usize::from),
+            idle_stop: Some(idle_stop).filter(|time| !time.is_zero()),
+        }
+    }
 }
 
 /// The owner's word that every prompt is trusted.

@@ -182,6 +182,7 @@ impl Opened {
             outside: config::outside(),
             token_endpoints: TokenEndpoints::default(),
             local_places: doce_app::local_places(),
+            agents: doce_app::AgentLimits::default(),
         };
         let app = App::open(config, Arc::clone(&clock)).await.map_err(serve::cannot_open)?;
         for note in app.notes() {

@@ -77,6 +77,7 @@ impl Serving<'_> {
             outside: outside(),
             token_endpoints: TokenEndpoints::default(),
             local_places: doce_app::local_places(),
+            agents: arguments.agents.limits(),
         };
         let app = tokio::select! {
             opened = App::open(config, Arc::clone(&clock)) => opened.map_err(cannot_open)?,

@@ -18,7 +18,7 @@ mod lease;
 
 pub use lease::{
     Lease, LeaseError, MAX_LOG_LINES, append_log, begin_step, check, claim, end_step, finish, hold, next_due, park,
-    release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait,
+    release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait, wait_for_other,
 };
 
 const COLUMNS: &str = "id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of, run_at,

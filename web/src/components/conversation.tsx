@@ -14,7 +14,7 @@ import { AgentMessage, AnswerEnd, UserMessage } from "./message-view";
 import { PageError } from "./page-error";
 import { tell } from "./project-actions";
 import { clock, RelativeTime } from "./relative-time";
-import { jobProgress } from "./states";
+import { jobProgress, waitsForRoom } from "./states";
 import { useStickToBottom } from "./use-stick-to-bottom";
 
 type Turn = { prompt: Message | null; answers: Message[] };
@@ -32,6 +32,7 @@ export function turnsOf(messages: Message[]): Turn[] {
 
 /** What a prompt that wasn't sent yet waits for. */
 function waitingFor(project: Project): string {
+  if (waitsForRoom(project)) return "Waiting in the queue";
   if (project.job?.waits_for) return "Waiting for a key";
   const progress = jobProgress(project.job);
   if (project.state === "failed") return "Not sent: the project failed";

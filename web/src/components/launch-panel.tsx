@@ -3,6 +3,7 @@ import { Button } from "../ui/button";
 import { Notice } from "../ui/notice";
 import { useFailureButton, type WorkspaceControls } from "./failure-actions";
 import { Elapsed, JobSteps } from "./job-steps";
+import { waitsForRoom } from "./states";
 
 const TITLES: Record<string, string> = {
   launch_project: "Launching",
@@ -16,6 +17,7 @@ export function LaunchPanel({ project, controls }: { project: Project; controls:
   const { job } = project;
   const failure = job?.error ?? null;
   const waitsFor = job?.waits_for ?? null;
+  const inQueue = waitsForRoom(project);
   const button = useFailureButton(project, waitsFor ?? failure, controls, job?.id ?? null);
   const action = button && (
     <Button variant="primary" size="sm" busy={button.busy} onClick={button.run}>
@@ -37,10 +39,10 @@ export function LaunchPanel({ project, controls }: { project: Project; controls:
       <div className="mx-auto grid max-w-md gap-5 px-6 py-[clamp(1.5rem,8vh,5rem)]">
         <header className="grid gap-0.5">
           <h2 className="text-lg font-semibold tracking-tight">
-            {over ? `${title} ${project.name} failed` : waitsFor ? `${project.name} needs a key` : `${title} ${project.name}`}
+            {over ? `${title} ${project.name} failed` : inQueue ? `${project.name} is in the queue` : waitsFor ? `${project.name} needs a key` : `${title} ${project.name}`}
           </h2>
           <p className="text-sm text-muted tabular-nums" role="status">
-            {job.state === "queued" && (waitsFor ? "It goes on by itself as soon as there is one. Your prompt is kept." : "Waiting for its turn")}
+            {job.state === "queued" && (inQueue ? "It starts by itself. Your prompt is kept." : waitsFor ? "It goes on by itself as soon as there is one. Your prompt is kept." : "Waiting for its turn")}
             {job.state === "running" && (job.direction === "undo" ? "Undoing what was done" : <>Running{job.started_at && <> for <Elapsed since={job.started_at} /></>}</>)}
             {job.state === "cancelled" && "Cancelled"}
             {over && (job.direction === "undo" ? "What was done has been undone." : "Your prompt and files are kept.")}

@@ -68,9 +68,15 @@ export const PROJECT_ACTIONS: Record<Project["state"], Allowed> = {
   deleting: { start: false, stop: false, prompt: false, delete: false },
 };
 
+/** Whether as many agents run as may, and the project waits for one of them to stop. */
+export function waitsForRoom(project: Project): boolean {
+  return project.job?.waits_for?.code === "no_room";
+}
+
 /** What a project is doing, in a few words: "Answering", "Launching, 2 of 6". */
 export function projectWords(project: Project): Say {
   const base = PROJECT_STATE[project.state];
+  if (waitsForRoom(project)) return { word: "In the queue", tone: "neutral" };
   if (project.job?.waits_for) return { word: "Needs a key", tone: "amber" };
   if (project.state === "launching") {
     const progress = jobProgress(project.job);

@@ -163,6 +163,16 @@ it("a_launch_that_needs_a_key_says_so_and_opens_the_provider", async () => {
   expect(await screen.findByLabelText("API key")).toBeTruthy();
 });
 
+it("a_launch_that_finds_no_room_says_its_place_and_asks_for_nothing", async () => {
+  const message = "Number 2 in the queue: 3 agents run, as many as this machine has memory for. This starts when one of them stops.";
+  const project = aProject({ state: "launching", job: aJob({ state: "queued", waits_for: { code: "no_room", message, action: { kind: "none", label: "", connection_id: null } } }) });
+  show(<LaunchPanel project={project} controls={controls} />);
+  expect(await screen.findByRole("heading", { name: "Bakery is in the queue" })).toBeTruthy();
+  expect(screen.getByText(message)).toBeTruthy();
+  expect(screen.queryByRole("button")).toBeNull();
+  expect(projectWords(project)).toEqual({ word: "In the queue", tone: "neutral" });
+});
+
 it("a_launch_whose_key_was_rejected_asks_for_another_one", async () => {
   route("get", "/api/connections", page([aConnection({ status: "error" })]));
   route("get", "/api/providers", page([aProvider()]));

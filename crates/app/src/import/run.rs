@@ -307,6 +307,7 @@ mod tests {
             outside: crate::Outside::default(),
             token_endpoints: crate::TokenEndpoints::default(),
             local_places: Vec::new(),
+            agents: crate::AgentLimits::default(),
         };
         let clock = std::sync::Arc::new(doce_testkit::MockClock::default());
         let app = App::open(config, clock.clone()).await.unwrap();

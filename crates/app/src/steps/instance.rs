@@ -17,6 +17,7 @@ use crate::{
     jobs::{project_id, step_error},
     keys::AGENT_PASSWORD,
     program::{self, AgentPlace, WORKSPACE},
+    room,
     steps::{delivery, workspace},
 };
 
@@ -56,6 +57,8 @@ async fn start(app: &App, step: &StepCtx) -> Result<(), StepError> {
     if app.agents.find(id).is_some() {
         return Ok(());
     }
+    // Until the Agent is registered; from then on it counts itself.
+    let _place = room::take(app, step, &project).await?;
     let binary = program::ready(app, |progress| step.detail(progress)).await.map_err(StepError::fail)?;
     step.detail("starting");
     // Crash: a row without a process, or a process without a row, is what an attempt that died leaves behind. Neither

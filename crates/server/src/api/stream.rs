@@ -88,10 +88,11 @@ pub(crate) async fn open_stream(
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last_seen = header.or(query.last_event_id.as_deref()).filter(|id| !id.is_empty());
     let keep_alive = sse::KeepAlive::new().interval(state.limits.keep_alive);
+    let watching = state.app.watching(watched.iter().copied());
     let feed = Feed::new(state, caller.user.id, watched, last_seen, seat, SecretString::from(token));
-    let frames = stream::unfold(feed, async |mut feed| {
+    let frames = stream::unfold((feed, watching), async |(mut feed, watching)| {
         let frame = feed.next().await?;
-        Some((Ok::<_, Infallible>(frame), feed))
+        Some((Ok::<_, Infallible>(frame), (feed, watching)))
     });
     let mut response = Sse::new(frames).keep_alive(keep_alive).into_response();
     // Proxies that collect answers would hold events back.

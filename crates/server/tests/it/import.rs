@@ -243,6 +243,7 @@ async fn an_agent_that_outlived_its_server_is_left_alone() {
         outside: Outside::default(),
         token_endpoints: TokenEndpoints::default(),
         local_places: Vec::new(),
+        agents: doce_app::AgentLimits::default(),
     };
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let importing = App::open(config, Arc::clone(&clock)).await.expect("it is ours");

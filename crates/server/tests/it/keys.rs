@@ -57,6 +57,7 @@ impl Installation {
             outside: Outside::default(),
             token_endpoints: doce_app::TokenEndpoints::default(),
             local_places: Vec::new(),
+            agents: doce_app::AgentLimits::default(),
         };
         App::open(config, clock()).await
     }

@@ -23,6 +23,7 @@ mod people;
 mod preview;
 mod problems;
 mod projects;
+mod room;
 mod stream;
 mod workspace;
 mod world;

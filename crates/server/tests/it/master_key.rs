@@ -47,6 +47,7 @@ async fn opened_anew(world: &World, browser: &Browser) -> Vec<Value> {
         outside: Outside::default(),
         token_endpoints: TokenEndpoints::default(),
         local_places: Vec::new(),
+        agents: doce_app::AgentLimits::default(),
     };
     let app = App::open(config, Arc::clone(&clock)).await.expect("it opens");
     let me = browser.get("/api/me").await.expect(200);

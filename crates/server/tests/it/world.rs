@@ -10,7 +10,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, AuditEntry, AuditQuery, Config, LocalPlace, Outside, TokenEndpoints};
+use doce_app::{AgentLimits, App, AuditEntry, AuditQuery, Config, LocalPlace, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
 use doce_testkit::{ScriptedModel, wait_for};
@@ -51,6 +51,7 @@ pub(crate) struct Builder {
     opencode: Utf8PathBuf,
     token_endpoints: TokenEndpoints,
     local_places: Vec<LocalPlace>,
+    agents: AgentLimits,
 }
 
 impl Builder {
@@ -79,6 +80,12 @@ impl Builder {
     /// Looks for programs with models here, too.
     pub(crate) fn local_place(mut self, name: &str, base_url: String) -> Self {
         self.local_places.push(LocalPlace { name: name.to_owned(), base_url });
+        self
+    }
+
+    /// Has room for this many agents.
+    pub(crate) fn most_agents(mut self, most: usize) -> Self {
+        self.agents.most = Some(most);
         self
     }
 
@@ -111,6 +118,7 @@ impl Builder {
             outside: Outside { search_path: format!("{tools}:/usr/local/bin:/usr/bin:/bin"), variables: Vec::new() },
             token_endpoints: self.token_endpoints,
             local_places: self.local_places,
+            agents: self.agents,
         };
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let app = App::open(config, Arc::clone(&shared)).await.expect("a fresh data directory can be opened");
@@ -190,6 +198,8 @@ impl World {
             background: false,
             opencode: fake_opencode(),
             local_places: Vec::new(),
+            // Fakes weigh nothing: on a small machine, too, there is room for as many as a test wants.
+            agents: AgentLimits { most: Some(100), ..AgentLimits::default() },
             token_endpoints: TokenEndpoints::default(),
         }
     }

@@ -249,6 +249,17 @@ pub async fn wait(tx: &mut Tx, lease: Lease, position: i64, waits_for: &Failure)
     Ok(())
 }
 
+/// Says anew what a Job waits for. Nothing happens to one that doesn't wait.
+pub async fn wait_for_other(tx: &mut Tx, id: JobId, waits_for: &Failure) -> Result<(), StoreError> {
+    sqlx::query("UPDATE job SET failure = $2 WHERE id = $1 AND state = 'queued' AND run_at = $3")
+        .bind(id.to_string())
+        .bind(failure_to_text(waits_for))
+        .bind(UNTIL_RESUMED.0)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Lets a Job go on that waits. Returns whether it did.
 pub async fn resume(tx: &mut Tx, id: JobId) -> Result<bool, StoreError> {
     let now = tx.now();

@@ -123,6 +123,7 @@ impl Machine {
             },
             token_endpoints: crate::TokenEndpoints::default(),
             local_places: Vec::new(),
+            agents: crate::AgentLimits::default(),
         };
         let clock = Arc::new(GoingClock { started: Instant::now(), jumped: AtomicI64::new(0) });
         let kept = config.data_dir.join("catalogue.json");

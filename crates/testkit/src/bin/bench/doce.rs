@@ -70,6 +70,8 @@ impl Doce {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data());
         command.env("DOCE_OPENCODE", &self.opencode).env("DOCE_LOG", "warn");
+        // The fakes weigh nothing, and the real one runs alone.
+        command.env("DOCE_MAX_AGENTS", "100");
         if !self.npm {
             let path = std::env::var("PATH").unwrap_or_default();
             command.env("PATH", format!("{}:{path}", self.directory.path().join("tools").display()));
@@ -134,6 +136,17 @@ impl Doce {
         let model = json!({ "provider_id": "anthropic", "model_id": "claude-sonnet-4-6" });
         let made = self.post("/api/projects", &json!({ "prompt": prompt, "model": model })).await;
         (id_of(&made["project"]), id_of(&made["job"]))
+    }
+
+    /// Creates a project that says which it is.
+    pub(crate) async fn create_named(&self, n: usize) -> (String, String) {
+        self.create(&format!("[[say: number {n}]]")).await
+    }
+
+    /// Counts the prompts that a project's agent noted, if it is the fake one.
+    pub(crate) fn prompts_of(&self, project: &str) -> usize {
+        let home = self.data().join("projects").join(project).join("home");
+        doce_testkit::fake_agent::read_calls(&home).iter().filter(|call| call.prompt.is_some()).count()
     }
 
     /// Deletes a project and waits until it is gone.

@@ -10,7 +10,9 @@
 )]
 
 mod agents;
+mod audit;
 mod connect;
+mod creates;
 mod delta;
 mod doce;
 mod figure;
@@ -29,7 +31,7 @@ use figure::Figure;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
-    /// What to measure; everything unless named: serve, requests, connect, replace, launch, delta
+    /// What to measure; everything unless named: serve, requests, connect, replace, creates, audit, launch, delta
     names: Vec<String>,
     /// The doce to measure
     #[arg(long)]
@@ -37,6 +39,9 @@ pub(crate) struct Options {
     /// The fake OpenCode, for what is about many agents
     #[arg(long)]
     fake_opencode: PathBuf,
+    /// The program that fills an audit log and reads its pages
+    #[arg(long)]
+    audit_pages: PathBuf,
     /// The real OpenCode
     #[arg(long)]
     opencode: PathBuf,
@@ -54,7 +59,7 @@ pub(crate) struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let known = ["serve", "requests", "connect", "replace", "launch", "delta"];
+    let known = ["serve", "requests", "connect", "replace", "creates", "audit", "launch", "delta"];
     if let Some(unknown) = options.names.iter().find(|name| !known.contains(&name.as_str())) {
         eprintln!("error: nothing is called `{unknown}`; there are {}", known.join(", "));
         return ExitCode::from(2);
@@ -78,6 +83,8 @@ async fn measure(name: &str, options: &Options) -> Vec<Figure> {
         "requests" => requests::measure(options).await,
         "connect" => connect::measure(options).await,
         "replace" => replace::measure(options).await,
+        "creates" => creates::measure(options).await,
+        "audit" => audit::measure(options),
         "launch" => launch::measure(options).await,
         _ => delta::measure(options).await,
     }

@@ -135,7 +135,7 @@ async fn by_hand(agents: &[Agent], key: &str) -> f64 {
 }
 
 /// Sends light requests, one after the other with a little pause, as long as something else takes.
-async fn light_while(doce: &Arc<Doce>, something: impl Future<Output = ()>) -> Vec<f64> {
+pub(crate) async fn light_while(doce: &Arc<Doce>, something: impl Future<Output = ()>) -> Vec<f64> {
     let ended = Arc::new(AtomicBool::new(false));
     let (asking, over) = (Arc::clone(doce), Arc::clone(&ended));
     let task = tokio::spawn(async move {

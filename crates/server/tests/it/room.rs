@@ -1,0 +1,167 @@
+//! Room for agents: the queue for a place, and the stop of agents that nobody uses.
+
+use std::time::Duration;
+
+use doce_testkit::{ScriptedModel, wait_for};
+use serde_json::{Value, json};
+
+use crate::world::{BOUND, Browser, World, id};
+
+/// Waits until a job waits for a place, and returns what it says.
+async fn place(browser: &Browser, job: &str, number: usize) -> Value {
+    wait_for("the job to have its place in the queue", BOUND, async || {
+        let job = browser.get(&format!("/api/jobs/{job}")).await.expect(200);
+        let message = job["waits_for"]["message"].as_str()?;
+        message.starts_with(&format!("Number {number} in the queue")).then(|| job["waits_for"].clone())
+    })
+    .await
+}
+
+async fn state_of(browser: &Browser, project: &str) -> String {
+    browser.get(&format!("/api/projects/{project}")).await.expect(200)["state"]
+        .as_str()
+        .expect("a state is a word")
+        .to_owned()
+}
+
+async fn wait_for_state(browser: &Browser, project: &str, state: &str) {
+    wait_for(&format!("the project to be {state}"), BOUND, async || {
+        (state_of(browser, project).await == state).then_some(())
+    })
+    .await;
+}
+
+/// Has the server look which agents rest, as it does when a page is closed.
+async fn look(browser: &Browser) {
+    drop(browser.stream("").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_room_waits_in_a_queue_and_is_told_the_place() {
+    let world = World::builder().running().most_agents(1).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let first = browser.create_project("[[say: one]]").await;
+    browser.wait_for_job(&id(&first["job"])).await;
+    browser.wait_for_answer(&id(&first["project"])).await;
+    let second = browser.create_project("[[say: two]]").await;
+    let needed = place(&browser, &id(&second["job"]), 1).await;
+    assert_eq!(needed["code"], "no_room");
+    let third = browser.create_project("[[say: three]]").await;
+    place(&browser, &id(&third["job"]), 2).await;
+    assert_eq!(state_of(&browser, &id(&third["project"])).await, "launching");
+
+    // Other work goes on meanwhile: nobody who waits holds a worker.
+    let stop = format!("/api/projects/{}/stop", id(&first["project"]));
+    browser.post(&stop, &json!({})).await.expect(202);
+    assert_eq!(browser.wait_for_job(&id(&second["job"])).await["state"], "succeeded");
+    place(&browser, &id(&third["job"]), 1).await;
+    browser.delete(&format!("/api/projects/{}", id(&second["project"]))).await;
+    assert_eq!(browser.wait_for_job(&id(&third["job"])).await["state"], "succeeded");
+    let messages = browser.wait_for_answer(&id(&third["project"])).await;
+    assert_eq!(messages.len(), 2, "its prompt is sent once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_place_goes_to_whoever_has_the_fewest_agents() {
+    let world = World::builder().running().most_agents(2).start().await;
+    let model = ScriptedModel::start().await;
+    let ada = world.admin().await;
+    let bob = world.member(&ada, "bob").await;
+    // Where the model listens is this machine, which is for admins; what bob waits for is a place first.
+    ada.connect(&model, "sk-one-0123456789").await;
+    let mut projects = Vec::new();
+    for _ in 0..2 {
+        let made = ada.create_project("[[say: one]]").await;
+        ada.wait_for_job(&id(&made["job"])).await;
+        ada.wait_for_answer(&id(&made["project"])).await;
+        projects.push(id(&made["project"]));
+    }
+    let third = ada.create_project("[[say: three]]").await;
+    place(&ada, &id(&third["job"]), 1).await;
+    bob.wait_for_catalogue().await;
+    let other = bob.create_project("[[say: bob]]").await;
+    place(&bob, &id(&other["job"]), 1).await;
+    place(&ada, &id(&third["job"]), 2).await;
+    ada.post(&format!("/api/projects/{}/stop", projects[0]), &json!({})).await.expect(202);
+    wait_for("bob's agent to be started", BOUND, async || {
+        let job = bob.get(&format!("/api/jobs/{}", id(&other["job"]))).await.expect(200);
+        (job["waits_for"]["code"] == "needs_key").then_some(())
+    })
+    .await;
+    place(&ada, &id(&third["job"]), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_waiting_leaves_the_place_to_the_next() {
+    let world = World::builder().running().most_agents(1).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let first = browser.create_project("[[say: one]]").await;
+    browser.wait_for_job(&id(&first["job"])).await;
+    let second = browser.create_project("[[say: two]]").await;
+    place(&browser, &id(&second["job"]), 1).await;
+    let third = browser.create_project("[[say: three]]").await;
+    place(&browser, &id(&third["job"]), 2).await;
+    browser.post(&format!("/api/jobs/{}/cancel", id(&second["job"])), &json!({})).await.expect(200);
+    place(&browser, &id(&third["job"]), 1).await;
+    browser.post(&format!("/api/projects/{}/stop", id(&first["project"])), &json!({})).await.expect(202);
+    assert_eq!(browser.wait_for_job(&id(&third["job"])).await["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_not() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let made = browser.create_project("[[say: one]]").await;
+    browser.wait_for_job(&id(&made["job"])).await;
+    let project = id(&made["project"]);
+    browser.wait_for_answer(&project).await;
+    let open = browser.stream(&format!("?project_id={project}")).await;
+    world.clock.advance(Duration::from_mins(20));
+    look(&browser).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(state_of(&browser, &project).await, "running", "a page shows it");
+
+    drop(open);
+    wait_for("the page to be gone", BOUND, async || {
+        world.clock.advance(Duration::from_mins(16));
+        look(&browser).await;
+        (state_of(&browser, &project).await == "stopped").then_some(())
+    })
+    .await;
+    let event = wait_for("the audit event", BOUND, async || {
+        world.audit().await.into_iter().find(|entry| entry.action == "stop_project")
+    })
+    .await;
+    assert_eq!(event.actor, "reconciler:room", "{event:?}");
+    // The next prompt starts it again, and nothing was lost.
+    browser.post(&format!("/api/projects/{project}/prompts"), &json!({"text": "[[say: two]]"})).await.expect(202);
+    wait_for("two answers", BOUND, async || {
+        let page = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
+        (page["items"].as_array()?.len() == 4 && page["items"][3]["state"] == "complete").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_rests_makes_room_for_somebody_who_waits() {
+    let world = World::builder().running().most_agents(1).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let first = browser.create_project("[[say: one]]").await;
+    browser.wait_for_job(&id(&first["job"])).await;
+    browser.wait_for_answer(&id(&first["project"])).await;
+    let second = browser.create_project("[[say: two]]").await;
+    place(&browser, &id(&second["job"]), 1).await;
+    assert_eq!(state_of(&browser, &id(&first["project"])).await, "running", "not before it has rested a minute");
+    world.clock.advance(Duration::from_mins(2));
+    look(&browser).await;
+    assert_eq!(browser.wait_for_job(&id(&second["job"])).await["state"], "succeeded");
+    wait_for_state(&browser, &id(&first["project"]), "stopped").await;
+}
