@@ -117,14 +117,18 @@ async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_
     let model = ScriptedModel::start().await;
     let browser = world.admin().await;
     browser.connect(&model, "sk-one-0123456789").await;
-    let made = browser.create_project("[[say: one]]").await;
-    browser.wait_for_job(&id(&made["job"])).await;
-    let project = id(&made["project"]);
-    browser.wait_for_answer(&project).await;
+    let mut projects = Vec::new();
+    for _ in 0..2 {
+        let made = browser.create_project("[[say: one]]").await;
+        browser.wait_for_job(&id(&made["job"])).await;
+        projects.push(id(&made["project"]));
+        browser.wait_for_answer(&id(&made["project"])).await;
+    }
+    let (project, other) = (projects[0].clone(), projects[1].clone());
     let open = browser.stream(&format!("?project_id={project}")).await;
     world.clock.advance(Duration::from_mins(20));
     look(&browser).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wait_for_state(&browser, &other, "stopped").await;
     assert_eq!(state_of(&browser, &project).await, "running", "a page shows it");
 
     drop(open);
@@ -135,7 +139,7 @@ async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_
     })
     .await;
     let event = wait_for("the audit event", BOUND, async || {
-        world.audit().await.into_iter().find(|entry| entry.action == "stop_project")
+        world.audit().await.into_iter().find(|entry| entry.action == "stop_project" && entry.noun == project)
     })
     .await;
     assert_eq!(event.actor, "reconciler:room", "{event:?}");
