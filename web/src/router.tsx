@@ -5,6 +5,7 @@ import { ApiError } from "./api/client";
 import { healthQuery, meQuery } from "./api/session";
 import type { AuditFilter } from "./api/queries";
 import { auditFilter } from "./components/audit-filter";
+import { jobFilter, type JobFilter } from "./components/job-filter";
 import { openStream } from "./stream/lazy";
 import { PageError } from "./components/page-error";
 import { NotFound } from "./pages/not-found";
@@ -109,6 +110,13 @@ const auditRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/audit")),
 });
 
+const jobsRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/jobs",
+  validateSearch: (search: Record<string, unknown>): JobFilter => jobFilter(search),
+  component: lazyRouteComponent(() => import("./pages/settings/jobs")),
+});
+
 const keysRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/keys",
@@ -130,7 +138,7 @@ const accountRoute = createRoute({
 const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, jobsRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

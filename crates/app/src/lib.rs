@@ -74,6 +74,7 @@ pub use keys::{
 pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::TokenEndpoints};
 pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
 pub use program::ProgramState;
+pub use queue::JobQuery;
 pub use reconcilers::uses::USE_TOLD_EVERY;
 pub use room::{AgentLimits, Watching};
 

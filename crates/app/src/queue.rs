@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use doce_jobs::RetryError;
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobState, MessageId, MessageState, NextMove, ProjectId,
-    User, UserId,
+    Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobLine, JobState, MessageId, MessageState, NextMove,
+    ProjectId, User, UserId,
 };
 use doce_store::{Read, conversation, job, project};
 use tokio::sync::mpsc;
@@ -26,20 +26,31 @@ const PAGE_MAX: i64 = 200;
 /// Changes of Jobs that are told together.
 const AT_ONCE: usize = 256;
 
+/// Which Jobs to list. What is `None` doesn't matter.
+#[derive(Debug, Clone, Default)]
+pub struct JobQuery {
+    /// Of this Project.
+    pub project_id: Option<ProjectId>,
+    /// In this state.
+    pub state: Option<JobState>,
+    /// Of this kind.
+    pub kind: Option<String>,
+}
+
 impl App {
     /// Lists a page of a user's Jobs, newest first, and where the next one begins.
     pub async fn list_jobs(
         &self,
         _ctx: &Ctx,
         user: &User,
-        project_id: Option<ProjectId>,
-        state: Option<JobState>,
+        only: &JobQuery,
         cursor: Option<&str>,
         limit: Option<i64>,
     ) -> Result<(Vec<Job>, Option<String>), Error> {
         let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
         let before = cursor.map(read_cursor::<JobId>).transpose()?;
-        let filter = job::Filter { user_id: Some(user.id), project_id, state, ..job::Filter::default() };
+        let JobQuery { project_id, state, kind } = only.clone();
+        let filter = job::Filter { user_id: Some(user.id), project_id, state, kind, ..job::Filter::default() };
         let jobs = job::list(&mut self.store.read().await?, &filter, before, limit).await?;
         let full = i64::try_from(jobs.len()).unwrap_or(i64::MAX) == limit;
         let next = jobs.last().filter(|_| full).map(|last| format!("{}.{}", last.created_at.0, last.id));
@@ -49,6 +60,13 @@ impl App {
     /// Returns one of a user's Jobs.
     pub async fn get_job(&self, _ctx: &Ctx, user: &User, id: JobId) -> Result<Job, Error> {
         own_job(&mut self.store.read().await?, user, id).await
+    }
+
+    /// Returns the last lines of the log of one of a user's Jobs, oldest first.
+    pub async fn job_log(&self, _ctx: &Ctx, user: &User, id: JobId) -> Result<Vec<JobLine>, Error> {
+        let mut read = self.store.read().await?;
+        own_job(&mut read, user, id).await?;
+        Ok(job::log(&mut read, id, 0, job::MAX_LOG_LINES).await?)
     }
 
     /// Asks a Job to end; what it did is undone.
@@ -118,7 +136,7 @@ impl App {
         let (Some(waits_for), Some(project_id)) = (job.waits_for(), job.project_id) else {
             return Ok(());
         };
-        if waits_for.code == room::NO_ROOM {
+        if room::is_no_room(waits_for) {
             self.room.look();
             return Ok(());
         }

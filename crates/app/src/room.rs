@@ -26,8 +26,6 @@ use crate::{
     projects::enqueue_error,
 };
 
-/// What a Job waits for that would start one Agent too many.
-pub(crate) const NO_ROOM: &str = "no_room";
 /// What an Agent takes when it has worked for a while.
 const AGENT_MEMORY: u64 = 800 << 20;
 /// What is left to everything else on the machine.
@@ -180,16 +178,21 @@ fn no_room(app: &App, place: usize) -> Failure {
         None => "as many as this machine has memory for",
     };
     Failure::new(
-        NO_ROOM,
+        "no_room",
         format!("Number {place} in the queue: {agents}, {most}. This starts when one of them stops."),
         NextMove::None,
     )
 }
 
+/// Tells whether it is a place that a Job waits for.
+pub(crate) fn is_no_room(waits_for: &Failure) -> bool {
+    waits_for.code == "no_room"
+}
+
 /// Lists the Jobs that wait for a place, who asked first before the others.
 async fn waiting(app: &App) -> Result<Vec<Job>, Error> {
     let mut waiting = job::waiting(&mut app.store.read().await?, None).await?;
-    waiting.retain(|job| job.waits_for().is_some_and(|failure| failure.code == NO_ROOM));
+    waiting.retain(|job| job.waits_for().is_some_and(is_no_room));
     Ok(waiting)
 }
 

@@ -3,6 +3,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, take, takeBytes } from "./client";
 import type { AuditAction, Connection, Project } from "./types";
 import { applyToConnections, applyToProject, applyToProjects } from "../stream/patch";
+import type { JobFilter } from "../components/job-filter";
 import { stream } from "../stream/hub";
 import { conversationFrom, reduce } from "../stream/reducer";
 
@@ -10,6 +11,7 @@ const LIVE = { staleTime: Infinity, gcTime: 30 * 60_000 } as const;
 const PROJECTS_PAGE = 200;
 export const MESSAGES_PAGE = 100;
 const AUDIT_PAGE = 50;
+const JOBS_PAGE = 50;
 /** How often a page of the audit log is asked for again from where it ended early, before somebody has to press for more. */
 const AUDIT_ROUNDS = 20;
 /** A file larger than this is offered as a download instead of being shown. */
@@ -33,6 +35,8 @@ export const keys = {
   logs: (id: string) => ["logs", id] as const,
   users: ["users"] as const,
   audit: ["audit"] as const,
+  jobs: ["jobs"] as const,
+  jobLog: (id: string) => ["job-log", id] as const,
   imports: ["imports"] as const,
   masterKey: ["master-key"] as const,
 };
@@ -191,6 +195,28 @@ export const auditQuery = (filter: AuditFilter) =>
       }
     },
     getNextPageParam: (page) => page.next,
+    staleTime: 0,
+  });
+
+/** Jobs from the newest on, a page at a time. The stream tells what becomes of them. */
+export const jobsQuery = (filter: JobFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.jobs, filter],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) => {
+      const { project, ...only } = filter;
+      const query = { ...only, limit: JOBS_PAGE, ...(project === undefined ? {} : { project_id: project }), ...(pageParam === null ? {} : { cursor: pageParam }) };
+      return take(api.GET("/api/jobs", { params: { query }, signal }));
+    },
+    getNextPageParam: (page) => page.next,
+    staleTime: 0,
+  });
+
+/** The last lines of a job's log, read again when the stream tells of the job. */
+export const jobLogQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.jobLog(id),
+    queryFn: async () => (await take(api.GET("/api/jobs/{id}/log", { params: { path: { id } } }))).items,
     staleTime: 0,
   });
 

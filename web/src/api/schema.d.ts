@@ -281,6 +281,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the last lines of a job's log, the oldest first. */
+        get: operations["get_job_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{id}/retry": {
         parameters: {
             query?: never;
@@ -1391,6 +1408,20 @@ export interface components {
             /** @description The job. */
             job: components["schemas"]["Job"];
         };
+        /** @description A line of a job's log. */
+        JobLine: {
+            /** @description When it was written. */
+            at: components["schemas"]["Time"];
+            /** @description `info`, `warn` or `error`. */
+            level: string;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            sequence: number;
+            /** @description What it says. */
+            text: string;
+        };
         /** @enum {string} */
         JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled" | "stuck";
         /** @description A part of a job. */
@@ -1846,6 +1877,13 @@ export interface components {
         Page_Job: {
             /** @description What is on it. */
             items: components["schemas"]["Job"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_JobLine: {
+            /** @description What is on it. */
+            items: components["schemas"]["JobLine"][];
             /** @description The cursor of the next page, if there is one. */
             next: string | null;
         };
@@ -2841,6 +2879,8 @@ export interface operations {
             query?: {
                 /** @description Of which project. */
                 project_id?: string;
+                /** @description Of which kind, such as `launch_project`. */
+                kind?: string;
                 /** @description In which state. */
                 state?: components["schemas"]["JobState"];
                 /** @description Most items of the page. */
@@ -2925,6 +2965,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_job_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JobLine"];
                 };
             };
             /** @description It was not done; `code` says why. */

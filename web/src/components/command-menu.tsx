@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { Box, Cpu, KeyRound, LayoutGrid, LogOut, Plug, ScrollText, SunMoon, UserRound } from "lucide-react";
+import { Box, Cpu, KeyRound, LayoutGrid, ListChecks, LogOut, Plug, ScrollText, SunMoon, UserRound } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import { projectsQuery } from "../api/queries";
 import { Dialog } from "../ui/dialog";
@@ -31,6 +31,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
     { id: "connect", label: "Connect a provider", icon: <Plug aria-hidden />, run: () => openDialog({ kind: "connect-provider" }) },
     { id: "providers", label: "Settings: providers", icon: <KeyRound aria-hidden />, run: () => go("/settings/providers") },
     { id: "models", label: "Settings: models", icon: <Cpu aria-hidden />, run: () => go("/settings/models") },
+    { id: "jobs", label: "Settings: jobs", icon: <ListChecks aria-hidden />, run: () => go("/settings/jobs") },
     { id: "audit", label: "Settings: audit", icon: <ScrollText aria-hidden />, run: () => go("/settings/audit") },
     { id: "account", label: "Settings: account", icon: <UserRound aria-hidden />, run: () => go("/settings/account") },
     { id: "theme", label: "Light or dark theme", icon: <SunMoon aria-hidden />, run: toggleTheme },

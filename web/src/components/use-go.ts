@@ -1,6 +1,6 @@
 import { useNavigate } from "@tanstack/react-router";
 
-export type Place = "/" | "/settings/providers" | "/settings/models" | "/settings/account" | "/settings/audit";
+export type Place = "/" | "/settings/providers" | "/settings/models" | "/settings/account" | "/settings/jobs" | "/settings/audit";
 
 /** Goes to one of the client's own pages. */
 export function useGo(): (to: Place) => void {

@@ -1,7 +1,8 @@
 // Keeps the query cache equal to what the stream says.
-import type { QueryClient } from "@tanstack/react-query";
+import type { InfiniteData, QueryClient } from "@tanstack/react-query";
 import { keys } from "../api/queries";
-import type { Connection, Imports, MasterKey, Project, System } from "../api/types";
+import type { Connection, Imports, Job, MasterKey, Project, System } from "../api/types";
+import { isShown, type JobFilter } from "../components/job-filter";
 import type { StreamEvent } from "./events";
 import type { Hub } from "./hub";
 import { applyToConnections, applyToProject, applyToProjects } from "./patch";
@@ -47,6 +48,23 @@ export function followStream(hub: Hub, cache: QueryClient): () => void {
   };
 }
 
+type JobPages = InfiniteData<{ items: Job[]; next: string | null }, string | null>;
+
+/** Puts a job into the lists that are shown. One that comes into a list, or leaves it, has it read again. */
+function applyToJobs(cache: QueryClient, job: Job): void {
+  for (const [key, pages] of cache.getQueriesData<JobPages>({ queryKey: keys.jobs })) {
+    if (pages === undefined) continue;
+    const filter = key[1] as JobFilter;
+    const known = pages.pages.some((page) => page.items.some(({ id }) => id === job.id));
+    if (known !== isShown(job, filter)) void cache.invalidateQueries({ queryKey: key }, { cancelRefetch: false });
+    if (known) {
+      const patched = pages.pages.map(({ items, next }) => ({ items: items.map((item) => (item.id === job.id ? job : item)), next }));
+      cache.setQueryData<JobPages>(key, { pages: patched, pageParams: pages.pageParams });
+    }
+  }
+  void cache.invalidateQueries({ queryKey: keys.jobLog(job.id) });
+}
+
 /** Applies events to everything in the cache that they touch. */
 export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
   const projects = new Set<string>();
@@ -63,6 +81,7 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
         break;
       case "job":
         if (event.job.project_id !== null) projects.add(event.job.project_id);
+        applyToJobs(cache, event.job);
         break;
       case "connection":
       case "connection_deleted":

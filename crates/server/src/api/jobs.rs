@@ -1,6 +1,7 @@
 //! Jobs: durable work, with its steps.
 
 use axum::{Json, extract::State as Extract};
+use doce_app::JobQuery as AppJobQuery;
 use doce_model::{Job as ModelJob, JobId, JobState as State_, JobStep as ModelStep, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -70,6 +71,8 @@ pub(crate) struct JobStep {
 pub(crate) struct JobQuery {
     /// Of which project.
     project_id: Option<String>,
+    /// Of which kind, such as `launch_project`.
+    kind: Option<String>,
     /// In which state.
     state: Option<JobState>,
     /// Most items of the page.
@@ -121,10 +124,13 @@ pub(crate) async fn list_jobs(
     caller: Caller,
     Query(query): Query<JobQuery>,
 ) -> Result<Json<Page<Job>>, Problem> {
-    let project = query.project_id.map(|id| id.parse::<ProjectId>()).transpose()?;
-    let job_state = query.state.map(|state| state.0);
+    let only = AppJobQuery {
+        project_id: query.project_id.map(|id| id.parse::<ProjectId>()).transpose()?,
+        state: query.state.map(|state| state.0),
+        kind: query.kind,
+    };
     let cursor = query.cursor.as_deref();
-    let (jobs, next) = state.app.list_jobs(&caller.ctx, &caller.user, project, job_state, cursor, query.limit).await?;
+    let (jobs, next) = state.app.list_jobs(&caller.ctx, &caller.user, &only, cursor, query.limit).await?;
     Ok(Json(Page { items: jobs.iter().map(Job::from).collect(), next }))
 }
 
@@ -138,6 +144,36 @@ pub(crate) async fn get_job(
 ) -> Result<Json<Job>, Problem> {
     let job = state.app.get_job(&caller.ctx, &caller.user, id).await?;
     Ok(Json((&job).into()))
+}
+
+/// A line of a job's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobLine {
+    /// Its number.
+    sequence: i64,
+    /// When it was written.
+    at: Time,
+    /// `info`, `warn` or `error`.
+    level: &'static str,
+    /// What it says.
+    text: String,
+}
+
+/// Shows the last lines of a job's log, the oldest first.
+#[utoipa::path(get, path = "/api/jobs/{id}/log", tag = "jobs", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "The lines.", body = Page<JobLine>)))]
+pub(crate) async fn get_job_log(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<JobId>,
+) -> Result<Json<Page<JobLine>>, Problem> {
+    let lines = state.app.job_log(&caller.ctx, &caller.user, id).await?;
+    Ok(Json(Page::whole(lines.into_iter().map(|line| JobLine {
+        sequence: line.sequence,
+        at: line.at.into(),
+        level: line.level.as_str(),
+        text: line.text,
+    }))))
 }
 
 /// Cancels a job: what it did is taken back.

@@ -141,6 +141,7 @@ fn table() -> Table {
         .add(User, routes!(workspace::get_logs))
         .add(User, routes!(jobs::list_jobs))
         .add(User, routes!(jobs::get_job))
+        .add(User, routes!(jobs::get_job_log))
         .add(User, routes!(jobs::cancel_job))
         .add(User, routes!(jobs::retry_job))
         .add(User, routes!(audit::list_audit))

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
-import { Cpu, KeyRound, PackageOpen, ScrollText, UserRound, Vault } from "lucide-react";
+import { Cpu, KeyRound, ListChecks, PackageOpen, ScrollText, UserRound, Vault } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { meQuery } from "../../api/session";
 import { Header } from "../../components/header";
@@ -30,6 +30,10 @@ export default function SettingsLayout() {
             <Link to="/settings/models" className={LINK} activeProps={ACTIVE}>
               <Cpu aria-hidden />
               Models
+            </Link>
+            <Link to="/settings/jobs" className={LINK} activeProps={ACTIVE}>
+              <ListChecks aria-hidden />
+              Jobs
             </Link>
             <Link to="/settings/audit" className={LINK} activeProps={ACTIVE}>
               <ScrollText aria-hidden />

@@ -58,7 +58,11 @@ pub(crate) struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    // They are started from other directories than this one.
+    for path in [&mut options.doce, &mut options.fake_opencode, &mut options.opencode, &mut options.template] {
+        *path = path.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
     let known = ["serve", "requests", "connect", "replace", "creates", "audit", "launch", "delta"];
     if let Some(unknown) = options.names.iter().find(|name| !known.contains(&name.as_str())) {
         eprintln!("error: nothing is called `{unknown}`; there are {}", known.join(", "));
