@@ -52,7 +52,8 @@ impl KeyPlace {
         Utf8PathBuf::from(format!("{}.old-{id}", self.key()))
     }
 
-    async fn open_store(&self) -> Result<Store, OpenError> {
+    /// Opens the database that is there.
+    pub(crate) async fn open_store(&self) -> Result<Store, OpenError> {
         let path = Layout::new(&self.data_dir).database();
         // Opening would make a new one: a wrong directory is not a fresh installation here.
         if !path.exists() {

@@ -35,6 +35,7 @@ mod queue;
 mod reconcilers;
 mod room;
 mod steps;
+mod terminal;
 pub mod views;
 
 use std::{
@@ -76,6 +77,7 @@ pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_I
 pub use program::ProgramState;
 pub use reconcilers::uses::USE_TOLD_EVERY;
 pub use room::{AgentLimits, Watching};
+pub use terminal::{RecoverError, reset_password};
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]

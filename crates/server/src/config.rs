@@ -7,10 +7,18 @@ use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use doce_app::{AgentLimits, Anchor, KeyPlace, Outside};
 
 use crate::{
+    client::{
+        self,
+        connection::{self, ConnectionArgs},
+        job::{self, JobArgs},
+        project::{self, ProjectArgs},
+        user::{self, UserArgs},
+    },
     import::{self, ImportArgs},
     keys, logs,
     preview::Origin,
@@ -50,6 +58,22 @@ enum Command {
     /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
     /// rest has come over all the same.
     Import(ImportArgs),
+    /// Makes projects and talks to their agents
+    Project(ProjectArgs),
+    /// Connects providers
+    Connection(ConnectionArgs),
+    /// Shows what is being done, takes it back, or does it again
+    Job(JobArgs),
+    /// Looks after accounts
+    User(UserArgs),
+    /// Prints what makes a shell complete these commands
+    ///
+    /// For bash: `doce completions bash > ~/.local/share/bash-completion/completions/doce`.
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: Shell,
+    },
     /// Looks after the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -268,6 +292,16 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Command::Import(arguments) => import::import(printer, arguments),
+        Command::Project(arguments) => client::run(project::project(printer, arguments)),
+        Command::Connection(arguments) => client::run(connection::connection(printer, arguments)),
+        Command::Job(arguments) => client::run(job::job(printer, arguments)),
+        Command::User(arguments) => client::run(user::user(printer, arguments)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "doce", &mut script);
+            printer.words(&String::from_utf8_lossy(&script));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Serve(arguments) => {
             refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
             let data_dir = data_dir(arguments.data_dir.clone())?;
@@ -363,17 +397,13 @@ fn trust(text: &str) -> Result<Trust, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<ServeArgs, clap::Error> {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         match cli.command {
             Command::Serve(arguments) => Ok(arguments),
-            Command::Audit(_) | Command::Import(_) | Command::Keys(_) | Command::Openapi => {
-                panic!("`{line}` is not serve")
-            }
+            other => panic!("`{line}` is not serve: {other:?}"),
         }
     }
 

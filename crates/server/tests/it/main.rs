@@ -25,5 +25,6 @@ mod problems;
 mod projects;
 mod room;
 mod stream;
+mod terminal;
 mod workspace;
 mod world;
