@@ -18,7 +18,7 @@ use doce_vault::{Identity, MasterKey, Vault};
 use crate::{Config, OpenError, layout::Layout};
 
 /// The setting that names the key in force.
-const IN_FORCE: &str = "master_key_id";
+pub(crate) const IN_FORCE: &str = "master_key_id";
 /// The setting that says since when it is.
 const SINCE: &str = "master_key_since";
 

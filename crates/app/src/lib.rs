@@ -9,6 +9,7 @@
 
 mod agents;
 mod audit;
+pub mod backup;
 mod beneath;
 mod catalogue;
 mod connections;

@@ -55,7 +55,7 @@ pub enum RecoverError {
     },
     /// The password can't be accepted.
     #[error("use the password: it has fewer than {PASSWORD_MIN} characters or more than {PASSWORD_MAX} bytes")]
-    Password(()),
+    Password,
     /// The database failed, or the password could not be hashed.
     #[error("store the password")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,7 +78,7 @@ async fn reset(store: &Store, clock: Arc<dyn Clock>, name: &str, password: Secre
     let failed = |error: StoreError| RecoverError::Failed(error.into());
     let text = password.expose_secret();
     if text.chars().count() < PASSWORD_MIN || text.len() > PASSWORD_MAX {
-        return Err(RecoverError::Password(()));
+        return Err(RecoverError::Password);
     }
     let mut tx = store.write(&Ctx::new(Actor::Cli, "user reset-password", None, clock)).await.map_err(failed)?;
     let Some((user, _)) = user::find_by_name(&mut tx, name).await.map_err(failed)? else {

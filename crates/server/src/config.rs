@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use doce_app::{AgentLimits, Anchor, KeyPlace, Outside};
 
 use crate::{
+    backup::{self, BackupArgs, RestoreArgs},
     client::{
         self,
         connection::{self, ConnectionArgs},
@@ -58,6 +59,17 @@ enum Command {
     /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
     /// rest has come over all the same.
     Import(ImportArgs),
+    /// Writes everything to one file, while the server runs or not
+    ///
+    /// In it are the database, each project's files and its conversation with its agent. Not in it are the master key,
+    /// what agents hold of keys in clear, and what can be installed again. It is written beside and renamed when it is
+    /// whole; a file that is there is not written over.
+    Backup(BackupArgs),
+    /// Restores a backup into an empty data directory
+    ///
+    /// Each file is compared with the sum that was taken of it, and the database is checked, before anything is put in
+    /// its place. The master key is put back by hand: it is in no backup.
+    Restore(RestoreArgs),
     /// Makes projects and talks to their agents
     Project(ProjectArgs),
     /// Connects providers
@@ -292,6 +304,8 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Command::Import(arguments) => import::import(printer, arguments),
+        Command::Backup(arguments) => client::run(backup::backup(printer, arguments)),
+        Command::Restore(arguments) => client::run(backup::restore(printer, arguments)),
         Command::Project(arguments) => client::run(project::project(printer, arguments)),
         Command::Connection(arguments) => client::run(connection::connection(printer, arguments)),
         Command::Job(arguments) => client::run(job::job(printer, arguments)),

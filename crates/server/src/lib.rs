@@ -8,6 +8,7 @@
 
 mod address;
 pub mod api;
+mod backup;
 mod client;
 mod clock;
 mod config;

@@ -31,13 +31,13 @@ pub(crate) async fn reset_password(
     let user = doce_app::reset_password(place, Arc::new(SystemClock), name, password).await.map_err(|error| {
         let hint = match &error {
             RecoverError::NoSuchUser { names, .. } => format!("the accounts are: {}", names.join(", ")),
-            RecoverError::Password(_) => "give a longer one".to_owned(),
+            RecoverError::Password => "give a longer one".to_owned(),
             RecoverError::Open(_) | RecoverError::Failed(_) => "see the reason above".to_owned(),
         };
         match error {
             RecoverError::Open(error) => cannot_open(error),
             error @ RecoverError::Failed(_) => Stop::failed(error),
-            error @ (RecoverError::NoSuchUser { .. } | RecoverError::Password(_)) => Stop::wrong(error).hint(hint),
+            error @ (RecoverError::NoSuchUser { .. } | RecoverError::Password) => Stop::wrong(error).hint(hint),
         }
     })?;
     Ok(json!({"id": user.id.to_string(), "username": user.username}))

@@ -27,7 +27,7 @@ pub(crate) struct To {
     /// Where the server of this machine keeps everything [default: ~/.local/share/doce]
     #[arg(long, global = true, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
-    /// The server to ask instead, with the API token in DOCE_TOKEN
+    /// The server to ask instead, with the API token in `DOCE_TOKEN`
     #[arg(long, global = true, env = "DOCE_URL", value_name = "URL", value_parser = address)]
     pub(crate) url: Option<url::Url>,
     /// The account to act for on this machine [default: the only admin]

@@ -174,7 +174,7 @@ impl Remote {
 
     /// Finds the one thing of a list that somebody named.
     pub(super) async fn pick(&self, noun: &Noun, path: &str, wanted: &str) -> Result<Value, Stop> {
-        pick(noun, self.list(&format!("list the {}s", noun.word), path).await?, wanted)
+        pick(noun, &self.list(&format!("list the {}s", noun.word), path).await?, wanted)
     }
 }
 

@@ -49,7 +49,8 @@ struct Watch<'r> {
     watched: Watched,
     /// The last state that was told of each step.
     steps: HashMap<String, String>,
-    waits: bool,
+    /// What somebody has to do before the job goes on, as it was told.
+    waits_for: String,
     job_over: bool,
     /// Who speaks in a message, and how far it is.
     messages: HashMap<String, (String, String)>,
@@ -70,7 +71,7 @@ pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched)
         printer,
         watched,
         steps: HashMap::new(),
-        waits: false,
+        waits_for: String::new(),
         job_over: false,
         messages: HashMap::new(),
         failed: None,
@@ -200,11 +201,12 @@ impl Watch<'_> {
             self.say(&format!("  {word:<8}  {}{detail}", text(&step["label"])));
         }
         if let Some(message) = job["waits_for"]["message"].as_str() {
-            if !std::mem::replace(&mut self.waits, true) {
+            if self.waits_for != message {
+                message.clone_into(&mut self.waits_for);
                 self.say(&format!("  waits     {}", harmless(message)));
             }
         } else {
-            self.waits = false;
+            self.waits_for.clear();
         }
         match text(&job["state"]) {
             "succeeded" => {

@@ -16,7 +16,7 @@ pub(super) struct Noun {
 }
 
 /// Finds the one thing that somebody named, whole or by its beginning.
-pub(super) fn pick(noun: &Noun, items: Vec<Value>, wanted: &str) -> Result<Value, Stop> {
+pub(super) fn pick(noun: &Noun, items: &[Value], wanted: &str) -> Result<Value, Stop> {
     let names = |item: &Value| -> Vec<String> {
         noun.fields.iter().filter_map(|field| item[*field].as_str()).map(str::to_lowercase).collect()
     };
@@ -111,11 +111,11 @@ mod tests {
             ("sh", "prj_2c"),
             ("prj_1a", "prj_1a"),
         ] {
-            assert_eq!(pick(&PROJECT, items(), wanted).unwrap()["id"], id, "{wanted}");
+            assert_eq!(pick(&PROJECT, &items(), wanted).unwrap()["id"], id, "{wanted}");
         }
-        let stop = pick(&PROJECT, items(), "prj_1").unwrap_err();
+        let stop = pick(&PROJECT, &items(), "prj_1").unwrap_err();
         assert!(stop.by_user && stop.hint.unwrap().contains("prj_1a, prj_1b"));
-        let stop = pick(&PROJECT, items(), "none").unwrap_err();
+        let stop = pick(&PROJECT, &items(), "none").unwrap_err();
         assert_eq!(stop.error.to_string(), "find the project `none`: there is none");
     }
 

@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod audit_log;
+mod backup;
 mod cli;
 mod connections;
 mod custom;

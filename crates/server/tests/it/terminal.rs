@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Runs a command with something on its standard input.
-fn run_with(directory: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+pub(crate) fn run_with(directory: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
     let mut child = doce(directory).args(arguments).stdin(Stdio::piped()).spawn().expect("doce can be started");
     // It may end before it reads.
     drop(child.stdin.take().expect("it is piped").write_all(input.as_bytes()));
@@ -25,19 +25,19 @@ fn run_with(directory: &Path, arguments: &[&str], input: &str) -> (i32, String, 
 }
 
 /// Runs a command that works, and returns what it printed.
-fn works(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn works(directory: &Path, arguments: &[&str]) -> String {
     let (code, said, errors) = run(doce(directory).args(arguments));
     assert_eq!(code, 0, "{arguments:?}: {said}{errors}");
     said
 }
 
-fn json_of(directory: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn json_of(directory: &Path, arguments: &[&str]) -> Value {
     let said = works(directory, arguments);
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"))
 }
 
 /// Connects the scripted model with the command.
-async fn connect(directory: &Path, model: &ScriptedModel) -> String {
+pub(crate) async fn connect(directory: &Path, model: &ScriptedModel) -> String {
     let base = model.anthropic_base_url();
     let add = ["connection", "add", MODEL.0, "--label", "Mine", "--base-url", &base, "--key-stdin"];
     wait_for("the catalogue", BOUND, async || {
