@@ -15,6 +15,7 @@ mod catalogue;
 mod connections;
 mod conversations;
 mod custom;
+pub mod doctor;
 mod error;
 pub mod events;
 mod failures;

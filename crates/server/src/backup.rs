@@ -4,9 +4,12 @@ use std::{process::ExitCode, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use doce_app::backup::{
-    Backup, BackupError, back_up,
-    restore::{RestoreError, Restored},
+use doce_app::{
+    OpenError,
+    backup::{
+        Backup, BackupError, back_up,
+        restore::{RestoreError, Restored},
+    },
 };
 use doce_model::Clock as _;
 use serde_json::json;
@@ -110,6 +113,9 @@ fn size(bytes: u64) -> String {
 
 fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
     match error {
+        BackupError::Open(error @ OpenError::Nothing { .. }) => {
+            Stop::failed(error).hint("name the data directory with --data-dir or DOCE_DATA_DIR")
+        }
         BackupError::Open(error) => cannot_open(error),
         error @ BackupError::Exists { .. } => {
             Stop::wrong(error).hint("name a file that isn't there yet, or a directory; nothing is written over")

@@ -20,6 +20,7 @@ use crate::{
         project::{self, ProjectArgs},
         user::{self, UserArgs},
     },
+    doctor::{self, DoctorArgs},
     import::{self, ImportArgs},
     keys, logs,
     preview::Origin,
@@ -59,6 +60,12 @@ enum Command {
     /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
     /// rest has come over all the same.
     Import(ImportArgs),
+    /// Looks at the whole set-up and says how to repair what is wrong
+    ///
+    /// The data directory and its permissions, the database, the master key, the port, the sandbox, OpenCode, git and
+    /// npm, the disk, the limits of files, proxies and certificates, the network and the clock. Give it the settings
+    /// that `doce serve` is given. Nothing is changed. It ends with 1 if there is a problem.
+    Doctor(DoctorArgs),
     /// Writes everything to one file, while the server runs or not
     ///
     /// In it are the database, each project's files and its conversation with its agent. Not in it are the master key,
@@ -304,6 +311,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Command::Import(arguments) => import::import(printer, arguments),
+        Command::Doctor(arguments) => client::run(doctor::doctor(printer, arguments)),
         Command::Backup(arguments) => client::run(backup::backup(printer, arguments)),
         Command::Restore(arguments) => client::run(backup::restore(printer, arguments)),
         Command::Project(arguments) => client::run(project::project(printer, arguments)),

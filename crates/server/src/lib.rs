@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod config;
 mod control;
+mod doctor;
 mod error;
 mod guard;
 mod import;

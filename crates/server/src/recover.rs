@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use doce_app::{KeyPlace, RecoverError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -26,6 +27,10 @@ pub(crate) async fn reset_password(
         };
         Stop::failed(error).hint(hint)
     };
+    if !place.data_dir.is_dir() {
+        return Err(Stop::failed(anyhow!("find doce's data: there is no `{}`", place.data_dir))
+            .hint("name the data directory with --data-dir or DOCE_DATA_DIR"));
+    }
     let _lock = DataLock::take(&place.data_dir).map_err(hint)?;
     let password = ask()?;
     let user = doce_app::reset_password(place, Arc::new(SystemClock), name, password).await.map_err(|error| {

@@ -172,9 +172,13 @@ async fn copy_database(store: &Store, copy: &Utf8Path) -> Result<(Vec<project::P
 
 fn create(path: &Utf8Path) -> Result<File, BackupError> {
     let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
-    opened.map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => BackupError::Exists { path: path.to_owned() },
-        _ => BackupError::Write { path: path.to_owned(), source },
+    opened.map_err(|source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            BackupError::Exists { path }
+        } else {
+            BackupError::Write { path, source }
+        }
     })
 }
 

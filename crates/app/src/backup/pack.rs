@@ -130,8 +130,12 @@ impl Packer {
                     let Ok(target) = target.into_string() else { continue };
                     self.link(&at, &target)?;
                 }
-                // Sockets, pipes and devices belong to what runs.
-                _ => {}
+                // They belong to what runs, or nobody can say what they are.
+                FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                | FileType::Unknown => {}
             }
         }
         Ok(())

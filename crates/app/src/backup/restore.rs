@@ -211,23 +211,23 @@ impl Unpacking {
                 continue;
             }
             let at = self.root.join(checked(&name)?);
-            match entry.header().entry_type() {
-                EntryType::Directory => make_directory(&at)?,
-                EntryType::Regular => {
-                    let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
-                    let sum = copy(&mut entry, &at, executable).map_err(|e| match e {
-                        Copy::Read(e) => unreadable(e),
-                        Copy::Write(e) => write(&at, e),
-                    })?;
-                    sums.insert(name, sum);
-                }
-                EntryType::Symlink => {
-                    let target = entry.link_name_bytes().and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
-                    let target = target.ok_or_else(|| damaged("a link in it leads nowhere"))?;
-                    sums.insert(name, hex(&Sha256::digest(format!("link to {target}"))));
-                    links.push((at, target));
-                }
-                _ => return Err(damaged(format!("`{name}` is neither a file nor a directory nor a link"))),
+            let kind = entry.header().entry_type();
+            if kind == EntryType::Directory {
+                make_directory(&at)?;
+            } else if kind == EntryType::Regular {
+                let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
+                let sum = copy(&mut entry, &at, executable).map_err(|e| match e {
+                    Copy::Read(e) => unreadable(e),
+                    Copy::Write(e) => write(&at, e),
+                })?;
+                sums.insert(name, sum);
+            } else if kind == EntryType::Symlink {
+                let target = entry.link_name_bytes().and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
+                let target = target.ok_or_else(|| damaged("a link in it leads nowhere"))?;
+                sums.insert(name, hex(&Sha256::digest(format!("link to {target}"))));
+                links.push((at, target));
+            } else {
+                return Err(damaged(format!("`{name}` is neither a file nor a directory nor a link")));
             }
             (self.tell)(read.load(std::sync::atomic::Ordering::Relaxed), total);
         }
