@@ -189,6 +189,9 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
     let stop = if is_wrong { Stop::wrong(error) } else { Stop::failed(error) };
     let hint = match (text(&problem["code"]), problem["hint"].as_str()) {
         ("sign_in_required", _) => Some("the token in DOCE_TOKEN is not valid any more: make another".to_owned()),
+        ("not_found" | "method_not_allowed", _) => {
+            Some("the server is another version of doce: see that it has this".to_owned())
+        }
         ("user_not_found", _) => Some("`doce user list` shows the accounts".to_owned()),
         (_, Some(hint)) => Some(hint.to_owned()),
         ("internal", None) => Some(format!("look for {} in the server's log", text(&problem["request_id"]))),

@@ -191,3 +191,40 @@ fn every_shell_gets_its_completions() {
         assert!(works(directory.path(), &["completions", shell]).contains("reset-password"), "{shell}");
     }
 }
+
+#[test]
+fn another_machines_server_gets_the_token_as_a_header_and_nobody_else_does() {
+    use std::io::{BufRead as _, BufReader};
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answers = [
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 26\r\n\r\n{\"items\":[],\"next\":null}  ",
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<html",
+    ];
+    let server = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let reader = BufReader::new(stream.try_clone().unwrap());
+            let head: Vec<String> = reader.lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            heads.push(head.join("\n"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        heads
+    });
+    let mut ask =
+        || run(doce(directory.path()).env("DOCE_URL", &url).env("DOCE_TOKEN", "planted").args(["project", "list"]));
+    let (code, said, errors) = ask();
+    assert_eq!((code, said.starts_with("There is no project yet.")), (0, true), "{errors}");
+    let (code, _, redirected) = ask();
+    assert_eq!(code, 1);
+    assert!(redirected.contains("the server answered with 302"), "{redirected}");
+    let (code, _, other) = ask();
+    assert_eq!(code, 1);
+    assert!(other.contains("the answer isn't JSON") && other.contains("try: "), "{other}");
+    let heads = server.join().unwrap();
+    assert!(heads.iter().all(|head| head.to_lowercase().contains("authorization: bearer planted")), "{heads:?}");
+    assert!(!format!("{redirected}{other}").contains("planted"));
+}
