@@ -107,7 +107,10 @@ pub async fn restore(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(write(&data_dir, error)),
     }
-    let beside = Utf8PathBuf::from(format!("{data_dir}.restoring"));
+    // One that is there may be the root of a file system of its own, and stays: then it is filled from within.
+    let is_there = data_dir.exists();
+    let beside =
+        if is_there { data_dir.join(".restoring") } else { Utf8PathBuf::from(format!("{data_dir}.restoring")) };
     if let Some(parent) = beside.parent() {
         fs::create_dir_all(parent).map_err(|e| write(parent, e))?;
     }
@@ -117,14 +120,28 @@ pub async fn restore(
     let unpacked = tokio::task::spawn_blocking(move || unpacking.unpack()).await;
     let manifest = unpacked.map_err(|e| write(&beside, io::Error::other(e)))??;
     let projects = settle(&beside, &data_dir, &manifest, clock).await?;
-    // It is empty, or the renaming fails.
-    if data_dir.exists() {
-        fs::remove_dir(&data_dir).map_err(|e| write(&data_dir, e))?;
+    if is_there {
+        fill(&beside, &data_dir)?;
+    } else {
+        fs::rename(&beside, &data_dir).map_err(|e| write(&data_dir, e))?;
+        half.0 = None;
     }
-    fs::rename(&beside, &data_dir).map_err(|e| write(&data_dir, e))?;
-    half.0 = None;
     let Manifest { created_at, files, master_key, .. } = manifest;
     Ok(Restored { data_dir, created_at, files: files.len(), projects, master_key })
+}
+
+/// Moves what was restored one level up, the database last: before that a server finds nothing to work with.
+fn fill(from: &Utf8Path, data_dir: &Utf8Path) -> Result<(), RestoreError> {
+    let mut names = Vec::new();
+    for entry in from.read_dir_utf8().map_err(|e| write(from, e))? {
+        names.push(entry.map_err(|e| write(from, e))?.file_name().to_owned());
+    }
+    names.sort_by_key(|name| name == DATABASE);
+    for name in names {
+        let to = data_dir.join(&name);
+        fs::rename(from.join(&name), &to).map_err(|e| write(&to, e))?;
+    }
+    Ok(())
 }
 
 fn write(path: &Utf8Path, source: io::Error) -> RestoreError {

@@ -20,7 +20,8 @@ pub(super) fn directory(around: &Surroundings) -> Finding {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(path),
         Err(error) => {
-            return Finding::problem(CHECK, format!("{path} can't be looked at: {error}"), owner_command(path));
+            let repair = "run this as the user that doce runs as: sudo -u doce doce doctor";
+            return Finding::problem(CHECK, format!("{path} can't be looked at: {error}"), repair);
         }
     };
     if !found.is_dir() {
@@ -29,7 +30,11 @@ pub(super) fn directory(around: &Surroundings) -> Finding {
     let uid = rustix::process::geteuid().as_raw();
     if uid != 0 && found.uid() != uid {
         let text = format!("{path} belongs to the user {}, and doce runs as {uid}", found.uid());
-        return Finding::problem(CHECK, text, owner_command(path));
+        let repair = format!(
+            "sudo -u '#{}' doce doctor; or, if it is meant to be yours, sudo chown -R \"$USER\" {path}",
+            found.uid()
+        );
+        return Finding::problem(CHECK, text, repair);
     }
     if rustix::fs::access(path.as_std_path(), rustix::fs::Access::WRITE_OK).is_err() {
         let text = format!("{path} can't be written to");
@@ -50,10 +55,6 @@ fn absent(path: &Utf8Path) -> Finding {
         return Finding::problem("data", text, format!("sudo install -d -m 700 -o \"$USER\" {path}"));
     }
     Finding::ok("data", format!("{path} is not there yet: the first start makes it"))
-}
-
-fn owner_command(path: &Utf8Path) -> String {
-    format!("sudo chown -R \"$USER\" {path}")
 }
 
 /// Looks at the database, and whether the master key is the one that what is stored was sealed with.

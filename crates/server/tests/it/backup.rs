@@ -150,4 +150,10 @@ async fn a_damaged_backup_restores_nothing() {
     }
     works(at, &["restore", file.to_str().unwrap(), "--data-dir", target.to_str().unwrap()]);
     assert!(target.join("doce.sqlite").exists());
+    // One that is there, and empty, is filled: it may be a file system of its own.
+    let there = at.join("there");
+    std::fs::create_dir(&there).unwrap();
+    works(at, &["restore", file.to_str().unwrap(), "--data-dir", there.to_str().unwrap()]);
+    let left: Vec<_> = std::fs::read_dir(&there).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["doce.sqlite"]);
 }

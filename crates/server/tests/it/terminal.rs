@@ -126,6 +126,13 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
     let prompt = ["project", "prompt", "bak", "[[say: a second answer]]", "--watch"];
     let (code, said, steps) = run(doce(at).args(prompt));
     assert_eq!((code, said.trim()), (0, "a second answer"), "{steps}");
+    let several = "[[say: before the file]][[write: bread.txt | rye]][[say: after the file]]";
+    let (code, said, steps) = run(doce(at).args(["project", "prompt", "bakery", several, "--watch"]));
+    assert_eq!((code, said.as_str()), (0, "before the file\nafter the file\n"), "{steps}");
+    assert!(steps.contains("tool      write"), "{steps}");
+    let (code, _, said) = run(doce(at).args(["project", "prompt", "bakery", "[[status: 401]]", "--watch"]));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("error: finish the answer: ") && said.contains("try: "), "{said}");
     let events = works(at, &["project", "prompt", "bakery", "[[say: third]]", "--watch", "--json"]);
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(events[0]["message"]["id"].is_string(), "the first is what the API answered");
@@ -214,7 +221,7 @@ fn another_machines_server_gets_the_token_as_a_header_and_nobody_else_does() {
         }
         heads
     });
-    let mut ask =
+    let ask =
         || run(doce(directory.path()).env("DOCE_URL", &url).env("DOCE_TOKEN", "planted").args(["project", "list"]));
     let (code, said, errors) = ask();
     assert_eq!((code, said.starts_with("There is no project yet.")), (0, true), "{errors}");
