@@ -79,7 +79,7 @@ pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_I
 pub use program::ProgramState;
 pub use reconcilers::uses::USE_TOLD_EVERY;
 pub use room::{AgentLimits, Watching};
-pub use terminal::{RecoverError, reset_password};
+pub use terminal::{RecoverError, open_page, reset_password};
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]

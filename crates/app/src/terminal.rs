@@ -9,6 +9,7 @@ use doce_model::{
     Actor, AuditAction, AuditEvent, Clock, Ctx, Failure, NextMove, Role, User,
     user::{PASSWORD_MAX, PASSWORD_MIN},
 };
+use doce_runtime::{Isolation, Runtime, Spec, find_tool};
 use doce_store::{Store, StoreError, user};
 use doce_vault::{ExposeSecret as _, SecretString, password};
 
@@ -91,4 +92,16 @@ async fn reset(store: &Store, clock: Arc<dyn Clock>, name: &str, password: Secre
     tx.audit(AuditEvent::ok(AuditAction::ChangePassword, &user.id).of(user.id)).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
     Ok(user)
+}
+
+/// Opens a page in the browser of whoever sits before this machine. Says whether something was started for it.
+///
+/// It goes on after this program has ended. The address has no secret: other programs can read it.
+pub async fn open_page(url: &str, search_path: &str, environment: Vec<(String, String)>) -> bool {
+    const NOWHERE: &str = "/dev/null";
+    let Some(tool) = find_tool("xdg-open", search_path) else { return false };
+    let mut spec = Spec::new("the browser", "terminal-open", tool.program);
+    spec.args = vec![url.to_owned()];
+    spec.env = environment;
+    Runtime::new(Isolation::Unsandboxed, NOWHERE).start(&spec, NOWHERE).await.is_ok()
 }

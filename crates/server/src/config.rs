@@ -379,6 +379,26 @@ pub(crate) fn outside() -> Outside {
     Outside { search_path: variable("PATH").unwrap_or_default(), variables: network.collect() }
 }
 
+/// Variables that a program with windows needs.
+const DESKTOP: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "XDG_CURRENT_DESKTOP",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "BROWSER",
+];
+
+/// Returns what a program with windows gets to know, if there is a display to show them on.
+pub(crate) fn desktop() -> Option<Vec<(String, String)>> {
+    variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"))?;
+    Some(DESKTOP.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?))).collect())
+}
+
 /// Returns where OpenCode keeps its credentials.
 pub(crate) fn opencode_auth_file() -> Option<Utf8PathBuf> {
     let named = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());

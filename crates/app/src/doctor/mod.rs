@@ -10,10 +10,10 @@ mod network;
 use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
-use doce_model::Clock;
+use doce_model::{Clock, Ctx, User};
 use serde::Serialize;
 
-use crate::Outside;
+use crate::{App, Error, Outside, people::admins_only};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -74,6 +74,33 @@ impl Finding {
 
     fn problem(check: &'static str, text: impl Into<String>, repair: impl Into<String>) -> Self {
         Self { check, health: Health::Problem, text: text.into(), repair: Some(repair.into()) }
+    }
+}
+
+impl App {
+    /// Looks at everything around a server that runs. Admins only.
+    pub async fn doctor(
+        &self,
+        _ctx: &Ctx,
+        by: &User,
+        listen: SocketAddr,
+        public_url: Option<String>,
+        running: String,
+    ) -> Result<Vec<Finding>, Error> {
+        admins_only(by)?;
+        let config = &self.config;
+        let around = Surroundings {
+            data_dir: config.data_dir.clone(),
+            master_key_file: config.master_key_file.clone(),
+            opencode: config.opencode.clone(),
+            unsandboxed: config.unsandboxed,
+            npm_registry: config.npm_registry.clone(),
+            outside: config.outside.clone(),
+            listen,
+            public_url,
+            running: Some(running),
+        };
+        Ok(examine(&around, &self.clock).await)
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     watch::{self, Answer, Watched},
     words::{Noun, harmless, moment, table, text},
 };
-use crate::{config::Stop, printer::Printer};
+use crate::{
+    config::{self, Stop},
+    printer::Printer,
+};
 
 pub(super) const PROJECT: Noun = Noun { word: "project", fields: &["id", "slug", "name"], list: "doce project list" };
 
@@ -48,7 +51,7 @@ enum Command {
     },
     /// Lists projects, the one last used first
     List,
-    /// Prints the address of a project's page
+    /// Prints the address of a project's page, and opens it where there is a display
     Open {
         /// Its id or name, or the beginning of one
         #[arg(value_name = "PROJECT")]
@@ -163,7 +166,11 @@ pub(crate) async fn project(printer: &Printer, arguments: ProjectArgs) -> Result
             if remote.json {
                 printer.result(json!({"url": url}));
             } else {
-                printer.result(url);
+                printer.result(&url);
+                if let Some(environment) = config::desktop() {
+                    let search_path = config::variable("PATH").unwrap_or_default();
+                    doce_app::open_page(&url, &search_path, environment).await;
+                }
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -62,6 +62,8 @@ struct Watch<'r> {
     is_busy: bool,
     /// Whether the last line of the answer has no end yet.
     open_line: bool,
+    /// Lines about the job that wait for that end.
+    notes: Vec<String>,
 }
 
 /// Follows until the job has ended and, if it is waited for, the answer too. Ctrl+C ends only the following.
@@ -80,6 +82,7 @@ pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched)
         tools: HashSet::new(),
         is_busy: false,
         open_line: false,
+        notes: Vec::new(),
     };
     let ended = tokio::select! {
         ended = watch.run() => ended,
@@ -167,16 +170,23 @@ impl Watch<'_> {
         Ok(self.judge())
     }
 
-    fn say(&mut self, line: &str) {
-        self.end_line();
-        if !self.remote.json {
-            self.printer.line(line);
+    /// Tells something about the job. It may come in the middle of a line of the answer, which it doesn't cut.
+    fn note(&mut self, line: String) {
+        self.notes.push(line);
+        if !self.open_line {
+            self.end_line();
         }
     }
 
+    /// Ends the line of the answer, and tells what waited for that.
     fn end_line(&mut self) {
         if std::mem::take(&mut self.open_line) {
             self.printer.words("\n");
+        }
+        for line in std::mem::take(&mut self.notes) {
+            if !self.remote.json {
+                self.printer.line(line);
+            }
         }
     }
 
@@ -198,12 +208,12 @@ impl Watch<'_> {
                 continue;
             }
             let detail = detail.map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
-            self.say(&format!("  {word:<8}  {}{detail}", text(&step["label"])));
+            self.note(format!("  {word:<8}  {}{detail}", text(&step["label"])));
         }
         if let Some(message) = job["waits_for"]["message"].as_str() {
             if self.waits_for != message {
                 message.clone_into(&mut self.waits_for);
-                self.say(&format!("  waits     {}", harmless(message)));
+                self.note(format!("  waits     {}", harmless(message)));
             }
         } else {
             self.waits_for.clear();
@@ -276,7 +286,9 @@ impl Watch<'_> {
                     let title = tool["title"].as_str().map(|title| format!(": {}", harmless(title)));
                     let error = if tool["status"] == "error" { " (failed)" } else { "" };
                     let name = harmless(text(&tool["name"]));
-                    self.say(&format!("  tool      {name}{}{error}", title.unwrap_or_default()));
+                    self.note(format!("  tool      {name}{}{error}", title.unwrap_or_default()));
+                    // The words before a tool are whole.
+                    self.end_line();
                 }
             }
             _ => {}
@@ -312,6 +324,9 @@ impl Watch<'_> {
             let words = harmless(words);
             self.printer.words(&words);
             self.open_line = !words.ends_with('\n');
+            if !self.open_line {
+                self.end_line();
+            }
         }
     }
 

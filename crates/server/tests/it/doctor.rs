@@ -17,6 +17,16 @@ fn examine(directory: &std::path::Path, settings: &[(&str, &str)]) -> (i32, Vec<
     (code, said["findings"].as_array().expect("there are findings").clone())
 }
 
+/// Asks the server itself, over its control socket.
+async fn serving_doctor(serving: &Serving, directory: &std::path::Path) -> Vec<Value> {
+    let socket = directory.join("data/control.sock");
+    let client = reqwest::Client::builder().unix_socket(socket).build().expect("a client can be made");
+    let answer = client.get("http://localhost/api/system/doctor").send().await.expect("it answers");
+    assert_eq!(answer.status(), 200, "{}", serving.url);
+    let answer: Value = answer.json().await.expect("it is JSON");
+    answer["items"].as_array().expect("there are findings").clone()
+}
+
 fn one<'f>(findings: &'f [Value], check: &str) -> &'f Value {
     findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{check}: {findings:?}"))
 }
@@ -47,6 +57,8 @@ async fn it_works_without_data_and_beside_a_server() {
     assert_found(&findings, "data", "ok", "its owner's alone");
     assert_found(&findings, "database", "ok", "opens");
     assert_found(&findings, "master key", "ok", "the one in use");
+    let told = serving_doctor(&serving, directory.path()).await;
+    assert_found(&told, "master key", "ok", "the one in use");
     let problems: Vec<_> = findings.iter().filter(|finding| finding["health"] == "problem").collect();
     assert_eq!(code, i32::from(!problems.is_empty()), "{problems:?}");
 }

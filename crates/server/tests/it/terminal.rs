@@ -140,6 +140,15 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
 
     let url = works(at, &["project", "open", "bakery"]);
     assert!(url.starts_with(&format!("{}/projects/prj_", serving.url)), "{url}");
+    let opened = at.join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" > '{}'\n", opened.display());
+    std::fs::write(at.join("xdg-open"), script).unwrap();
+    std::fs::set_permissions(at.join("xdg-open"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", at.display());
+    let (code, said, _) = run(doce(at).env("PATH", path).env("DISPLAY", ":0").args(["project", "open", "bakery"]));
+    assert_eq!((code, said.as_str()), (0, url.as_str()));
+    let written = async || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'));
+    assert_eq!(wait_for("the browser", BOUND, written).await, url);
     works(at, &["project", "logs", "bakery", "--source", "agent"]);
     let connections = works(at, &["connection", "list"]);
     assert!(connections.contains("anthropic") && connections.contains("…test"), "{connections}");
