@@ -11,13 +11,17 @@ use std::{
 use anyhow::anyhow;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use sse_stream::SseStream;
+use sse_stream::{Sse, SseStream};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     Remote,
     words::{harmless, text},
 };
 use crate::{config::Stop, printer::Printer};
+
+/// How long an answer has to look interrupted before it counts as that.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// What is followed.
 pub(super) struct Watched {
@@ -39,6 +43,8 @@ pub(super) struct Answer {
 enum Next {
     /// There is more to come.
     More,
+    /// It looks interrupted, which it also does for a moment before an answer begins.
+    Doubt,
     /// It is over.
     Over(Result<ExitCode, Stop>),
 }
@@ -54,7 +60,8 @@ struct Watch<'r> {
     job_over: bool,
     /// Who speaks in a message, and how far it is.
     messages: HashMap<String, (String, String)>,
-    failed: Option<(String, String)>,
+    /// The message that ended early, in which state, and why.
+    failed: Option<(String, String, String)>,
     /// How much of each part was printed, in UTF-16 units.
     printed: HashMap<String, usize>,
     last_part: String,
@@ -101,20 +108,46 @@ impl Watch<'_> {
         let query = self.watched.answer.as_ref().map(|a| format!("?project_id={}", a.project)).unwrap_or_default();
         let response = self.remote.stream(&query).await?;
         let mut events = SseStream::from_bytes_stream(response.bytes_stream());
-        if let Next::Over(ended) = self.read().await? {
-            return ended;
-        }
-        while let Some(event) = events.next().await {
-            let event = event.map_err(|e| Stop::failed(anyhow!("watch the server: {e}")))?;
-            let (Some(name), Some(data)) = (event.event, event.data) else { continue };
-            let Ok(data) = serde_json::from_str::<Value>(&data) else { continue };
-            if let Next::Over(ended) = self.hear(&name, &data).await? {
-                return ended;
-            }
+        let mut next = self.read().await?;
+        let mut doubted_until: Option<Instant> = None;
+        loop {
+            doubted_until = match next {
+                Next::Over(ended) => {
+                    if ended.is_ok() {
+                        // A message may be told as whole before its last words are.
+                        self.conversation().await?;
+                    }
+                    return ended;
+                }
+                Next::More => None,
+                Next::Doubt => doubted_until.or_else(|| Some(Instant::now() + DOUBT)),
+            };
+            let event = match doubted_until {
+                Some(until) => timeout_at(until, events.next()).await,
+                None => Ok(events.next().await),
+            };
+            next = match event {
+                Ok(Some(event)) => {
+                    self.take(event.map_err(|e| Stop::failed(anyhow!("watch the server: {e}")))?).await?
+                }
+                Ok(None) => break,
+                Err(_) => match self.read().await? {
+                    Next::Doubt => return self.ended_early(),
+                    next @ (Next::More | Next::Over(_)) => next,
+                },
+            };
         }
         let job = &self.watched.job;
         Err(Stop::failed(anyhow!("watch the server: it ended the stream"))
             .hint(format!("the work goes on when it runs again: `doce job show {job}`")))
+    }
+
+    async fn take(&mut self, event: Sse) -> Result<Next, Stop> {
+        let (Some(name), Some(data)) = (event.event, event.data) else { return Ok(self.judge()) };
+        match serde_json::from_str::<Value>(&data) {
+            Ok(data) => self.hear(&name, &data).await,
+            Err(_) => Ok(self.judge()),
+        }
     }
 
     /// Reads how everything is now.
@@ -123,20 +156,24 @@ impl Watch<'_> {
         if let Next::Over(ended) = self.job(&job) {
             return Ok(Next::Over(ended));
         }
-        let Some(project) = self.watched.answer.as_ref().map(|answer| answer.project.clone()) else {
-            return Ok(Next::More);
-        };
-        let conversation = format!("/api/projects/{project}/messages");
-        let conversation = self.remote.get("read the conversation", &conversation).await?;
+        let Some(project) = self.conversation().await? else { return Ok(Next::More) };
+        let project = self.remote.get("look at the project", &format!("/api/projects/{project}")).await?;
+        self.session(&project);
+        Ok(self.judge())
+    }
+
+    /// Reads what was said, and tells what is new; returns the project, if there is one.
+    async fn conversation(&mut self) -> Result<Option<String>, Stop> {
+        let Some(project) = self.watched.answer.as_ref().map(|answer| answer.project.clone()) else { return Ok(None) };
+        let path = format!("/api/projects/{project}/messages");
+        let conversation = self.remote.get("read the conversation", &path).await?;
         for message in conversation["items"].as_array().into_iter().flatten() {
             self.message(message);
             for part in message["parts"].as_array().into_iter().flatten() {
                 self.part(text(&message["id"]), part);
             }
         }
-        let project = self.remote.get("look at the project", &format!("/api/projects/{project}")).await?;
-        self.session(&project);
-        Ok(self.judge())
+        Ok(Some(project))
     }
 
     async fn hear(&mut self, name: &str, data: &Value) -> Result<Next, Stop> {
@@ -149,7 +186,7 @@ impl Watch<'_> {
             _ => false,
         };
         if !is_ours {
-            return Ok(Next::More);
+            return Ok(self.judge());
         }
         if self.remote.json && name != "reset" {
             self.printer.result(json!({"event": name, "data": data}));
@@ -254,8 +291,8 @@ impl Watch<'_> {
         self.messages.insert(id.to_owned(), (text(&message["role"]).to_owned(), state.to_owned()));
         if matches!(state, "failed" | "interrupted" | "aborted") {
             let why = message["error"]["message"].as_str().map_or_else(|| format!("it was {state}"), harmless);
-            self.failed = Some((id.to_owned(), why));
-        } else if self.failed.as_ref().is_some_and(|(failed, _)| failed == id) {
+            self.failed = Some((id.to_owned(), state.to_owned(), why));
+        } else if self.failed.as_ref().is_some_and(|(failed, ..)| failed == id) {
             self.failed = None;
         }
     }
@@ -330,14 +367,19 @@ impl Watch<'_> {
         }
     }
 
+    fn ended_early(&self) -> Result<ExitCode, Stop> {
+        let why = self.failed.as_ref().map_or("it ended early", |(_, _, why)| why);
+        let stop = Stop::failed(anyhow!("finish the answer: {why}"));
+        Err(stop.hint("`doce project open` leads to the page that goes on with it"))
+    }
+
     /// Says whether the answer is there.
     fn judge(&mut self) -> Next {
         if self.watched.answer.is_none() || !self.job_over || self.is_busy {
             return Next::More;
         }
-        if let Some((_, why)) = &self.failed {
-            let stop = Stop::failed(anyhow!("finish the answer: {why}"));
-            return Next::Over(Err(stop.hint("`doce project open` leads to the page that goes on with it")));
+        if let Some((_, state, _)) = &self.failed {
+            return if state == "interrupted" { Next::Doubt } else { Next::Over(self.ended_early()) };
         }
         let mut answers = self.messages.values().filter(|(role, _)| role == "assistant").peekable();
         if answers.peek().is_some() && answers.all(|(_, state)| state == "complete") {
