@@ -18,7 +18,7 @@ use doce_vault::{Identity, MasterKey, Vault};
 use crate::{Config, OpenError, layout::Layout};
 
 /// The setting that names the key in force.
-const IN_FORCE: &str = "master_key_id";
+pub(crate) const IN_FORCE: &str = "master_key_id";
 /// The setting that says since when it is.
 const SINCE: &str = "master_key_since";
 
@@ -52,7 +52,8 @@ impl KeyPlace {
         Utf8PathBuf::from(format!("{}.old-{id}", self.key()))
     }
 
-    async fn open_store(&self) -> Result<Store, OpenError> {
+    /// Opens the database that is there.
+    pub(crate) async fn open_store(&self) -> Result<Store, OpenError> {
         let path = Layout::new(&self.data_dir).database();
         // Opening would make a new one: a wrong directory is not a fresh installation here.
         if !path.exists() {

@@ -9,11 +9,13 @@
 
 mod agents;
 mod audit;
+pub mod backup;
 mod beneath;
 mod catalogue;
 mod connections;
 mod conversations;
 mod custom;
+pub mod doctor;
 mod error;
 pub mod events;
 mod failures;
@@ -35,6 +37,7 @@ mod queue;
 mod reconcilers;
 mod room;
 mod steps;
+mod terminal;
 pub mod views;
 
 use std::{
@@ -77,6 +80,7 @@ pub use program::ProgramState;
 pub use queue::JobQuery;
 pub use reconcilers::uses::USE_TOLD_EVERY;
 pub use room::{AgentLimits, Watching};
+pub use terminal::{RecoverError, open_page, reset_password};
 
 /// What the program is told at its start.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use url::Url;
 use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change, make_private_directory};
 
 /// The public npm registry.
-const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
+pub(crate) const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 /// How long the catalogue's server may take to come up and to answer.
 const CATALOGUE_BOUND: Duration = Duration::from_mins(1);
 /// How often the catalogue's server is started: its port may be taken between the choice and the start.

@@ -202,6 +202,7 @@ mod tests {
             (Actor::Job(JobId::new(now), user), NounKind::Job),
             (Actor::Reconciler("follower"), NounKind::Doce),
             (Actor::Cli, NounKind::Cli),
+            (Actor::CliAs(user), NounKind::Cli),
             (Actor::Nobody, NounKind::Nobody),
         ] {
             assert_eq!(NounKind::of(&actor.to_string()), kind);

@@ -17,13 +17,15 @@ pub enum Actor {
     Reconciler(&'static str),
     /// The command line on the server's own machine.
     Cli,
+    /// The same, on behalf of this person.
+    CliAs(UserId),
 }
 
 impl Actor {
     /// Returns the person who acts, or for whom a Job is carried out.
     pub fn user_id(&self) -> Option<UserId> {
         match self {
-            Self::User(id) | Self::Job(_, id) => Some(*id),
+            Self::User(id) | Self::Job(_, id) | Self::CliAs(id) => Some(*id),
             Self::Nobody | Self::Reconciler(_) | Self::Cli => None,
         }
     }
@@ -36,7 +38,7 @@ impl fmt::Display for Actor {
             Self::Nobody => f.write_str("nobody"),
             Self::Job(id, _) => write!(f, "{id}"),
             Self::Reconciler(name) => write!(f, "reconciler:{name}"),
-            Self::Cli => f.write_str("cli"),
+            Self::Cli | Self::CliAs(_) => f.write_str("cli"),
         }
     }
 }

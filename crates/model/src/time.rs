@@ -23,6 +23,12 @@ impl Ms {
         text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
     }
 
+    /// Reads a moment as it stands in a header of HTTP.
+    pub fn from_http(text: &str) -> Option<Self> {
+        let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        Some(Self(at.as_millisecond()))
+    }
+
     /// Returns the moment in RFC 3339, UTC, with milliseconds.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
@@ -54,6 +60,12 @@ mod tests {
     #[test]
     fn a_moment_prints_milliseconds_in_utc() {
         assert_eq!(Ms(1_790_000_000_120).rfc3339(), "2026-09-21T14:13:20.120Z");
+    }
+
+    #[test]
+    fn a_moment_is_read_from_a_header() {
+        assert_eq!(Ms::from_http("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Ms(784_111_777_000)));
+        assert_eq!(Ms::from_http("yesterday"), None);
     }
 
     #[test]

@@ -53,3 +53,18 @@ pub struct SignIn {
     /// What the browser called itself.
     pub user_agent: Option<String>,
 }
+
+impl SignIn {
+    /// What stands in a sign-in's place while the command line acts for somebody: it is stored nowhere.
+    pub fn of_terminal(user_id: UserId, now: Ms) -> Self {
+        Self {
+            id: SignInId::new(now),
+            user_id,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: now,
+            address: None,
+            user_agent: None,
+        }
+    }
+}

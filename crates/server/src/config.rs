@@ -7,10 +7,20 @@ use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use doce_app::{AgentLimits, Anchor, KeyPlace, Outside};
 
 use crate::{
+    backup::{self, BackupArgs, RestoreArgs},
+    client::{
+        self,
+        connection::{self, ConnectionArgs},
+        job::{self, JobArgs},
+        project::{self, ProjectArgs},
+        user::{self, UserArgs},
+    },
+    doctor::{self, DoctorArgs},
     import::{self, ImportArgs},
     keys, logs,
     preview::Origin,
@@ -50,6 +60,39 @@ enum Command {
     /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
     /// rest has come over all the same.
     Import(ImportArgs),
+    /// Looks at the whole set-up and says how to repair what is wrong
+    ///
+    /// The data directory and its permissions, the database, the master key, the port, the sandbox, OpenCode, git and
+    /// npm, the disk, the limits of files, proxies and certificates, the network and the clock. Give it the settings
+    /// that `doce serve` is given. Nothing is changed. It ends with 1 if there is a problem.
+    Doctor(DoctorArgs),
+    /// Writes everything to one file, while the server runs or not
+    ///
+    /// In it are the database, each project's files and its conversation with its agent. Not in it are the master key,
+    /// what agents hold of keys in clear, and what can be installed again. It is written beside and renamed when it is
+    /// whole; a file that is there is not written over.
+    Backup(BackupArgs),
+    /// Restores a backup into an empty data directory
+    ///
+    /// Each file is compared with the sum that was taken of it, and the database is checked, before anything is put in
+    /// its place. The master key is put back by hand: it is in no backup.
+    Restore(RestoreArgs),
+    /// Makes projects and talks to their agents
+    Project(ProjectArgs),
+    /// Connects providers
+    Connection(ConnectionArgs),
+    /// Shows what is being done, takes it back, or does it again
+    Job(JobArgs),
+    /// Looks after accounts
+    User(UserArgs),
+    /// Prints what makes a shell complete these commands
+    ///
+    /// For bash: `doce completions bash > ~/.local/share/bash-completion/completions/doce`.
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: Shell,
+    },
     /// Looks after the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -268,6 +311,19 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Command::Import(arguments) => import::import(printer, arguments),
+        Command::Doctor(arguments) => client::run(doctor::doctor(printer, arguments)),
+        Command::Backup(arguments) => client::run(backup::backup(printer, arguments)),
+        Command::Restore(arguments) => client::run(backup::restore(printer, arguments)),
+        Command::Project(arguments) => client::run(project::project(printer, arguments)),
+        Command::Connection(arguments) => client::run(connection::connection(printer, arguments)),
+        Command::Job(arguments) => client::run(job::job(printer, arguments)),
+        Command::User(arguments) => client::run(user::user(printer, arguments)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "doce", &mut script);
+            printer.words(&String::from_utf8_lossy(&script));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Serve(arguments) => {
             refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
             let data_dir = data_dir(arguments.data_dir.clone())?;
@@ -323,6 +379,26 @@ pub(crate) fn outside() -> Outside {
     Outside { search_path: variable("PATH").unwrap_or_default(), variables: network.collect() }
 }
 
+/// Variables that a program with windows needs.
+const DESKTOP: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "XDG_CURRENT_DESKTOP",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "BROWSER",
+];
+
+/// Returns what a program with windows gets to know, if there is a display to show them on.
+pub(crate) fn desktop() -> Option<Vec<(String, String)>> {
+    variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"))?;
+    Some(DESKTOP.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?))).collect())
+}
+
 /// Returns where OpenCode keeps its credentials.
 pub(crate) fn opencode_auth_file() -> Option<Utf8PathBuf> {
     let named = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
@@ -363,17 +439,13 @@ fn trust(text: &str) -> Result<Trust, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<ServeArgs, clap::Error> {
         let cli = Cli::try_parse_from(line.split_whitespace())?;
         match cli.command {
             Command::Serve(arguments) => Ok(arguments),
-            Command::Audit(_) | Command::Import(_) | Command::Keys(_) | Command::Openapi => {
-                panic!("`{line}` is not serve")
-            }
+            other => panic!("`{line}` is not serve: {other:?}"),
         }
     }
 

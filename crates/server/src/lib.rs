@@ -8,8 +8,12 @@
 
 mod address;
 pub mod api;
+mod backup;
+mod client;
 mod clock;
 mod config;
+mod control;
+mod doctor;
 mod error;
 mod guard;
 mod import;
@@ -21,6 +25,7 @@ pub mod preview;
 mod preview_host;
 mod printer;
 mod prompt;
+mod recover;
 mod serve;
 mod server;
 mod setup_code;

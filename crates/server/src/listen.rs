@@ -11,6 +11,7 @@ use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -41,8 +42,32 @@ impl Default for Limits {
 /// How long accepting rests after the system refused, so that it doesn't spin.
 const REST: Duration = Duration::from_millis(100);
 
+/// Where connections come in: a port, or the control socket.
+pub(crate) trait Door: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What each request of a connection is marked with.
+    type Mark: Clone + Send + Sync + 'static;
+
+    /// Waits for the next connection. Both ends are told as if it were a port's.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer, Self::Mark)>> + Send;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+    type Mark = ();
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer, ())> {
+        let (stream, remote) = Self::accept(self).await?;
+        // Small answers and events must not wait for more.
+        stream.set_nodelay(true)?;
+        let local = canonical(stream.local_addr()?);
+        Ok((stream, Peer { remote: canonical(remote), local }, ()))
+    }
+}
+
 /// Answers connections until `shutdown`, then waits for those under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
+pub(crate) async fn serve<D: Door>(listener: D, router: Router, limits: Limits, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -52,9 +77,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         let next = async {
             // A place first: who comes when all are taken waits in the system's queue.
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, accept(&listener).await)
+            (place, Door::accept(&listener).await)
         };
-        let (place, (stream, peer)) = tokio::select! {
+        let (place, (stream, peer, mark)) = tokio::select! {
             () = shutdown.cancelled() => break,
             (place, accepted) = next => match (place, accepted) {
                 (Ok(place), Ok(accepted)) => (place, accepted),
@@ -72,6 +97,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(mark.clone());
             router.clone().oneshot(request)
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -104,14 +130,6 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     }
 }
 
-async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
-    let (stream, remote) = listener.accept().await?;
-    // Small answers and events must not wait for more.
-    stream.set_nodelay(true)?;
-    let local = canonical(stream.local_addr()?);
-    Ok((stream, Peer { remote: canonical(remote), local }))
-}
-
 /// Writes an IPv4 address that came in over IPv6 as what it is.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -125,6 +143,7 @@ fn is_its_own_fault(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::NotConnected
+            | io::ErrorKind::PermissionDenied
             | io::ErrorKind::InvalidInput
     )
 }

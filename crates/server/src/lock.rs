@@ -83,6 +83,12 @@ impl DataLock {
         self.say(&format!("pid {}, {address}", std::process::id()))
     }
 
+    /// Returns where the server listens that holds the lock of a directory, if it said so.
+    pub(crate) fn address_of(directory: &Utf8Path) -> Option<String> {
+        let said = std::fs::read_to_string(directory.join(NAME)).ok()?;
+        said.trim().split_once(", ").map(|(_, address)| address.to_owned())
+    }
+
     fn say(&mut self, text: &str) -> Result<(), LockError> {
         let mut write = || {
             self.file.set_len(0)?;

@@ -40,6 +40,15 @@ impl Printer {
         });
     }
 
+    /// Writes a piece of what was asked for, without ending the line.
+    pub(crate) fn words(&self, text: &str) {
+        self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            // As for a result: nobody may read any more.
+            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        });
+    }
+
     /// Writes a line about what is going on, to standard error.
     pub(crate) fn line(&self, text: impl Display) {
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));

@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     SystemClock,
     config::{self, ServeArgs, Stop, outside},
+    control,
     lock::{DataLock, LockError},
     printer::Printer,
     server::{Limits, Server, Settings},
@@ -88,6 +89,7 @@ impl Serving<'_> {
             public_url: arguments.public_url,
             preview_domain: arguments.preview_domain,
             opencode_auth_file: config::opencode_auth_file(),
+            control_socket: Some(control::path(app.data_dir())),
             limits: Limits::default(),
         };
         let server = Server::start(app.clone(), clock, listener, settings)

@@ -21,6 +21,7 @@ use crate::{
     address::Names,
     api,
     api::stream::Streams,
+    control::ControlListener,
     listen,
     preview::{self, Origin, Preview},
     preview_host::ports::Ports,
@@ -76,6 +77,8 @@ pub struct Settings {
     pub preview_domain: Option<String>,
     /// Where the user that it runs as keeps the keys of an OpenCode.
     pub opencode_auth_file: Option<Utf8PathBuf>,
+    /// Where the control socket is made, if there is to be one.
+    pub control_socket: Option<Utf8PathBuf>,
     /// What may be asked of it.
     pub limits: Limits,
 }
@@ -91,6 +94,7 @@ impl Server {
     /// Begins to answer requests on the listener.
     pub fn start(app: App, clock: Arc<dyn Clock>, listener: TcpListener, settings: Settings) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
+        let control = settings.control_socket.as_deref().map(ControlListener::bind).transpose()?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let limits = settings.limits;
@@ -110,6 +114,9 @@ impl Server {
             shutdown: shutdown.clone(),
         });
         let router = api::router(state.clone());
+        if let Some(control) = control {
+            tasks.spawn(listen::serve(control, router.clone(), limits.listen, shutdown.clone()));
+        }
         tasks.spawn(listen::serve(listener, router, limits.listen, shutdown));
         Ok(Self { address, state })
     }

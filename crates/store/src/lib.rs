@@ -16,6 +16,8 @@ use sqlx::{
 
 mod schema;
 
+pub use schema::known_version;
+
 pub mod audit;
 pub mod connection;
 pub mod conversation;
@@ -174,6 +176,17 @@ impl Store {
         schema::check(&mut connection).await?;
         drop(connection);
         Ok(Self { writer, readers })
+    }
+
+    /// Writes a copy of the database as it is at one moment to `path`, where nothing may be yet. Others go on meanwhile.
+    pub async fn copy_to(&self, path: &str) -> Result<(), StoreError> {
+        let mut reader = self.read().await?;
+        // A connection that only reads refuses this, too, although it writes nothing here (SQLite 3.51, observed).
+        sqlx::query("PRAGMA query_only = OFF").execute(reader.connection()).await?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(path).execute(reader.connection()).await;
+        sqlx::query("PRAGMA query_only = ON").execute(reader.connection()).await?;
+        copied?;
+        Ok(())
     }
 
     /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind.

@@ -105,6 +105,38 @@ pub async fn delete(tx: &mut Tx, id: ProjectId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Where the files of a Project are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Of which Project.
+    pub id: ProjectId,
+    /// Its Workspace.
+    pub workspace: String,
+    /// Its Agent's home.
+    pub home: String,
+}
+
+/// Lists where the files of all Projects are.
+pub async fn list_places(read: &mut impl Read) -> Result<Vec<Place>, StoreError> {
+    let rows = sqlx::query("SELECT id, workspace, home FROM project ORDER BY id").fetch_all(read.connection()).await?;
+    let place = |row| {
+        let id = parse("project", "id", get(row, "id")?)?;
+        Ok(Place { id, workspace: get(row, "workspace")?, home: get(row, "home")? })
+    };
+    rows.iter().map(place).collect()
+}
+
+/// Says where the files of a Project are from here on.
+pub async fn put_at(tx: &mut Tx, place: &Place) -> Result<(), StoreError> {
+    sqlx::query("UPDATE project SET workspace = $2, home = $3 WHERE id = $1")
+        .bind(place.id.to_string())
+        .bind(place.workspace.as_str())
+        .bind(place.home.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Finds a Project by id.
 pub async fn find(read: &mut impl Read, id: ProjectId) -> Result<Option<Project>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM project WHERE id = $1");

@@ -33,7 +33,7 @@ const MIGRATIONS: &[Migration] = &[
 ];
 
 /// The schema version that this program reads and writes.
-fn known_version() -> i64 {
+pub fn known_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 

@@ -22,3 +22,9 @@ pub async fn set(tx: &mut Tx, name: &str, value: &str) -> Result<(), StoreError>
     .await?;
     Ok(())
 }
+
+/// Forgets a value.
+pub async fn remove(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM setting WHERE name = $1").bind(name).execute(tx.connection()).await?;
+    Ok(())
+}

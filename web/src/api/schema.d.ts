@@ -902,6 +902,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Looks at the set-up of the server's machine, as `doce doctor` does. It takes a few seconds at most. */
+        get: operations["examine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system/opencode/retry": {
         parameters: {
             query?: never;
@@ -1279,6 +1296,22 @@ export interface components {
             /** @description In which project. */
             project_id: string;
         };
+        /** @description What was found of one thing. */
+        Finding: {
+            /** @description What was looked at, in a word. */
+            check: string;
+            /** @description How it is. */
+            health: components["schemas"]["FindingHealth"];
+            /** @description The command that repairs it, or else what to do. */
+            repair: string | null;
+            /** @description What was found, and why it matters if it is wrong. */
+            text: string;
+        };
+        /**
+         * @description How something is.
+         * @enum {string}
+         */
+        FindingHealth: "ok" | "warning" | "problem";
         /** @description The first account. */
         FirstAccount: {
             /** @description At least eight characters. */
@@ -1870,6 +1903,13 @@ export interface components {
         Page_FileEntry: {
             /** @description What is on it. */
             items: components["schemas"]["FileEntry"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Finding: {
+            /** @description What is on it. */
+            items: components["schemas"]["Finding"][];
             /** @description The cursor of the next page, if there is one. */
             next: string | null;
         };
@@ -4315,6 +4355,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["System"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    examine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Finding"];
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -7,6 +7,7 @@ mod audit;
 mod connections;
 mod conversation;
 mod custom_providers;
+mod doctor;
 mod events;
 mod imports;
 mod input;
@@ -103,6 +104,7 @@ fn table() -> Table {
         .add(Open, routes!(system::get_openapi))
         .add(User, routes!(system::get_system))
         .add(User, routes!(system::retry_opencode))
+        .add(Admin, routes!(doctor::examine))
         .add(Open, routes!(people::set_up))
         .add(Open, routes!(people::sign_in))
         .add(User, routes!(people::sign_out))

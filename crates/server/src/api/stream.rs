@@ -19,7 +19,7 @@ use doce_app::{
     Error,
     events::{Event, Subscription},
 };
-use doce_model::{ProjectId, SignInId, UserId};
+use doce_model::{Actor, ProjectId, SignInId, UserId};
 use futures::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -84,12 +84,16 @@ pub(crate) async fn open_stream(
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code::TOO_MANY_STREAMS, text);
         return Err(problem.retry_after(AGAIN).hint("Close some of them."));
     };
-    let token = cookie::token(&headers, &visitor.place.origin).ok_or_else(Problem::sign_in_required)?;
+    // Whoever may use the control socket needs no sign-in, so there is none to look at again.
+    let token = match caller.ctx.actor {
+        Actor::CliAs(_) => None,
+        _ => Some(cookie::token(&headers, &visitor.place.origin).ok_or_else(Problem::sign_in_required)?),
+    };
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last_seen = header.or(query.last_event_id.as_deref()).filter(|id| !id.is_empty());
     let keep_alive = sse::KeepAlive::new().interval(state.limits.keep_alive);
     let watching = state.app.watching(watched.iter().copied());
-    let feed = Feed::new(state, caller.user.id, watched, last_seen, seat, SecretString::from(token));
+    let feed = Feed::new(state, caller.user.id, watched, last_seen, seat, token.map(SecretString::from));
     let frames = stream::unfold((feed, watching), async |(mut feed, watching)| {
         let frame = feed.next().await?;
         Some((Ok::<_, Infallible>(frame), (feed, watching)))
@@ -128,7 +132,8 @@ struct Feed {
     first: VecDeque<sse::Event>,
     subscription: Subscription,
     seat: Seat,
-    token: SecretString,
+    /// What proves the sign-in; the control socket has none.
+    token: Option<SecretString>,
     recheck: Interval,
 }
 
@@ -139,7 +144,7 @@ impl Feed {
         watched: HashSet<ProjectId>,
         last_seen: Option<&str>,
         seat: Seat,
-        token: SecretString,
+        token: Option<SecretString>,
     ) -> Self {
         let subscription = state.app.bus().subscribe(last_seen);
         let newest = state.app.bus().id(subscription.last);
@@ -205,7 +210,8 @@ impl Feed {
     }
 
     async fn still_signed_in(&self) -> bool {
-        match self.state.app.authenticate(self.token.expose_secret()).await {
+        let Some(token) = &self.token else { return true };
+        match self.state.app.authenticate(token.expose_secret()).await {
             Ok(found) => found.is_some_and(|(_, user)| user.id == self.user),
             // A stream that can't be checked now is checked at the next turn.
             Err(error) => {

@@ -10,14 +10,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use doce_model::{Actor, Ctx};
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use doce_model::{Actor, Ctx, SignIn};
+use http::{Extensions, HeaderMap, Method, StatusCode, header, request::Parts};
 use utoipa::openapi::{PathItem, SecurityRequirement, extensions::ExtensionsBuilder, path::Operation};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::{cookie, front};
 use crate::{
     address::Place,
+    control::{self, Control},
     error::{Problem, code},
     state::{Caller, State},
 };
@@ -120,12 +121,11 @@ async fn access(
         return not_allowed().into_response();
     };
     if rule != Access::Open {
-        let caller =
-            match identify(&state, request.extensions().get(), request.extensions().get(), request.headers()).await {
-                Ok(Some(caller)) => caller,
-                Ok(None) => return Problem::sign_in_required().into_response(),
-                Err(problem) => return problem.into_response(),
-            };
+        let caller = match caller(&state, request.extensions(), request.headers()).await {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return Problem::sign_in_required().into_response(),
+            Err(problem) => return problem.into_response(),
+        };
         if rule == Access::Admin && !caller.is_admin() {
             let problem = Problem::new(StatusCode::FORBIDDEN, code::ADMINS_ONLY, "Only an admin may do this.");
             return problem.into_response();
@@ -133,6 +133,19 @@ async fn access(
         request.extensions_mut().insert(caller);
     }
     next.run(request).await
+}
+
+/// Finds out for whom a request is carried out: over the control socket whom it names, else who signed in.
+async fn caller(state: &State, extensions: &Extensions, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    let (ctx, place) = (extensions.get::<Ctx>(), extensions.get::<Place>());
+    if extensions.get::<Control>().is_none() {
+        return identify(state, ctx, place, headers).await;
+    }
+    let Some(ctx) = ctx else { return Ok(None) };
+    let user = state.app.terminal_user(control::named(headers)).await?;
+    let ctx = ctx.acting_as(Actor::CliAs(user.id));
+    let sign_in = SignIn::of_terminal(user.id, ctx.now());
+    Ok(Some(Caller { user, sign_in, ctx }))
 }
 
 /// Looks up who may use a route. A route that isn't listed has no rule.

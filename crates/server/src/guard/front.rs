@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use super::headers;
 use crate::{
     address::{Named, Peer, Place, Via},
+    control::Control,
     error::{Problem, code},
     preview_host,
     state::State,
@@ -52,8 +53,10 @@ pub(crate) async fn front(Extract(state): Extract<State>, request: Request, next
 
 async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, place: Place) -> Response {
     let id = draw_id();
-    let address = client(request.headers(), peer, &place).to_string();
-    let ctx = Ctx::new(Actor::Nobody, id.clone(), Some(address), Arc::clone(&state.clock));
+    // What comes over the control socket comes from no address.
+    let is_control = request.extensions().get::<Control>().is_some();
+    let address = (!is_control).then(|| client(request.headers(), peer, &place).to_string());
+    let ctx = Ctx::new(Actor::Nobody, id.clone(), address, Arc::clone(&state.clock));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let is_api = is_api(&path);

@@ -59,13 +59,13 @@ impl Serving {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is what a person in a terminal does")]
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("there is a kill").success());
     }
 
     /// Waits for the end; returns its code and what was said on standard error.
-    async fn end(mut self) -> (i32, String) {
+    pub(crate) async fn end(mut self) -> (i32, String) {
         let status = wait_for("the end of doce", BOUND, async || self.child.try_wait().expect("it is our child")).await;
         let mut said = String::new();
         let stderr = self.child.stderr.as_mut().expect("it is piped");
@@ -248,7 +248,7 @@ fn the_data_directory_is_nobody_elses() {
 }
 
 /// A browser of the first account of a server.
-async fn first_account(serving: &Serving) -> (reqwest::Client, String) {
+pub(crate) async fn first_account(serving: &Serving) -> (reqwest::Client, String) {
     // It fails only if a provider is there already, which is as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");

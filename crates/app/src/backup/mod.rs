@@ -1,0 +1,210 @@
+//! Backups: everything that can't be made again, in one file, while a server runs or not.
+//!
+//! A backup is a compressed archive of the database, each Project's Workspace and its Agent's home, and a manifest with
+//! the sum of each file. The database is copied as it is at one moment; files are read after it, one by one.
+//! The master key is not in it, nor is what Agents hold of credentials in clear (`auth.json`), nor what can be installed
+//! again (`node_modules`). What an Agent left lying is a stranger's: no link is followed on the way to a file.
+
+mod pack;
+pub mod restore;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    sync::Arc,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use doce_model::{Clock, Ms};
+use doce_store::{Store, StoreError, project, setting};
+use serde::{Deserialize, Serialize};
+
+use crate::{OpenError, keys::IN_FORCE, layout::Layout};
+
+/// The form of archive that this program writes and reads.
+const FORMAT: u32 = 1;
+/// The last entry of an archive.
+const MANIFEST: &str = "manifest.json";
+/// The entry of the database.
+const DATABASE: &str = "doce.sqlite";
+/// Where the entries of Projects are.
+const PROJECTS: &str = "projects";
+/// How hard it is compressed: 3 is the library's own choice, fast and small enough.
+const LEVEL: i32 = 3;
+
+/// What an archive says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    /// See [`FORMAT`].
+    format: u32,
+    /// The version of doce that wrote it.
+    doce: String,
+    /// The schema's version.
+    schema: i64,
+    /// When it was begun.
+    created_at: String,
+    /// The id of the master key that opens what is sealed in it.
+    master_key: Option<String>,
+    /// Its files, and the SHA-256 sum of each, in hexadecimal digits.
+    files: BTreeMap<String, String>,
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The data can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file is in the way.
+    #[error("write `{path}`: there is a file already")]
+    Exists {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// The file can't be written.
+    #[error("write `{path}`")]
+    Write {
+        /// Which.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Something of a Project can't be read.
+    #[error("read `{path}`")]
+    Read {
+        /// What.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database can't be copied.
+    #[error("copy the database")]
+    Store(#[from] StoreError),
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// Where it is.
+    pub file: Utf8PathBuf,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Files in it.
+    pub files: usize,
+    /// Projects in it.
+    pub projects: usize,
+    /// The id of the master key that opens what is sealed in it.
+    pub master_key: Option<String>,
+}
+
+/// Writes a backup of a data directory to a file that isn't there yet. A server may be running. `tell` hears how many
+/// bytes were read.
+pub async fn back_up(
+    data_dir: &Utf8Path,
+    file: &Utf8Path,
+    clock: Arc<dyn Clock>,
+    tell: impl FnMut(u64) + Send + 'static,
+) -> Result<Backup, BackupError> {
+    let layout = Layout::new(data_dir);
+    let database = layout.database();
+    if !database.exists() {
+        return Err(OpenError::Nothing { path: database }.into());
+    }
+    if file.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists { path: file.to_owned() });
+    }
+    let partial = Utf8PathBuf::from(format!("{file}.partial"));
+    let copy = Utf8PathBuf::from(format!("{file}.database"));
+    let _scrap = Scrap(vec![partial.clone(), copy.clone()]);
+    let archive = create(&partial)?;
+    // SQLite writes into a file that is there if it is empty; so nobody else may ever read it.
+    drop(create(&copy)?);
+    let store = Store::open_to_read(database.as_str()).await.map_err(OpenError::from)?;
+    let copied = copy_database(&store, &copy).await;
+    store.close().await;
+    let (places, master_key) = copied?;
+    let projects = places.len();
+    let packing = pack::Packing { archive, partial: partial.clone(), database: copy, places, tell: Box::new(tell) };
+    let created_at = clock.now();
+    let key = master_key.clone();
+    let packed = tokio::task::spawn_blocking(move || packing.pack(|files| manifest(created_at, key, files)));
+    let files =
+        packed.await.map_err(|e| BackupError::Write { path: partial.clone(), source: io::Error::other(e) })??;
+    let write = |source| BackupError::Write { path: file.to_owned(), source };
+    rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        partial.as_std_path(),
+        rustix::fs::CWD,
+        file.as_std_path(),
+        rustix::fs::RenameFlags::NOREPLACE,
+    )
+    .map_err(|errno| match errno {
+        rustix::io::Errno::EXIST => BackupError::Exists { path: file.to_owned() },
+        other => write(other.into()),
+    })?;
+    let bytes = fs::metadata(file).map_err(write)?.len();
+    Ok(Backup { file: file.to_owned(), bytes, files, projects, master_key })
+}
+
+fn manifest(created_at: Ms, master_key: Option<String>, files: BTreeMap<String, String>) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        doce: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: doce_store::known_version(),
+        created_at: created_at.rfc3339(),
+        master_key,
+        files,
+    }
+}
+
+/// Copies the database, and reads from it whose files belong to it.
+async fn copy_database(store: &Store, copy: &Utf8Path) -> Result<(Vec<project::Place>, Option<String>), BackupError> {
+    store.copy_to(copy.as_str()).await?;
+    let mut read = store.read().await?;
+    let places = project::list_places(&mut read).await?;
+    let master_key = setting::find(&mut read, IN_FORCE).await?;
+    Ok((places, master_key))
+}
+
+fn create(path: &Utf8Path) -> Result<File, BackupError> {
+    let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    opened.map_err(|source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            BackupError::Exists { path }
+        } else {
+            BackupError::Write { path, source }
+        }
+    })
+}
+
+/// Files that are removed with this value, if they are still there.
+struct Scrap(Vec<Utf8PathBuf>);
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// Writes a sum in hexadecimal digits.
+fn hex(sum: &[u8]) -> String {
+    use std::fmt::Write as _;
+    sum.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string doesn't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Flushes what was written down to the disk.
+fn settle(mut file: File) -> io::Result<()> {
+    file.flush()?;
+    file.sync_all()
+}

@@ -1,0 +1,197 @@
+//! `doce backup` and `doce restore`: everything in one file, and back.
+
+use std::{process::ExitCode, sync::Arc};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use doce_app::{
+    OpenError,
+    backup::{
+        Backup, BackupError, back_up,
+        restore::{RestoreError, Restored},
+    },
+};
+use doce_model::Clock as _;
+use serde_json::json;
+
+use crate::{
+    SystemClock,
+    config::{self, Stop},
+    printer::Printer,
+    serve::cannot_open,
+};
+
+/// How the name of a backup ends.
+const ENDING: &str = ".tar.zst";
+/// How many bytes are read between two words about it.
+const TOLD_EVERY: u64 = 64 * 1024 * 1024;
+
+/// The settings of `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The file to write, or a directory for one named after the present moment
+    #[arg(value_name = "FILE")]
+    file: Utf8PathBuf,
+    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<Utf8PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The settings of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: Utf8PathBuf,
+    /// Where it is restored to: an empty directory, or one that isn't there [default: ~/.local/share/doce]
+    #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<Utf8PathBuf>,
+    /// The file that holds the master key [default: master.key in the data directory]
+    #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<Utf8PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes a backup.
+pub(crate) async fn backup(printer: &Printer, arguments: BackupArgs) -> Result<ExitCode, Stop> {
+    config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
+    let data_dir = config::data_dir(arguments.data_dir)?;
+    let file = if arguments.file.is_dir() { arguments.file.join(name()) } else { arguments.file };
+    let (tell, mut told) = tokio::sync::watch::channel(0);
+    let mut last = 0;
+    let hear = move |bytes: u64| {
+        if bytes >= last + TOLD_EVERY {
+            last = bytes;
+            tell.send_replace(bytes);
+        }
+    };
+    let backing = back_up(&data_dir, &file, Arc::new(SystemClock), hear);
+    let following = async {
+        let mut progress = None;
+        while told.changed().await.is_ok() {
+            let bytes = *told.borrow_and_update();
+            progress.get_or_insert_with(|| printer.progress("Backing up")).bytes(bytes, None);
+        }
+        if let Some(progress) = progress {
+            progress.done("done");
+        }
+    };
+    let (made, ()) = tokio::join!(backing, following);
+    let made = made.map_err(|error| cannot_back_up(error, &data_dir))?;
+    if arguments.json {
+        printer.result(json!(made));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Backup { file, bytes, files, projects, master_key } = made;
+    printer.result(format_args!("Backed up to {file}."));
+    printer.result(format_args!("  size        {}", size(bytes)));
+    printer.result(format_args!("  projects    {projects}, with the database {files} files"));
+    if let Some(key) = master_key {
+        printer.result(format_args!("  master key  {key}, which is not in it"));
+    }
+    printer.line(
+        "Keep a copy of the master key somewhere else: without it the connected keys of a backup can't be opened.",
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn name() -> String {
+    let now: String =
+        SystemClock.now().rfc3339().chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
+    format!("doce-{now}{ENDING}")
+}
+
+fn size(bytes: u64) -> String {
+    let (kib, mib) = (bytes.div_ceil(1024), bytes / (1024 * 1024));
+    if mib < 10 { format!("{kib} KiB") } else { format!("{mib} MiB") }
+}
+
+fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
+    match error {
+        BackupError::Open(error @ OpenError::Nothing { .. }) => {
+            Stop::failed(error).hint("name the data directory with --data-dir or DOCE_DATA_DIR")
+        }
+        BackupError::Open(error) => cannot_open(error),
+        error @ BackupError::Exists { .. } => {
+            Stop::wrong(error).hint("name a file that isn't there yet, or a directory; nothing is written over")
+        }
+        error @ BackupError::Write { .. } => {
+            Stop::failed(error).hint("see that the disk has room and that this user may write there")
+        }
+        error @ BackupError::Read { .. } => {
+            Stop::failed(error).hint(format!("see that this user owns everything in {data_dir}"))
+        }
+        error @ BackupError::Store(_) => {
+            Stop::failed(error).hint("see that the disk has room: the database is copied beside the backup first")
+        }
+    }
+}
+
+/// Restores a backup.
+pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result<ExitCode, Stop> {
+    config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
+    let data_dir = config::data_dir(arguments.data_dir)?;
+    let (tell, mut told) = tokio::sync::watch::channel((0, 0));
+    let mut last = 0;
+    let hear = move |bytes: u64, total: u64| {
+        if bytes >= last + TOLD_EVERY {
+            last = bytes;
+            tell.send_replace((bytes, total));
+        }
+    };
+    let restoring = doce_app::backup::restore::restore(&arguments.file, &data_dir, Arc::new(SystemClock), hear);
+    let following = async {
+        let mut progress = None;
+        while told.changed().await.is_ok() {
+            let (bytes, total) = *told.borrow_and_update();
+            progress.get_or_insert_with(|| printer.progress("Restoring")).bytes(bytes, Some(total));
+        }
+        if let Some(progress) = progress {
+            progress.done("done");
+        }
+    };
+    let (restored, ()) = tokio::join!(restoring, following);
+    let restored = restored.map_err(cannot_restore)?;
+    if arguments.json {
+        printer.result(json!(restored));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Restored { data_dir, created_at, files, projects, master_key } = restored;
+    let key_file = arguments.master_key_file.unwrap_or_else(|| data_dir.join("master.key"));
+    printer.result(format_args!("Restored to {data_dir}, as it was at {created_at}."));
+    printer.result(format_args!("  projects    {projects}, with the database {files} files"));
+    if let Some(key) = master_key {
+        printer.result(format_args!("  master key  {key}"));
+        if key_file.exists() {
+            printer
+                .line(format_args!("The master key is read from {key_file}. `doce serve` says if it is another one."));
+        } else {
+            printer.line(format_args!(
+                "Next, put the copy of the master key back: install -m 600 COPY {key_file}\nThen start it: doce serve --data-dir {data_dir}"
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cannot_restore(error: RestoreError) -> Stop {
+    match error {
+        RestoreError::Open(error) => cannot_open(error),
+        error @ RestoreError::NotEmpty { .. } => Stop::wrong(error)
+            .hint("name another directory with --data-dir, or move this one away; nothing of it was changed"),
+        error @ RestoreError::Read { .. } => {
+            Stop::failed(error).hint("see that it is a file that `doce backup` wrote, and whole: copy it again")
+        }
+        error @ RestoreError::Damaged { .. } => {
+            Stop::failed(error).hint("copy it again from where it was kept, or take an older one; nothing was restored")
+        }
+        error @ RestoreError::Newer { .. } => Stop::failed(error).hint("install that version of doce"),
+        error @ (RestoreError::Write { .. } | RestoreError::Store(_)) => Stop::failed(error)
+            .hint("see that the disk has room and that this user may write there; nothing was restored"),
+    }
+}

@@ -1,0 +1,154 @@
+//! `doce user`: accounts, and a way back in for somebody who forgot a password.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use doce_app::KeyPlace;
+use reqwest::Method;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::{
+    Remote, To, new_password,
+    remote::whole,
+    words::{Noun, moment, table, text},
+};
+use crate::{
+    config::{self, Stop},
+    control,
+    printer::Printer,
+    recover,
+};
+
+const USER: Noun = Noun { word: "user", fields: &["id", "username"], list: "doce user list" };
+
+/// The settings of `user`.
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    #[command(flatten)]
+    to: To,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the accounts
+    List,
+    /// Makes an account
+    ///
+    /// Its first password is asked for without being shown, or read from standard input with --password-stdin.
+    Add {
+        /// The name to sign in with
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = Role::Member)]
+        role: Role,
+        /// Reads the password from standard input, its first line
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Signs an account out everywhere and lets it in no more
+    Disable {
+        /// Its name, or the beginning of it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Gives an account another password, and signs it out everywhere
+    ///
+    /// It works on the data directory if no server runs, and asks the server if one does.
+    ResetPassword {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Reads the password from standard input, its first line
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Role {
+    /// Sees and changes only what is theirs
+    Member,
+    /// Also looks after people and the server
+    Admin,
+}
+
+/// Does what was asked for.
+pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitCode, Stop> {
+    let UserArgs { to, command } = arguments;
+    match command {
+        Command::List => list(printer, &Remote::find(&to)?).await?,
+        Command::Add { name, role, password_stdin } => {
+            let remote = Remote::find(&to)?;
+            let (role, article) = match role {
+                Role::Member => ("member", "a"),
+                Role::Admin => ("admin", "an"),
+            };
+            let password = new_password(password_stdin)?;
+            // Secret: the password goes into the request's body and nowhere else.
+            let body = json!({"username": name, "password": password.expose_secret(), "role": role});
+            let made = remote.ask(format!("make the account {name}"), Method::POST, "/api/users", Some(&body)).await?;
+            done(printer, to.json, &made, &format!("{name} is {article} {role} and can sign in."));
+        }
+        Command::Disable { name } => {
+            let remote = Remote::find(&to)?;
+            let found = remote.pick(&USER, "/api/users", &name).await?;
+            let name = text(&found["username"]);
+            let path = format!("/api/users/{}", text(&found["id"]));
+            let body = json!({"disabled": true});
+            let changed = remote.ask(format!("disable {name}"), Method::PATCH, &path, Some(&body)).await?;
+            done(printer, to.json, &changed, &format!("{name} is signed out everywhere and can't sign in."));
+        }
+        Command::ResetPassword { name, password_stdin } => {
+            let changed = reset(&to, &name, password_stdin).await?;
+            let said = format!("{name} has the new password and is signed out everywhere.");
+            done(printer, to.json, &changed, &said);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset(to: &To, name: &str, password_stdin: bool) -> Result<Value, Stop> {
+    let data_dir = config::data_dir(to.data_dir.clone())?;
+    let runs = to.url.is_some() || control::is_answered(&data_dir);
+    if !runs {
+        let place = KeyPlace { data_dir, master_key_file: None };
+        return recover::reset_password(&place, name, || new_password(password_stdin)).await;
+    }
+    let remote = Remote::find(to)?;
+    let found = remote.pick(&USER, "/api/users", name).await?;
+    let password = new_password(password_stdin)?;
+    let path = format!("/api/users/{}", text(&found["id"]));
+    // Secret: the password goes into the request's body and nowhere else.
+    let body = json!({"password": password.expose_secret()});
+    remote.ask(format!("reset the password of {name}"), Method::PATCH, &path, Some(&body)).await
+}
+
+fn done(printer: &Printer, json: bool, answer: &Value, said: &str) {
+    if json {
+        printer.result(answer);
+    } else {
+        printer.result(said);
+    }
+}
+
+async fn list(printer: &Printer, remote: &Remote) -> Result<(), Stop> {
+    let items = remote.list("list the accounts", "/api/users").await?;
+    if remote.json {
+        printer.result(whole(&items));
+        return Ok(());
+    }
+    let rows: Vec<_> = items
+        .iter()
+        .map(|user| {
+            let role = text(&user["role"]);
+            let role = if user["disabled"] == true { format!("{role}, disabled") } else { role.to_owned() };
+            [text(&user["id"]).to_owned(), text(&user["username"]).to_owned(), role, moment(&user["created_at"])]
+        })
+        .collect();
+    table(printer, ["ID", "NAME", "ROLE", "SINCE"], &rows, "There is no account yet.");
+    Ok(())
+}

@@ -1,0 +1,394 @@
+//! Following the event stream: the steps of a job with words, and an answer as it is written.
+//!
+//! Subscribe first, then read: what happens in between comes twice, and is told once. What an agent says is printed
+//! without anything that a terminal would obey.
+
+use std::{
+    collections::{HashMap, HashSet},
+    process::ExitCode,
+};
+
+use anyhow::anyhow;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use sse_stream::{Sse, SseStream};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::{
+    Remote,
+    words::{harmless, text},
+};
+use crate::{config::Stop, printer::Printer};
+
+/// How long an answer has to look interrupted before it counts as that.
+const DOUBT: Duration = Duration::from_secs(5);
+
+/// What is followed.
+pub(super) struct Watched {
+    /// The job whose steps are told.
+    pub(super) job: String,
+    /// The project, its answer and the messages that were there before; nothing if only the job matters.
+    pub(super) answer: Option<Answer>,
+}
+
+/// The answer that is waited for.
+pub(super) struct Answer {
+    /// In which project.
+    pub(super) project: String,
+    /// The messages that were there before.
+    pub(super) before: HashSet<String>,
+}
+
+/// How it went on.
+enum Next {
+    /// There is more to come.
+    More,
+    /// It looks interrupted, which it also does for a moment before an answer begins.
+    Doubt,
+    /// It is over.
+    Over(Result<ExitCode, Stop>),
+}
+
+struct Watch<'r> {
+    remote: &'r Remote,
+    printer: &'r Printer,
+    watched: Watched,
+    /// The last state that was told of each step.
+    steps: HashMap<String, String>,
+    /// What somebody has to do before the job goes on, as it was told.
+    waits_for: String,
+    job_over: bool,
+    /// Who speaks in a message, and how far it is.
+    messages: HashMap<String, (String, String)>,
+    /// The message that ended early, in which state, and why.
+    failed: Option<(String, String, String)>,
+    /// How much of each part was printed, in UTF-16 units.
+    printed: HashMap<String, usize>,
+    last_part: String,
+    tools: HashSet<String>,
+    is_busy: bool,
+    /// Whether the last line of the answer has no end yet.
+    open_line: bool,
+    /// Lines about the job that wait for that end.
+    notes: Vec<String>,
+}
+
+/// Follows until the job has ended and, if it is waited for, the answer too. Ctrl+C ends only the following.
+pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched) -> Result<ExitCode, Stop> {
+    let mut watch = Watch {
+        remote,
+        printer,
+        watched,
+        steps: HashMap::new(),
+        waits_for: String::new(),
+        job_over: false,
+        messages: HashMap::new(),
+        failed: None,
+        printed: HashMap::new(),
+        last_part: String::new(),
+        tools: HashSet::new(),
+        is_busy: false,
+        open_line: false,
+        notes: Vec::new(),
+    };
+    let ended = tokio::select! {
+        ended = watch.run() => ended,
+        _ = tokio::signal::ctrl_c() => {
+            watch.end_line();
+            printer.line("No longer watched. The work goes on: `doce project list` shows how far it is.");
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    watch.end_line();
+    ended
+}
+
+impl Watch<'_> {
+    async fn run(&mut self) -> Result<ExitCode, Stop> {
+        let query = self.watched.answer.as_ref().map(|a| format!("?project_id={}", a.project)).unwrap_or_default();
+        let response = self.remote.stream(&query).await?;
+        let mut events = SseStream::from_bytes_stream(response.bytes_stream());
+        let mut next = self.read().await?;
+        let mut doubted_until: Option<Instant> = None;
+        loop {
+            doubted_until = match next {
+                Next::Over(ended) => {
+                    if ended.is_ok() {
+                        // A message may be told as whole before its last words are.
+                        self.conversation().await?;
+                    }
+                    return ended;
+                }
+                Next::More => None,
+                Next::Doubt => doubted_until.or_else(|| Some(Instant::now() + DOUBT)),
+            };
+            let event = match doubted_until {
+                Some(until) => timeout_at(until, events.next()).await,
+                None => Ok(events.next().await),
+            };
+            next = match event {
+                Ok(Some(event)) => {
+                    self.take(event.map_err(|e| Stop::failed(anyhow!("watch the server: {e}")))?).await?
+                }
+                Ok(None) => break,
+                Err(_) => match self.read().await? {
+                    Next::Doubt => return self.ended_early(),
+                    next @ (Next::More | Next::Over(_)) => next,
+                },
+            };
+        }
+        let job = &self.watched.job;
+        Err(Stop::failed(anyhow!("watch the server: it ended the stream"))
+            .hint(format!("the work goes on when it runs again: `doce job show {job}`")))
+    }
+
+    async fn take(&mut self, event: Sse) -> Result<Next, Stop> {
+        let (Some(name), Some(data)) = (event.event, event.data) else { return Ok(self.judge()) };
+        match serde_json::from_str::<Value>(&data) {
+            Ok(data) => self.hear(&name, &data).await,
+            Err(_) => Ok(self.judge()),
+        }
+    }
+
+    /// Reads how everything is now.
+    async fn read(&mut self) -> Result<Next, Stop> {
+        let job = self.remote.get("look at the job", &format!("/api/jobs/{}", self.watched.job)).await?;
+        if let Next::Over(ended) = self.job(&job) {
+            return Ok(Next::Over(ended));
+        }
+        let Some(project) = self.conversation().await? else { return Ok(Next::More) };
+        let project = self.remote.get("look at the project", &format!("/api/projects/{project}")).await?;
+        self.session(&project);
+        Ok(self.judge())
+    }
+
+    /// Reads what was said, and tells what is new; returns the project, if there is one.
+    async fn conversation(&mut self) -> Result<Option<String>, Stop> {
+        let Some(project) = self.watched.answer.as_ref().map(|answer| answer.project.clone()) else { return Ok(None) };
+        let path = format!("/api/projects/{project}/messages");
+        let conversation = self.remote.get("read the conversation", &path).await?;
+        for message in conversation["items"].as_array().into_iter().flatten() {
+            self.message(message);
+            for part in message["parts"].as_array().into_iter().flatten() {
+                self.part(text(&message["id"]), part);
+            }
+        }
+        Ok(Some(project))
+    }
+
+    async fn hear(&mut self, name: &str, data: &Value) -> Result<Next, Stop> {
+        let project = self.watched.answer.as_ref().map(|answer| answer.project.as_str());
+        let is_ours = match name {
+            "job" => data["job"]["id"] == self.watched.job.as_str(),
+            "project" => project.is_some() && data["project"]["id"].as_str() == project,
+            "message" | "part" | "delta" => project.is_some() && data["project_id"].as_str() == project,
+            "reset" => true,
+            _ => false,
+        };
+        if !is_ours {
+            return Ok(self.judge());
+        }
+        if self.remote.json && name != "reset" {
+            self.printer.result(json!({"event": name, "data": data}));
+        }
+        match name {
+            "job" => {
+                if let Next::Over(ended) = self.job(&data["job"]) {
+                    return Ok(Next::Over(ended));
+                }
+            }
+            "project" => self.session(&data["project"]),
+            "message" => self.message(&data["message"]),
+            "part" => self.part(text(&data["message_id"]), &data["part"]),
+            "delta" if self.has_gap(data) => return self.read().await,
+            "delta" => self.delta(data),
+            _ => return self.read().await,
+        }
+        Ok(self.judge())
+    }
+
+    /// Tells something about the job. It may come in the middle of a line of the answer, which it doesn't cut.
+    fn note(&mut self, line: String) {
+        self.notes.push(line);
+        if !self.open_line {
+            self.end_line();
+        }
+    }
+
+    /// Ends the line of the answer, and tells what waited for that.
+    fn end_line(&mut self) {
+        if std::mem::take(&mut self.open_line) {
+            self.printer.words("\n");
+        }
+        for line in std::mem::take(&mut self.notes) {
+            if !self.remote.json {
+                self.printer.line(line);
+            }
+        }
+    }
+
+    /// Tells the steps of the job that went on.
+    fn job(&mut self, job: &Value) -> Next {
+        for step in job["steps"].as_array().into_iter().flatten() {
+            let (name, state) = (text(&step["name"]), text(&step["state"]));
+            let word = match state {
+                "running" => "begun",
+                "succeeded" => "done",
+                "failed" => "failed",
+                "undone" => "undone",
+                "skipped" => "skipped",
+                _ => continue,
+            };
+            let detail = step["detail"].as_str().filter(|_| state == "failed");
+            let told = format!("{state} {}", detail.unwrap_or_default());
+            if self.steps.insert(name.to_owned(), told.clone()).is_some_and(|before| before == told) {
+                continue;
+            }
+            let detail = detail.map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
+            self.note(format!("  {word:<8}  {}{detail}", text(&step["label"])));
+        }
+        if let Some(message) = job["waits_for"]["message"].as_str() {
+            if self.waits_for != message {
+                message.clone_into(&mut self.waits_for);
+                self.note(format!("  waits     {}", harmless(message)));
+            }
+        } else {
+            self.waits_for.clear();
+        }
+        match text(&job["state"]) {
+            "succeeded" => {
+                self.job_over = true;
+                if self.watched.answer.is_none() { Next::Over(Ok(ExitCode::SUCCESS)) } else { Next::More }
+            }
+            state @ ("failed" | "cancelled" | "stuck") => {
+                let (message, label) = (&job["error"]["message"], &job["error"]["action"]["label"]);
+                let message = message.as_str().map_or_else(|| format!("it is {state}"), harmless);
+                let stop = Stop::failed(anyhow!("finish the job {}: {message}", text(&job["id"])));
+                let hint = match text(label) {
+                    "Try again" => format!("`doce job retry {}`", text(&job["id"])),
+                    "Replace key" => "`doce connection replace`".to_owned(),
+                    "Connect provider" => "`doce connection add`".to_owned(),
+                    _ => format!("`doce job show {}` tells its steps", text(&job["id"])),
+                };
+                Next::Over(Err(stop.hint(hint)))
+            }
+            _ => Next::More,
+        }
+    }
+
+    fn session(&mut self, project: &Value) {
+        self.is_busy = matches!(text(&project["session"]["kind"]), "busy" | "retry");
+        // The job may have ended before anybody listened.
+        self.job_over |= project["job"].is_null();
+    }
+
+    fn message(&mut self, message: &Value) {
+        let id = text(&message["id"]);
+        if self.watched.answer.as_ref().is_none_or(|answer| answer.before.contains(id)) {
+            return;
+        }
+        let state = text(&message["state"]);
+        self.messages.insert(id.to_owned(), (text(&message["role"]).to_owned(), state.to_owned()));
+        if matches!(state, "failed" | "interrupted" | "aborted") {
+            let why = message["error"]["message"].as_str().map_or_else(|| format!("it was {state}"), harmless);
+            self.failed = Some((id.to_owned(), state.to_owned(), why));
+        } else if self.failed.as_ref().is_some_and(|(failed, ..)| failed == id) {
+            self.failed = None;
+        }
+    }
+
+    fn is_answer(&self, message: &str) -> bool {
+        self.messages.get(message).is_some_and(|(role, _)| role == "assistant")
+    }
+
+    fn part(&mut self, message: &str, part: &Value) {
+        if !self.is_answer(message) {
+            return;
+        }
+        let id = text(&part["id"]);
+        match text(&part["kind"]) {
+            "text" => {
+                let whole: Vec<u16> = text(&part["text"]).encode_utf16().collect();
+                let printed = self.printed.get(id).copied().unwrap_or(0);
+                if let Some(more) = whole.get(printed..).filter(|more| !more.is_empty()) {
+                    self.print(id, &String::from_utf16_lossy(more), whole.len());
+                } else {
+                    self.printed.entry(id.to_owned()).or_default();
+                }
+            }
+            "tool" => {
+                let tool = &part["tool"];
+                let is_over = matches!(text(&tool["status"]), "completed" | "error");
+                if is_over && self.tools.insert(id.to_owned()) {
+                    let title = tool["title"].as_str().map(|title| format!(": {}", harmless(title)));
+                    let error = if tool["status"] == "error" { " (failed)" } else { "" };
+                    let name = harmless(text(&tool["name"]));
+                    self.note(format!("  tool      {name}{}{error}", title.unwrap_or_default()));
+                    // The words before a tool are whole.
+                    self.end_line();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Says whether words are missing between what was printed and these.
+    fn has_gap(&self, delta: &Value) -> bool {
+        let printed = self.printed.get(text(&delta["part_id"]));
+        printed.is_some_and(|printed| offset(delta) > *printed)
+    }
+
+    fn delta(&mut self, delta: &Value) {
+        let id = text(&delta["part_id"]);
+        // Only parts that are known to be an answer's words are printed: the first part event says so.
+        let Some(printed) = self.printed.get(id).copied() else { return };
+        let words: Vec<u16> = text(&delta["delta"]).encode_utf16().collect();
+        let length = offset(delta) + words.len();
+        if let Some(more) = printed.checked_sub(offset(delta)).and_then(|known| words.get(known..))
+            && !more.is_empty()
+        {
+            self.print(id, &String::from_utf16_lossy(more), length);
+        }
+    }
+
+    fn print(&mut self, part: &str, words: &str, length: usize) {
+        if self.last_part != part {
+            self.end_line();
+            part.clone_into(&mut self.last_part);
+        }
+        self.printed.insert(part.to_owned(), length);
+        if !self.remote.json {
+            let words = harmless(words);
+            self.printer.words(&words);
+            self.open_line = !words.ends_with('\n');
+            if !self.open_line {
+                self.end_line();
+            }
+        }
+    }
+
+    fn ended_early(&self) -> Result<ExitCode, Stop> {
+        let why = self.failed.as_ref().map_or("it ended early", |(_, _, why)| why);
+        let stop = Stop::failed(anyhow!("finish the answer: {why}"));
+        Err(stop.hint("`doce project open` leads to the page that goes on with it"))
+    }
+
+    /// Says whether the answer is there.
+    fn judge(&mut self) -> Next {
+        if self.watched.answer.is_none() || !self.job_over || self.is_busy {
+            return Next::More;
+        }
+        if let Some((_, state, _)) = &self.failed {
+            return if state == "interrupted" { Next::Doubt } else { Next::Over(self.ended_early()) };
+        }
+        let mut answers = self.messages.values().filter(|(role, _)| role == "assistant").peekable();
+        if answers.peek().is_some() && answers.all(|(_, state)| state == "complete") {
+            return Next::Over(Ok(ExitCode::SUCCESS));
+        }
+        Next::More
+    }
+}
+
+fn offset(delta: &Value) -> usize {
+    delta["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0)
+}

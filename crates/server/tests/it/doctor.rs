@@ -1,0 +1,130 @@
+//! `doce doctor`: what is wrong is named with its reason and the command that repairs it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::cli::{Serving, doce, first_account, run};
+
+/// Runs it, with some settings; returns its code and its findings by their check.
+fn examine(directory: &std::path::Path, settings: &[(&str, &str)]) -> (i32, Vec<Value>) {
+    let mut command = doce(directory);
+    // Nobody answers there, and at once.
+    command.env("DOCE_NPM_REGISTRY", "http://127.0.0.1:9/").args(["doctor", "--json"]);
+    command.envs(settings.iter().copied());
+    let (code, said, errors) = run(&mut command);
+    let said: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{errors}"));
+    (code, said["findings"].as_array().expect("there are findings").clone())
+}
+
+/// Asks the server itself, over its control socket.
+async fn serving_doctor(serving: &Serving, directory: &std::path::Path) -> Vec<Value> {
+    let socket = directory.join("data/control.sock");
+    let client = reqwest::Client::builder().unix_socket(socket).build().expect("a client can be made");
+    let answer = client.get("http://localhost/api/system/doctor").send().await.expect("it answers");
+    assert_eq!(answer.status(), 200, "{}", serving.url);
+    let answer: Value = answer.json().await.expect("it is JSON");
+    answer["items"].as_array().expect("there are findings").clone()
+}
+
+fn one<'f>(findings: &'f [Value], check: &str) -> &'f Value {
+    findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{check}: {findings:?}"))
+}
+
+#[track_caller]
+fn assert_found(findings: &[Value], check: &str, health: &str, words: &str) {
+    let found = one(findings, check);
+    let text = format!("{} {}", found["text"], found["repair"]);
+    assert!(found["health"] == health && text.contains(words), "{check} is not {health} with `{words}`: {found}");
+    assert_eq!(found["repair"].is_null(), health == "ok", "what is wrong can be repaired: {found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_without_data_and_beside_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, findings) = examine(directory.path(), &[]);
+    assert_found(&findings, "data", "ok", "the first start makes it");
+    assert_found(&findings, "master key", "ok", "the first start makes it");
+    assert_found(&findings, "opencode", "ok", "DOCE_OPENCODE");
+    assert_found(&findings, "network", "warning", "HTTPS_PROXY");
+    assert!(!directory.path().join("data").exists(), "looking makes nothing");
+
+    let serving = Serving::start(doce(directory.path()));
+    first_account(&serving).await;
+    let address = serving.url.trim_start_matches("http://").to_owned();
+    let (code, findings) = examine(directory.path(), &[("DOCE_LISTEN", &address)]);
+    assert_found(&findings, "port", "ok", &serving.url);
+    assert_found(&findings, "data", "ok", "its owner's alone");
+    assert_found(&findings, "database", "ok", "opens");
+    assert_found(&findings, "master key", "ok", "the one in use");
+    let told = serving_doctor(&serving, directory.path()).await;
+    assert_found(&told, "master key", "ok", "the one in use");
+    let problems: Vec<_> = findings.iter().filter(|finding| finding["health"] == "problem").collect();
+    assert_eq!(code, i32::from(!problems.is_empty()), "{problems:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_setting_is_found_and_the_way_out_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let port = taken.rsplit(':').next().unwrap();
+    let empty = at.join("empty.pem");
+    std::fs::write(&empty, "no certificate").unwrap();
+    let empty = empty.to_str().unwrap();
+    for (variable, value, check, health, words) in [
+        ("DOCE_LISTEN", taken.as_str(), "port", "problem", &*format!("ss -ltnp sport = :{port}")),
+        ("DOCE_LISTEN", "192.0.2.1:4321", "port", "problem", "DOCE_LISTEN=0.0.0.0:4321"),
+        ("DOCE_LISTEN", "0.0.0.0:0", "address", "warning", "DOCE_PUBLIC_URL"),
+        ("DOCE_PUBLIC_URL", "http://doce.example", "address", "warning", "TLS"),
+        ("DOCE_UNSANDBOXED", "i-trust-every-prompt", "sandbox", "warning", "unset DOCE_UNSANDBOXED"),
+        ("DOCE_OPENCODE", "/nothing/here", "opencode", "problem", "unset DOCE_OPENCODE"),
+        ("PATH", "/nothing/here", "git", "problem", "apt-get install git"),
+        ("PATH", "/nothing/here", "npm", "warning", "nodejs"),
+        ("HTTPS_PROXY", "proxy", "proxy", "problem", "export HTTPS_PROXY="),
+        ("SSL_CERT_FILE", empty, "certificates", "problem", "has no certificate in it"),
+        ("SSL_CERT_DIR", "/nothing/here", "certificates", "problem", "unset SSL_CERT_DIR"),
+        ("NODE_EXTRA_CA_CERTS", "/nothing/here", "certificates", "problem", "can't be read"),
+        ("DOCE_DATABASE_URL", "postgres://planted", "settings", "problem", "unset DOCE_DATABASE_URL"),
+        ("DOCE_DATA_DIR", empty, "data", "problem", "is not a directory"),
+    ] {
+        let (code, findings) = examine(at, &[(variable, value)]);
+        assert_found(&findings, check, health, words);
+        if health == "problem" {
+            assert_eq!(code, 1, "{variable}={value}");
+        }
+        assert!(!format!("{findings:?}").contains("planted"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_exposed_wrong_or_gone_is_a_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for data in ["data", "other/data"] {
+        let mut command = doce(at);
+        std::fs::create_dir_all(at.join("other")).unwrap();
+        command.env("DOCE_DATA_DIR", at.join(data));
+        let serving = Serving::start(command);
+        serving.signal("TERM");
+        assert_eq!(serving.end().await.0, 0);
+    }
+    let (data, key) = (at.join("data"), at.join("data/master.key"));
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&data, 0o755);
+    mode(&key, 0o644);
+    let (code, findings) = examine(at, &[]);
+    assert_eq!(code, 1);
+    assert_found(&findings, "data", "warning", "chmod 700");
+    assert_found(&findings, "master key", "problem", "chmod 600");
+    std::fs::copy(at.join("other/data/master.key"), &key).unwrap();
+    mode(&key, 0o600);
+    assert_found(&examine(at, &[]).1, "master key", "problem", "was sealed with");
+    std::fs::remove_file(&key).unwrap();
+    assert_found(&examine(at, &[]).1, "master key", "problem", "is gone");
+    std::fs::write(at.join("data/doce.sqlite"), "no database").unwrap();
+    assert_found(&examine(at, &[]).1, "database", "problem", "doce.sqlite");
+}

@@ -1,0 +1,246 @@
+//! The commands that ask a server: over its control socket, for whom, and what a person sees.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use doce_testkit::{ScriptedModel, wait_for};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Serving, doce, first_account, run},
+    world::{BOUND, MODEL, PASSWORD},
+};
+
+/// Runs a command with something on its standard input.
+pub(crate) fn run_with(directory: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = doce(directory).args(arguments).stdin(Stdio::piped()).spawn().expect("doce can be started");
+    // It may end before it reads.
+    drop(child.stdin.take().expect("it is piped").write_all(input.as_bytes()));
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what doce says is UTF-8");
+    (status.code().expect("it ended by itself"), text(stdout), text(stderr))
+}
+
+/// Runs a command that works, and returns what it printed.
+pub(crate) fn works(directory: &Path, arguments: &[&str]) -> String {
+    let (code, said, errors) = run(doce(directory).args(arguments));
+    assert_eq!(code, 0, "{arguments:?}: {said}{errors}");
+    said
+}
+
+pub(crate) fn json_of(directory: &Path, arguments: &[&str]) -> Value {
+    let said = works(directory, arguments);
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"))
+}
+
+/// Connects the scripted model with the command.
+pub(crate) async fn connect(directory: &Path, model: &ScriptedModel) -> String {
+    let base = model.anthropic_base_url();
+    let add = ["connection", "add", MODEL.0, "--label", "Mine", "--base-url", &base, "--key-stdin"];
+    wait_for("the catalogue", BOUND, async || {
+        let (code, said, errors) = run_with(directory, &add, "sk-planted-in-the-test\n");
+        assert!(!errors.contains("sk-planted") && !said.contains("sk-planted"));
+        (code == 0).then_some(said)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_the_control_socket_acts_as_the_only_admin_or_as_whom_it_names() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let (code, _, said) = run(doce(at).args(["user", "list"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("none is running") && said.contains("doce serve"), "{said}");
+
+    let serving = Serving::start(doce(at));
+    let socket = at.join("data/control.sock");
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, _, said) = run(doce(at).args(["user", "list"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("no account yet"), "{said}");
+
+    let (client, cookie) = first_account(&serving).await;
+    let add = ["user", "add", "bob", "--role", "admin", "--password-stdin"];
+    let (code, said, _) = run_with(at, &add, &format!("{PASSWORD}\n"));
+    assert_eq!((code, said.trim()), (0, "bob is an admin and can sign in."));
+    let (code, _, said) = run(doce(at).args(["project", "list"]));
+    assert_eq!(code, 2);
+    assert!(said.contains("several admins") && said.contains("--user"), "{said}");
+    assert!(works(at, &["project", "list", "--user", "bob"]).starts_with("There is no project yet."));
+    let (code, _, said) = run(doce(at).args(["project", "list", "--user", "eve"]));
+    assert_eq!(code, 2);
+    assert!(said.contains("There is no such user.") && said.contains("doce user list"), "{said}");
+    let users = json_of(at, &["user", "list", "--json", "--user", "ada"]);
+    assert_eq!(users["items"][1]["username"], "bob");
+
+    // Over the network the header counts for nothing.
+    let forged = client.get(format!("{}/api/me", serving.url)).header("doce-user", "bob").send().await.unwrap();
+    assert_eq!(forged.status(), 401);
+    let own = client.get(format!("{}/api/me", serving.url)).header("doce-user", "bob").header("cookie", &cookie);
+    assert_eq!(own.send().await.unwrap().json::<Value>().await.unwrap()["username"], "ada");
+
+    let audit = client.get(format!("{}/api/audit", serving.url)).header("cookie", &cookie).send().await.unwrap();
+    let audit: Value = audit.json().await.unwrap();
+    let made = audit["items"].as_array().unwrap().iter().find(|event| event["action"] == "create_user").unwrap();
+    assert_eq!((&made["actor"]["id"], &made["address"]), (&json!("cli"), &Value::Null), "{made}");
+
+    serving.signal("KILL");
+    drop(serving);
+    assert!(socket.exists(), "a server that was killed leaves it");
+    let (code, _, said) = run(doce(at).args(["user", "list"]));
+    assert_eq!((code, said.contains("none is running")), (1, true), "{said}");
+    let serving = Serving::start(doce(at));
+    works(at, &["user", "list", "--user", "bob"]);
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    assert!(!socket.exists(), "one that ended in order does not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    let said = connect(at, &model).await;
+    assert!(said.starts_with("Connected: Anthropic (Mine).") && said.contains("…test"), "{said}");
+
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    let create =
+        ["project", "create", "[[say: hello from the agent]]", "--name", "Bakery", "--watch", "--model", &name];
+    let (code, said, steps) = run(doce(at).args(create));
+    assert_eq!(code, 0, "{said}{steps}");
+    assert_eq!(said.trim(), "hello from the agent");
+    for step in ["begun", "done", "Made Bakery (prj_"] {
+        assert!(steps.contains(step), "{step}: {steps}");
+    }
+    let list = works(at, &["project", "list"]);
+    assert!(list.starts_with("ID ") && list.contains("bakery") && list.contains(&name), "{list}");
+
+    let prompt = ["project", "prompt", "bak", "[[say: a second answer]]", "--watch"];
+    let (code, said, steps) = run(doce(at).args(prompt));
+    assert_eq!((code, said.trim()), (0, "a second answer"), "{steps}");
+    let several = "[[say: before the file]][[write: bread.txt | rye]][[say: after the file]]";
+    let (code, said, steps) = run(doce(at).args(["project", "prompt", "bakery", several, "--watch"]));
+    assert_eq!((code, said.as_str()), (0, "before the file\nafter the file\n"), "{steps}");
+    assert!(steps.contains("tool      write"), "{steps}");
+    let (code, _, said) = run(doce(at).args(["project", "prompt", "bakery", "[[status: 401]]", "--watch"]));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("error: finish the answer: ") && said.contains("try: "), "{said}");
+    let events = works(at, &["project", "prompt", "bakery", "[[say: third]]", "--watch", "--json"]);
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events[0]["message"]["id"].is_string(), "the first is what the API answered");
+    assert!(events.iter().any(|event| event["event"] == "part"));
+
+    let url = works(at, &["project", "open", "bakery"]);
+    assert!(url.starts_with(&format!("{}/projects/prj_", serving.url)), "{url}");
+    let opened = at.join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" > '{}'\n", opened.display());
+    std::fs::write(at.join("xdg-open"), script).unwrap();
+    std::fs::set_permissions(at.join("xdg-open"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", at.display());
+    let (code, said, _) = run(doce(at).env("PATH", path).env("DISPLAY", ":0").args(["project", "open", "bakery"]));
+    assert_eq!((code, said.as_str()), (0, url.as_str()));
+    let written = async || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'));
+    assert_eq!(wait_for("the browser", BOUND, written).await, url);
+    works(at, &["project", "logs", "bakery", "--source", "agent"]);
+    let connections = works(at, &["connection", "list"]);
+    assert!(connections.contains("anthropic") && connections.contains("…test"), "{connections}");
+    assert!(works(at, &["connection", "verify", "mine"]).starts_with("Verified: Anthropic (Mine)."));
+    let (code, said, errors) = run_with(at, &["connection", "replace", "mine", "--key-stdin"], "sk-another-key\n");
+    assert_eq!(code, 0, "{errors}");
+    assert!(said.contains("version 2"), "{said}");
+
+    let (code, said, steps) = run(doce(at).args(["project", "stop", "bakery"]));
+    assert_eq!((code, said.as_str()), (0, "Stopped Bakery.\n"), "{steps}");
+    let (code, said, steps) = run(doce(at).args(["project", "start", "bakery"]));
+    assert_eq!((code, said.as_str()), (0, "Started Bakery.\n"), "{steps}");
+    let jobs = works(at, &["job", "list", "--project", "bakery"]);
+    assert!(jobs.contains("launch_project") && jobs.contains("start_project"), "{jobs}");
+    let newest = jobs.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert!(works(at, &["job", "show", &newest]).contains("succeeded"));
+
+    let (code, _, said) = run(doce(at).args(["project", "delete", "bakery"]));
+    assert_eq!(code, 2);
+    assert!(said.contains("nobody said yes") && said.contains("--yes"), "{said}");
+    let (code, said, steps) = run(doce(at).args(["project", "delete", "bakery", "--yes"]));
+    assert_eq!((code, said.as_str()), (0, "Deleted Bakery.\n"), "{steps}");
+    assert_eq!(works(at, &["connection", "remove", "mine", "--yes"]), "Disconnected Anthropic (Mine).\n");
+    assert!(works(at, &["connection", "list"]).starts_with("Nothing is connected."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_password_is_reset_without_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let serving = Serving::start(doce(at));
+    let (client, cookie) = first_account(&serving).await;
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    let reset =
+        |name: &str, password: &str| run_with(at, &["user", "reset-password", name, "--password-stdin"], password);
+    let (code, _, said) = reset("eve", "a long password\n");
+    assert_eq!(code, 2);
+    assert!(said.contains("find the account `eve`: there is none") && said.contains("ada"), "{said}");
+    let (code, _, said) = reset("ada", "short\n");
+    assert_eq!(code, 2, "{said}");
+    let (code, said, errors) = reset("ada", "another long password\n");
+    assert_eq!((code, said.as_str()), (0, "ada has the new password and is signed out everywhere.\n"), "{errors}");
+    let serving = Serving::start(doce(at));
+    let me = client.get(format!("{}/api/me", serving.url)).header("cookie", cookie).send().await.unwrap();
+    assert_eq!(me.status(), 401);
+    let sign_in = client.post(format!("{}/api/sign-in", serving.url));
+    let body = json!({"username": "ada", "password": "another long password"});
+    assert_eq!(sign_in.json(&body).send().await.unwrap().status(), 200);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(works(directory.path(), &["completions", shell]).contains("reset-password"), "{shell}");
+    }
+}
+
+#[test]
+fn another_machines_server_gets_the_token_as_a_header_and_nobody_else_does() {
+    use std::io::{BufRead as _, BufReader};
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answers = [
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 26\r\n\r\n{\"items\":[],\"next\":null}  ",
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<html",
+    ];
+    let server = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let reader = BufReader::new(stream.try_clone().unwrap());
+            let head: Vec<String> = reader.lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            heads.push(head.join("\n"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        heads
+    });
+    let ask =
+        || run(doce(directory.path()).env("DOCE_URL", &url).env("DOCE_TOKEN", "planted").args(["project", "list"]));
+    let (code, said, errors) = ask();
+    assert_eq!((code, said.starts_with("There is no project yet.")), (0, true), "{errors}");
+    let (code, _, redirected) = ask();
+    assert_eq!(code, 1);
+    assert!(redirected.contains("the server answered with 302"), "{redirected}");
+    let (code, _, other) = ask();
+    assert_eq!(code, 1);
+    assert!(other.contains("the answer isn't JSON") && other.contains("try: "), "{other}");
+    let heads = server.join().unwrap();
+    assert!(heads.iter().all(|head| head.to_lowercase().contains("authorization: bearer planted")), "{heads:?}");
+    assert!(!format!("{redirected}{other}").contains("planted"));
+}
