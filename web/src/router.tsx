@@ -129,6 +129,12 @@ const importRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/import")),
 });
 
+const peopleRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/people",
+  component: lazyRouteComponent(() => import("./pages/settings/people")),
+});
+
 const accountRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/account",
@@ -138,7 +144,7 @@ const accountRoute = createRoute({
 const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, jobsRoute, auditRoute, keysRoute, importRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, jobsRoute, auditRoute, keysRoute, importRoute, peopleRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

@@ -75,7 +75,10 @@ pub use keys::{
     rotate::{RotateError, Rotated, RotationStage, rotate_keys},
 };
 pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::TokenEndpoints};
-pub use people::{FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn};
+pub use people::{
+    ChangedUser, FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn,
+    UserChange,
+};
 pub use program::ProgramState;
 pub use queue::JobQuery;
 pub use reconcilers::uses::USE_TOLD_EVERY;

@@ -182,6 +182,7 @@ impl App {
             username: username.to_owned(),
             role: Role::Admin,
             created_at: ctx.now(),
+            disabled_at: None,
         };
         let sign_in = new_sign_in(ctx, user.id, user_agent);
         let token = doce_vault::token()?;
@@ -218,7 +219,8 @@ impl App {
         let hash = found.as_ref().map_or_else(|| NOBODY.to_owned(), |(_, hash)| hash.clone());
         let matches = self.gatekeeper.matches(password.clone(), hash).await?;
         let named = found.as_ref().map(|(user, _)| user.id);
-        let Some((user, hash)) = found.filter(|_| matches) else {
+        // Who is disabled is told no more than whoever guesses.
+        let Some((user, hash)) = found.filter(|(user, _)| matches && user.disabled_at.is_none()) else {
             self.gatekeeper.failed(&keys, ctx.now());
             let mut tx = self.store.write(ctx).await?;
             let mut event = AuditEvent::refused(AuditAction::SignInRefused, &name, "sign_in_failed");
@@ -345,18 +347,115 @@ impl App {
             )));
         }
         let hash = self.gatekeeper.hash(password).await?;
-        let user = User { id: UserId::new(ctx.now()), username: username.to_owned(), role, created_at: ctx.now() };
+        let now = ctx.now();
+        let username = username.to_owned();
+        let user = User { id: UserId::new(now), username, role, created_at: now, disabled_at: None };
         let mut tx = self.store.write(ctx).await?;
         match user::insert(&mut tx, &user, &hash).await {
             Ok(()) => {}
             Err(e) if e.is_taken() => {
-                return Err(Error::Invalid { field: "username", message: format!("`{username}` is taken.") });
+                return Err(Error::Invalid { field: "username", message: format!("`{}` is taken.", user.username) });
             }
             Err(e) => return Err(e.into()),
         }
         tx.audit(AuditEvent::ok(AuditAction::CreateUser, &user.id).of(user.id).detail(role.as_str())).await?;
         tx.commit().await?;
         Ok(user)
+    }
+}
+
+/// What an admin changes of an account. What is `None` stays.
+#[derive(Debug, Default)]
+pub struct UserChange {
+    /// What it may do.
+    pub role: Option<Role>,
+    /// Whether nobody may sign in with it.
+    pub disabled: Option<bool>,
+    /// Its password.
+    pub password: Option<SecretString>,
+}
+
+/// An account that was changed.
+#[derive(Debug)]
+pub struct ChangedUser {
+    /// As it is now.
+    pub user: User,
+    /// The sign-ins that ended with the change.
+    pub ended: Vec<SignInId>,
+}
+
+impl App {
+    /// Changes somebody's account. Admins only, and never so that nobody is left who may.
+    ///
+    /// A disabled account is signed out everywhere and its projects stop; nothing of it is deleted. Another password
+    /// signs it out everywhere, too.
+    pub async fn change_user(
+        &self,
+        ctx: &Ctx,
+        by: &User,
+        id: UserId,
+        change: UserChange,
+    ) -> Result<ChangedUser, Error> {
+        admins_only(by)?;
+        let UserChange { role, disabled, password } = change;
+        if by.id == id && (role.is_some() || disabled == Some(true)) {
+            return Err(Error::Conflict(doce_model::Failure::new(
+                "own_account",
+                "You can't change your own role or disable your own account. Another admin can.",
+                doce_model::NextMove::None,
+            )));
+        }
+        let hash = match password {
+            Some(password) => {
+                check_password(&password, "password")?;
+                Some(self.gatekeeper.hash(password).await?)
+            }
+            None => None,
+        };
+        let mut tx = self.store.write(ctx).await?;
+        let mut user = user::find(&mut tx, id).await?.ok_or_else(|| Error::not_found("user", id))?;
+        let before = user.clone();
+        let mut jobs = Vec::new();
+        if let Some(role) = role.filter(|role| *role != before.role) {
+            user.role = role;
+            user::set_role(&mut tx, id, role).await?;
+            tx.audit(AuditEvent::ok(AuditAction::ChangeRole, &id).of(id).detail(role.as_str())).await?;
+        }
+        match disabled {
+            Some(true) if before.disabled_at.is_none() => {
+                user.disabled_at = Some(tx.now());
+                user::set_disabled(&mut tx, id, user.disabled_at).await?;
+                tx.audit(AuditEvent::ok(AuditAction::DisableUser, &id).of(id)).await?;
+                jobs = self.enqueue_stops_of(&mut tx, &user).await?;
+            }
+            Some(false) if before.disabled_at.is_some() => {
+                user.disabled_at = None;
+                user::set_disabled(&mut tx, id, None).await?;
+                tx.audit(AuditEvent::ok(AuditAction::EnableUser, &id).of(id)).await?;
+            }
+            Some(_) | None => {}
+        }
+        if let Some(hash) = &hash {
+            user::set_password(&mut tx, id, hash).await?;
+            tx.audit(AuditEvent::ok(AuditAction::ResetPassword, &id).of(id)).await?;
+        }
+        let active = |user: &User| user.role == Role::Admin && user.disabled_at.is_none();
+        if active(&before) && !active(&user) && !user::list(&mut tx).await?.iter().any(active) {
+            return Err(Error::Conflict(doce_model::Failure::new(
+                "last_admin",
+                "This is the only admin who can sign in. Make another one first.",
+                doce_model::NextMove::None,
+            )));
+        }
+        let mut ended = Vec::new();
+        if hash.is_some() || user.disabled_at.is_some() {
+            let now = tx.now();
+            ended = user::list_sign_ins(&mut tx, id, now).await?.into_iter().map(|sign_in| sign_in.id).collect();
+            user::delete_other_sign_ins(&mut tx, id, None).await?;
+        }
+        tx.commit().await?;
+        self.jobs.changed(jobs);
+        Ok(ChangedUser { user, ended })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use doce_jobs::{EnqueueError, New, Policy};
 use doce_model::{
-    AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobState, Message,
+    AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobId, JobState, Message,
     MessageId, MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId, Session,
     SessionId, SessionStatus, Speaker, User,
     project::{NAME_MAX, PROMPT_MAX, ProjectState, name_from_prompt, slug_from},
@@ -209,6 +209,25 @@ impl App {
             .map_err(enqueue_error)?;
         tx.audit(AuditEvent::ok(AuditAction::StopProject, &id)).await?;
         self.commit_job(tx, enqueued).await
+    }
+
+    /// Writes, into the caller's transaction, a Job for each Project of a user that is to run: it stops.
+    pub(crate) async fn enqueue_stops_of(&self, tx: &mut Tx, user: &User) -> Result<Vec<JobId>, Error> {
+        let mut changed = Vec::new();
+        for mut project in project::list(tx, user.id, None, i64::MAX).await? {
+            if project.desired != Desired::Running {
+                continue;
+            }
+            project.desired = Desired::Stopped;
+            project::update(tx, &project).await?;
+            let new = New::new(stop_project::KIND, jobs::project_subject(project.id), user.id)
+                .project(project.id)
+                .policy(Policy::Supersede);
+            let enqueued = self.jobs.enqueue(tx, new).await.map_err(enqueue_error)?;
+            tx.audit(AuditEvent::ok(AuditAction::StopProject, &project.id).of(user.id)).await?;
+            changed.extend(enqueued.changed());
+        }
+        Ok(changed)
     }
 
     /// Deletes a Project with its Workspace, its Agent's home and its conversation.

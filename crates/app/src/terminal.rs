@@ -21,10 +21,18 @@ impl App {
         let mut read = self.store.read().await?;
         if let Some(name) = name {
             let found = user::find_by_name(&mut read, name).await?;
-            return found.map(|(user, _)| user).ok_or_else(|| Error::not_found("user", name));
+            let user = found.map(|(user, _)| user).ok_or_else(|| Error::not_found("user", name))?;
+            if user.disabled_at.is_some() {
+                return Err(Error::Conflict(Failure::new(
+                    "user_disabled",
+                    format!("The account {} is disabled.", user.username),
+                    NextMove::None,
+                )));
+            }
+            return Ok(user);
         }
         let mut admins = user::list(&mut read).await?;
-        admins.retain(|user| user.role == Role::Admin);
+        admins.retain(|user| user.role == Role::Admin && user.disabled_at.is_none());
         match (admins.pop(), admins.pop()) {
             (Some(admin), None) => Ok(admin),
             (None, _) => Err(Error::Conflict(Failure::new(

@@ -81,6 +81,14 @@ text_enum! {
         Export = "export",
         /// Everything sealed was wrapped with a new master key.
         RotateKeys = "rotate_keys",
+        /// An account may do more, or less.
+        ChangeRole = "change_role",
+        /// An account was disabled, with all that ran for it.
+        DisableUser = "disable_user",
+        /// An account that was disabled may be used again.
+        EnableUser = "enable_user",
+        /// An admin gave an account another password.
+        ResetPassword = "reset_password",
         /// Somebody said that they keep a copy of the master key.
         CopyKey = "copy_key",
     }

@@ -23,6 +23,8 @@ pub struct User {
     pub role: Role,
     /// When the account was made.
     pub created_at: Ms,
+    /// Since when nobody may sign in with it, if an admin decided so.
+    pub disabled_at: Option<Ms>,
 }
 
 /// The rule a username keeps: 1 to 40 letters, digits, `.`, `_` or `-`.

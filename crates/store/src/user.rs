@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use doce_model::{Ms, SignIn, SignInId, User, UserId};
+use doce_model::{Ms, Role, SignIn, SignInId, User, UserId};
 use sqlx::{any::AnyRow, query::Query};
 
 use crate::{Read, StoreError, Tx, chunks, get, parse, places};
@@ -13,6 +13,7 @@ fn user(row: &AnyRow) -> Result<User, StoreError> {
         username: get(row, "username")?,
         role: parse("app_user", "role", get(row, "role")?)?,
         created_at: Ms(get(row, "created_at")?),
+        disabled_at: get::<Option<i64>>(row, "disabled_at")?.map(Ms),
     })
 }
 
@@ -28,7 +29,7 @@ pub async fn count(read: &mut impl Read) -> Result<i64, StoreError> {
 
 /// Lists the accounts, oldest first.
 pub async fn list(read: &mut impl Read) -> Result<Vec<User>, StoreError> {
-    let rows = sqlx::query("SELECT id, username, role, created_at FROM app_user ORDER BY created_at, id")
+    let rows = sqlx::query("SELECT id, username, role, created_at, disabled_at FROM app_user ORDER BY created_at, id")
         .fetch_all(read.connection())
         .await?;
     rows.iter().map(user).collect()
@@ -36,7 +37,7 @@ pub async fn list(read: &mut impl Read) -> Result<Vec<User>, StoreError> {
 
 /// Finds an account by id.
 pub async fn find(read: &mut impl Read, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = sqlx::query("SELECT id, username, role, created_at FROM app_user WHERE id = $1")
+    let row = sqlx::query("SELECT id, username, role, created_at, disabled_at FROM app_user WHERE id = $1")
         .bind(id.to_string())
         .fetch_optional(read.connection())
         .await?;
@@ -45,10 +46,12 @@ pub async fn find(read: &mut impl Read, id: UserId) -> Result<Option<User>, Stor
 
 /// Finds an account and its password's hash by name, without regard to case.
 pub async fn find_by_name(read: &mut impl Read, username: &str) -> Result<Option<(User, String)>, StoreError> {
-    let row = sqlx::query("SELECT id, username, role, created_at, password_hash FROM app_user WHERE username_key = $1")
-        .bind(key_of(username))
-        .fetch_optional(read.connection())
-        .await?;
+    let row = sqlx::query(
+        "SELECT id, username, role, created_at, disabled_at, password_hash FROM app_user WHERE username_key = $1",
+    )
+    .bind(key_of(username))
+    .fetch_optional(read.connection())
+    .await?;
     row.as_ref().map(|row| Ok((user(row)?, get(row, "password_hash")?))).transpose()
 }
 
@@ -79,6 +82,26 @@ pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(),
     .bind(user.created_at.0)
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// Changes what an account may do.
+pub async fn set_role(tx: &mut Tx, id: UserId, role: Role) -> Result<(), StoreError> {
+    sqlx::query("UPDATE app_user SET role = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(role.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Lets nobody sign in with an account any more, or lets somebody again.
+pub async fn set_disabled(tx: &mut Tx, id: UserId, disabled_at: Option<Ms>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE app_user SET disabled_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(disabled_at.map(|at| at.0))
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 
@@ -134,7 +157,7 @@ pub async fn insert_sign_in(tx: &mut Tx, sign_in: &SignIn, token_hash: &str) -> 
     Ok(())
 }
 
-/// Finds the sign-in with this token that has not expired, and whose it is.
+/// Finds the sign-in with this token that has not expired, and whose it is; that account is not disabled.
 pub async fn find_sign_in(
     read: &mut impl Read,
     token_hash: &str,
@@ -145,7 +168,7 @@ pub async fn find_sign_in(
                 u.username, u.role, u.created_at AS user_created_at
          FROM sign_in s
          JOIN app_user u ON u.id = s.user_id
-         WHERE s.token_hash = $1 AND s.expires_at > $2",
+         WHERE s.token_hash = $1 AND s.expires_at > $2 AND u.disabled_at IS NULL",
     )
     .bind(token_hash)
     .bind(now.0)
@@ -159,6 +182,7 @@ pub async fn find_sign_in(
                 username: get(row, "username")?,
                 role: parse("app_user", "role", get(row, "role")?)?,
                 created_at: Ms(get(row, "user_created_at")?),
+                disabled_at: None,
             };
             Ok((sign_in, user))
         })

@@ -954,6 +954,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes somebody's account: what it may do, whether it may be used, its password. */
+        patch: operations["change_user"];
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -968,7 +985,7 @@ export interface components {
             key?: string | null;
         };
         /** @enum {string} */
-        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "ask_endpoint" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "copy_key";
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "ask_endpoint" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "change_role" | "disable_user" | "enable_user" | "reset_password" | "copy_key";
         /** @description Something that was done. */
         AuditEvent: {
             /** @description What was done. */
@@ -1030,6 +1047,14 @@ export interface components {
             current_password: string;
             /** @description The password from now on. */
             new_password: string;
+        };
+        /** @description A change of somebody's account. What is left out stays. */
+        ChangeUser: {
+            /** @description Whether nobody may sign in with it. It is signed out everywhere and its projects stop; nothing is deleted. */
+            disabled?: boolean | null;
+            /** @description Another password; it is signed out everywhere. */
+            password?: string | null;
+            role?: components["schemas"]["Role"] | null;
         };
         /**
          * @description How to compare.
@@ -2273,6 +2298,7 @@ export interface components {
         User: {
             /** @description When the account was made. */
             created_at: components["schemas"]["Time"];
+            disabled_at: components["schemas"]["Time"] | null;
             /** @description Which. */
             id: string;
             /** @description What they may do. */
@@ -4468,6 +4494,42 @@ export interface operations {
         responses: {
             /** @description It was made. */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeUser"];
+            };
+        };
+        responses: {
+            /** @description It is changed. */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -123,7 +123,7 @@ pub(crate) fn plan(
             ),
             noun: Noun::User(UserPlan {
                 old_id: user.id,
-                user: User { id, username, role, created_at: user.created_at.unwrap_or(now) },
+                user: User { id, username, role, created_at: user.created_at.unwrap_or(now), disabled_at: None },
                 password_hash: user.password_hash,
             }),
         });

@@ -312,7 +312,13 @@ mod tests {
         let clock = std::sync::Arc::new(doce_testkit::MockClock::default());
         let app = App::open(config, clock.clone()).await.unwrap();
         let id = UserId::new(Ms(1));
-        let by = User { id, username: "ada".to_owned(), role: doce_model::Role::Admin, created_at: Ms(1) };
+        let by = User {
+            id,
+            username: "ada".to_owned(),
+            role: doce_model::Role::Admin,
+            created_at: Ms(1),
+            disabled_at: None,
+        };
         let ctx = Ctx::new(doce_model::Actor::User(id), "test", None, clock);
         let nowhere = ImportSource::OpenCode { file: "/nowhere/auth.json".into() };
         let turn = Turn::take(&app).unwrap();

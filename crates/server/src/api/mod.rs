@@ -112,6 +112,7 @@ fn table() -> Table {
         .add(User, routes!(people::list_sign_ins))
         .add(User, routes!(people::end_sign_in))
         .add(Admin, routes!(people::list_users, people::create_user))
+        .add(Admin, routes!(people::change_user))
         .add(User, routes!(providers::list_providers))
         .add(User, routes!(providers::list_models))
         .add(User, routes!(model_preferences::get_model_preferences, model_preferences::change_model_preference))

@@ -5,7 +5,7 @@ use axum::{
     extract::State as Extract,
     response::{IntoResponse, Response},
 };
-use doce_app::SignedIn;
+use doce_app::{ChangedUser, SignedIn, UserChange};
 use doce_model::{SignInId, UserId};
 use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
@@ -39,6 +39,8 @@ pub(crate) struct User {
     role: Role,
     /// When the account was made.
     created_at: Time,
+    /// Since when nobody may sign in with it, if an admin decided so.
+    disabled_at: Option<Time>,
 }
 
 /// A signed-in browser.
@@ -108,6 +110,19 @@ pub(crate) struct NewUser {
     role: Role,
 }
 
+/// A change of somebody's account. What is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeUser {
+    /// What they may do.
+    role: Option<Role>,
+    /// Whether nobody may sign in with it. It is signed out everywhere and its projects stop; nothing is deleted.
+    disabled: Option<bool>,
+    /// Another password; it is signed out everywhere.
+    #[schema(value_type = Option<String>)]
+    password: Option<SecretString>,
+}
+
 impl From<&doce_model::User> for User {
     fn from(user: &doce_model::User) -> Self {
         Self {
@@ -115,6 +130,7 @@ impl From<&doce_model::User> for User {
             username: user.username.clone(),
             role: user.role.into(),
             created_at: user.created_at.into(),
+            disabled_at: user.disabled_at.map(Time::from),
         }
     }
 }
@@ -239,6 +255,22 @@ pub(crate) async fn create_user(
     let Caller { user, ctx, .. } = &caller;
     let made = state.app.create_user(ctx, user, &new.username, new.password, new.role.0).await?;
     Ok((StatusCode::CREATED, Json((&made).into())))
+}
+
+/// Changes somebody's account: what it may do, whether it may be used, its password.
+#[utoipa::path(patch, path = "/api/users/{id}", tag = "people", params(("id" = String, Path, description = "Which.")),
+    request_body = ChangeUser, responses((status = 200, description = "It is changed.", body = User)))]
+pub(crate) async fn change_user(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<UserId>,
+    Body(change): Body<ChangeUser>,
+) -> Result<Json<User>, Problem> {
+    let ChangeUser { role, disabled, password } = change;
+    let change = UserChange { role: role.map(|role| role.0), disabled, password };
+    let ChangedUser { user, ended } = state.app.change_user(&caller.ctx, &caller.user, id, change).await?;
+    forget(&state, id, &ended);
+    Ok(Json((&user).into()))
 }
 
 /// Answers with who is signed in, and gives the browser its cookie. The sign-in that it had before ends.

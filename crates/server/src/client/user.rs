@@ -145,7 +145,7 @@ async fn list(printer: &Printer, remote: &Remote) -> Result<(), Stop> {
         .iter()
         .map(|user| {
             let role = text(&user["role"]);
-            let role = if user["disabled"] == true { format!("{role}, disabled") } else { role.to_owned() };
+            let role = if user["disabled_at"].is_null() { role.to_owned() } else { format!("{role}, disabled") };
             [text(&user["id"]).to_owned(), text(&user["username"]).to_owned(), role, moment(&user["created_at"])]
         })
         .collect();

@@ -11,12 +11,13 @@ use crate::world::{Browser, World};
 /// The routes that answer anybody. Hand-written: a route gets in here by decision.
 const OPEN: [&str; 4] = ["GET /api/health", "GET /api/openapi.json", "POST /api/setup", "POST /api/sign-in"];
 /// The routes that answer admins only.
-const ADMINS: [&str; 10] = [
+const ADMINS: [&str; 11] = [
     "GET /api/imports",
     "GET /api/keys",
     "GET /api/local-providers",
     "GET /api/system/doctor",
     "GET /api/users",
+    "PATCH /api/users/{id}",
     "POST /api/imports",
     "POST /api/imports/preview",
     "POST /api/keys/copy",
@@ -24,7 +25,7 @@ const ADMINS: [&str; 10] = [
     "POST /api/users",
 ];
 /// The routes whose id names something that belongs to nobody.
-const EVERYBODYS: [&str; 1] = ["GET /api/providers/{id}/models"];
+const EVERYBODYS: [&str; 2] = ["GET /api/providers/{id}/models", "PATCH /api/users/{id}"];
 
 /// A route of the description.
 pub(crate) struct Route {
@@ -120,7 +121,7 @@ async fn a_member_is_refused_where_admins_are_asked_for() {
     let admin = world.admin().await;
     let member = world.member(&admin, "bob").await;
     for route in routes().into_iter().filter(|route| route.access == "admin") {
-        send(&member, &route, "").await.problem(403, "admins_only");
+        send(&member, &route, "usr_x").await.problem(403, "admins_only");
     }
 }
 

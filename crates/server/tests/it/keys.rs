@@ -72,8 +72,13 @@ impl Installation {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let nobody = doce_model::UserId::new(SystemClock.now());
-        let user =
-            User { id: nobody, username: String::new(), role: doce_model::Role::Admin, created_at: SystemClock.now() };
+        let user = User {
+            id: nobody,
+            username: String::new(),
+            role: doce_model::Role::Admin,
+            created_at: SystemClock.now(),
+            disabled_at: None,
+        };
         let mut made = Self { directory, user, fingerprints: Vec::new() };
         let app = made.open().await;
         app.run_background();

@@ -56,6 +56,7 @@ async fn opened_anew(world: &World, browser: &Browser) -> Vec<Value> {
         username: me["username"].as_str().expect("it is text").to_owned(),
         role: doce_model::Role::Admin,
         created_at: clock.now(),
+        disabled_at: None,
     };
     let ctx = Ctx::new(Actor::User(user.id), "test", None, clock);
     let holder = age::x25519::Identity::generate();

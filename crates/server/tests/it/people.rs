@@ -1,10 +1,11 @@
 //! The first account, signing in and out, roles, passwords.
 
 use doce_app::{FAILURE_WINDOW, FAILURES_PER_NAME, SIGN_IN_IDLE};
+use doce_testkit::{ScriptedModel, wait_for};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{PASSWORD, World};
+use crate::world::{PASSWORD, World, id};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_account_is_made_once_and_is_an_admins() {
@@ -210,4 +211,86 @@ async fn an_admin_makes_accounts_and_a_taken_name_is_said() {
     let list = admin.get("/api/users").await.expect(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
     assert!(!list.to_string().contains("argon2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_account_is_signed_out_its_projects_stop_and_it_can_come_back() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let other = json!({"username": "bob", "password": PASSWORD, "role": "admin"});
+    let bob = id(&admin.post("/api/users", &other).await.expect(201));
+    let browser = world.signed_in("bob").await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let made = browser.create_project("[[say: one]]").await;
+    browser.wait_for_job(&id(&made["job"])).await;
+    let mut events = browser.stream("").await;
+    events.next().await.expect("it says hello");
+
+    let at = format!("/api/users/{bob}");
+    let disabled = admin.patch(&at, &json!({"disabled": true})).await.expect(200);
+    assert!(disabled["disabled_at"].is_string());
+    browser.get("/api/me").await.problem(401, "sign_in_required");
+    wait_for("the stream to end", crate::world::BOUND, async || events.next().await.is_none().then_some(())).await;
+    let again = world.nobody();
+    let credentials = json!({"username": "bob", "password": PASSWORD});
+    again.post("/api/sign-in", &credentials).await.problem(401, "sign_in_failed");
+    let project = made["project"]["id"].as_str().expect("it has an id").to_owned();
+    wait_for("the project to stop", crate::world::BOUND, async || {
+        let left = world.audit().await;
+        left.iter().any(|entry| entry.action == "stop_project" && entry.noun == project).then_some(())
+    })
+    .await;
+    let actions: Vec<String> = world.audit().await.into_iter().map(|entry| entry.action).collect();
+    assert!(actions.iter().any(|action| action == "disable_user"), "{actions:?}");
+
+    let enabled = admin.patch(&at, &json!({"disabled": false})).await.expect(200);
+    assert!(enabled["disabled_at"].is_null());
+    let back = world.signed_in("bob").await;
+    wait_for("the project to be stopped", crate::world::BOUND, async || {
+        let view = back.get(&format!("/api/projects/{project}")).await.expect(200);
+        (view["state"] == "stopped").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_gives_others_a_role_and_a_password_and_never_locks_everybody_out() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let bob = world.member(&admin, "bob").await;
+    let other = id(&bob.get("/api/me").await.expect(200));
+    let at = format!("/api/users/{other}");
+    bob.patch(&at, &json!({"role": "admin"})).await.problem(403, "admins_only");
+    admin.patch(&at, &json!({"password": "short"})).await.problem(422, "invalid");
+    admin.patch(&at, &json!({"password": "another long one"})).await.expect(200);
+    bob.get("/api/me").await.problem(401, "sign_in_required");
+    let old = json!({"username": "bob", "password": PASSWORD});
+    world.nobody().post("/api/sign-in", &old).await.problem(401, "sign_in_failed");
+    let new = json!({"username": "bob", "password": "another long one"});
+    world.nobody().post("/api/sign-in", &new).await.expect(200);
+
+    let ada = id(&admin.get("/api/me").await.expect(200));
+    for change in [json!({"role": "member"}), json!({"disabled": true})] {
+        admin.patch(&format!("/api/users/{ada}"), &change).await.problem(409, "own_account");
+    }
+    admin
+        .patch("/api/users/usr_00000000000000000000000000", &json!({"role": "admin"}))
+        .await
+        .problem(404, "user_not_found");
+    // Somebody whose request was let through just before they were made a member.
+    let app = &world.app;
+    let ctx = doce_model::Ctx::new(doce_model::Actor::Cli, "test", None, std::sync::Arc::new(world.clock.clone()));
+    let by = doce_model::User {
+        id: other.parse().expect("it is an id"),
+        username: "bob".to_owned(),
+        role: doce_model::Role::Admin,
+        created_at: doce_model::Ms(1),
+        disabled_at: None,
+    };
+    let change = doce_app::UserChange { disabled: Some(true), ..doce_app::UserChange::default() };
+    let refused = app.change_user(&ctx, &by, ada.parse().expect("it is an id"), change).await;
+    let refused = refused.expect_err("the last admin stays").to_string();
+    assert!(refused.contains("only admin"), "{refused}");
+    admin.get("/api/me").await.expect(200);
 }

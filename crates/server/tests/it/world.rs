@@ -268,6 +268,7 @@ impl World {
             username: "test".to_owned(),
             role: doce_model::Role::Admin,
             created_at: ctx.now(),
+            disabled_at: None,
         };
         let whole = AuditQuery::default();
         let (views, _) =

@@ -13,7 +13,7 @@ fn model(name: &str) -> ModelRef {
 
 async fn a_user(bench: &Bench) -> UserId {
     let id = UserId::new(START);
-    let owner = User { id, username: format!("user {id}"), role: Role::Member, created_at: START };
+    let owner = User { id, username: format!("user {id}"), role: Role::Member, created_at: START, disabled_at: None };
     let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.expect("the database does what it is told");
     user::insert(&mut tx, &owner, "hash").await.expect("the database does what it is told");
     tx.commit().await.expect("the database does what it is told");

@@ -13,7 +13,8 @@ async fn used(bench: &Bench) -> Use {
     let user_id = UserId::new(START);
     let id = ConnectionId::new(START);
     let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.expect("the database does what it is told");
-    let owner = User { id: user_id, username: "ada".to_owned(), role: Role::Admin, created_at: START };
+    let owner =
+        User { id: user_id, username: "ada".to_owned(), role: Role::Admin, created_at: START, disabled_at: None };
     user::insert(&mut tx, &owner, "hash").await.expect("the database does what it is told");
     let record = Connection {
         id,

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
-import { Cpu, KeyRound, ListChecks, PackageOpen, ScrollText, UserRound, Vault } from "lucide-react";
+import { Cpu, KeyRound, ListChecks, PackageOpen, ScrollText, UserRound, UsersRound, Vault } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { meQuery } from "../../api/session";
 import { Header } from "../../components/header";
@@ -44,10 +44,16 @@ export default function SettingsLayout() {
               Keys and backup
             </Link>
             {me?.role === "admin" && (
-              <Link to="/settings/import" className={LINK} activeProps={ACTIVE}>
-                <PackageOpen aria-hidden />
-                Import
-              </Link>
+              <>
+                <Link to="/settings/import" className={LINK} activeProps={ACTIVE}>
+                  <PackageOpen aria-hidden />
+                  Import
+                </Link>
+                <Link to="/settings/people" className={LINK} activeProps={ACTIVE}>
+                  <UsersRound aria-hidden />
+                  People
+                </Link>
+              </>
             )}
             <Link to="/settings/account" className={LINK} activeProps={ACTIVE}>
               <UserRound aria-hidden />

@@ -138,6 +138,7 @@ impl Machine {
             username: "ada".to_owned(),
             role: Role::Admin,
             created_at: clock.now(),
+            disabled_at: None,
         };
         let model = ScriptedModel::start().await;
         let machine = Self {
