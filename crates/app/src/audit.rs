@@ -11,7 +11,7 @@ use doce_model::{
     audit::NounKind,
 };
 use doce_store::{
-    Read, Store,
+    PostgresUrl, Read, Store,
     audit::{
         self, Entry, Filter,
         chain::{self, Anchor, Verdict},
@@ -41,10 +41,11 @@ const LOG: &str = "audit_log";
 /// Nothing is changed, and a server may be running.
 pub async fn verify_audit(
     data_dir: &Utf8Path,
+    database_url: Option<&PostgresUrl>,
     anchor: Option<&Anchor>,
     tell: impl FnMut(i64, i64),
 ) -> Result<Verdict, OpenError> {
-    let store = Store::open_to_read(Layout::new(data_dir).database().as_str()).await?;
+    let store = Store::open_to_read(&Layout::new(data_dir).database(database_url)).await?;
     let verdict = chain::verify(&mut store.read().await?, anchor, tell).await?;
     store.close().await;
     Ok(verdict)

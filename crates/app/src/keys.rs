@@ -12,7 +12,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_model::{Actor, Clock, Ctx};
-use doce_store::{Store, sealed, setting};
+use doce_store::{PostgresUrl, Store, sealed, setting};
 use doce_vault::{Identity, MasterKey, Vault};
 
 use crate::{Config, OpenError, layout::Layout};
@@ -27,6 +27,8 @@ const SINCE: &str = "master_key_since";
 pub struct KeyPlace {
     /// Where everything is kept. Its lock is held by the caller.
     pub data_dir: Utf8PathBuf,
+    /// The PostgreSQL database, if it isn't a file in the data directory.
+    pub database_url: Option<PostgresUrl>,
     /// The master key's file, if it isn't in the data directory.
     pub master_key_file: Option<Utf8PathBuf>,
 }
@@ -34,7 +36,11 @@ pub struct KeyPlace {
 impl KeyPlace {
     /// Returns where the keys of a server are.
     pub(crate) fn of(config: &Config) -> Self {
-        Self { data_dir: config.data_dir.clone(), master_key_file: config.master_key_file.clone() }
+        Self {
+            data_dir: config.data_dir.clone(),
+            database_url: config.database_url.clone(),
+            master_key_file: config.master_key_file.clone(),
+        }
     }
 
     /// Returns the master key's file.
@@ -54,12 +60,12 @@ impl KeyPlace {
 
     /// Opens the database that is there.
     pub(crate) async fn open_store(&self) -> Result<Store, OpenError> {
-        let path = Layout::new(&self.data_dir).database();
+        let database = Layout::new(&self.data_dir).database(self.database_url.as_ref());
         // Opening would make a new one: a wrong directory is not a fresh installation here.
-        if !path.exists() {
-            return Err(OpenError::Nothing { path });
+        if !database.is_there().await? {
+            return Err(OpenError::Nothing { database: database.to_string() });
         }
-        Ok(Store::open(path.as_str()).await?)
+        Ok(Store::open(&database).await?)
     }
 }
 

@@ -14,6 +14,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_model::{InstanceId, ProjectId};
+use doce_store::{Database, PostgresUrl};
 
 /// The data directory.
 #[derive(Debug, Clone)]
@@ -26,7 +27,16 @@ impl Layout {
         Self { root: root.to_owned() }
     }
 
-    pub(crate) fn database(&self) -> Utf8PathBuf {
+    /// Returns the database: the one at `url`, or the data directory's own.
+    pub(crate) fn database(&self, url: Option<&PostgresUrl>) -> Database {
+        match url {
+            Some(url) => Database::Postgres(url.clone()),
+            None => Database::Sqlite(self.database_file().into_string()),
+        }
+    }
+
+    /// Returns the data directory's own database.
+    pub(crate) fn database_file(&self) -> Utf8PathBuf {
         self.root.join("doce.sqlite")
     }
 

@@ -65,6 +65,7 @@ pub use doce_store::audit::{
     Entry as AuditEntry,
     chain::{Anchor, Fault as AuditFault, Verdict},
 };
+pub use doce_store::{NotPostgresUrl, OpenError as DatabaseError, PostgresUrl};
 pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
@@ -90,6 +91,8 @@ pub use terminal::{RecoverError, open_page, reset_password};
 pub struct Config {
     /// Where everything is kept. Its lock is held by the caller.
     pub data_dir: Utf8PathBuf,
+    /// The PostgreSQL database, if it isn't a file in the data directory.
+    pub database_url: Option<PostgresUrl>,
     /// The master key's file, if it isn't in the data directory.
     pub master_key_file: Option<Utf8PathBuf>,
     /// An `OpenCode` to use instead of installing the pinned one.
@@ -106,6 +109,11 @@ pub struct Config {
     pub local_places: Vec<LocalPlace>,
     /// How many Agents run, and how long.
     pub agents: AgentLimits,
+}
+
+/// Tells whether a doce ever kept something here. Nothing is made or changed.
+pub async fn is_there(data_dir: &Utf8Path, database_url: Option<&PostgresUrl>) -> Result<bool, OpenError> {
+    Ok(layout::Layout::new(data_dir).database(database_url).is_there().await?)
 }
 
 /// What of the surrounding system the sandboxed programs are given.
@@ -155,10 +163,10 @@ pub enum OpenError {
     #[error(transparent)]
     Database(#[from] doce_store::OpenError),
     /// Nothing was ever kept there.
-    #[error("find doce's data: there is no `{path}`")]
+    #[error("find doce's data: there is no `{database}`, or nothing in it")]
     Nothing {
         /// What was looked for.
-        path: Utf8PathBuf,
+        database: String,
     },
     /// There is no master key.
     #[error(transparent)]
@@ -247,7 +255,7 @@ impl App {
         for directory in [layout.instances(), layout.runtime(), layout.opencode()] {
             make_private_directory(&directory)?;
         }
-        let store = Store::open(layout.database().as_str()).await?;
+        let store = Store::open(&layout.database(config.database_url.as_ref())).await?;
         let mut notes = Vec::new();
         let place = KeyPlace::of(&config);
         let vault = keys::open_vault(&place, &store, &clock, &mut notes).await?;

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use anyhow::anyhow;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use doce_app::{
@@ -57,9 +58,20 @@ pub(crate) struct RestoreArgs {
     json: bool,
 }
 
+/// Refuses to copy a database that isn't a file of the data directory.
+fn refuse_postgres() -> Result<(), Stop> {
+    if config::variable("DOCE_DATABASE_URL").is_none() {
+        return Ok(());
+    }
+    Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: only a database in the data directory is backed up and restored"))
+        .hint(
+            "copy PostgreSQL with pg_dump, and the data directory's `projects` beside it; or unset DOCE_DATABASE_URL",
+        ))
+}
+
 /// Writes a backup.
 pub(crate) async fn backup(printer: &Printer, arguments: BackupArgs) -> Result<ExitCode, Stop> {
-    config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
+    refuse_postgres()?;
     let data_dir = config::data_dir(arguments.data_dir)?;
     let file = if arguments.file.is_dir() { arguments.file.join(name()) } else { arguments.file };
     let (tell, mut told) = tokio::sync::watch::channel(0);
@@ -134,7 +146,7 @@ fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
 
 /// Restores a backup.
 pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result<ExitCode, Stop> {
-    config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
+    refuse_postgres()?;
     let data_dir = config::data_dir(arguments.data_dir)?;
     let (tell, mut told) = tokio::sync::watch::channel((0, 0));
     let mut last = 0;

@@ -3,13 +3,14 @@
 //! Every setting is an option and a variable; `--help` of each command says which. What can't be is said here, before
 //! anything is opened. Exit codes: 0 it worked, 1 it failed, 2 it was asked for wrongly.
 
-use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{convert::Infallible, ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use doce_app::{AgentLimits, Anchor, KeyPlace, Outside};
+use doce_app::{AgentLimits, Anchor, KeyPlace, NotPostgresUrl, Outside, PostgresUrl};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     backup::{self, BackupArgs, RestoreArgs},
@@ -119,6 +120,8 @@ pub(crate) struct VerifyArgs {
     /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// The event that was noted down after an earlier check: its number and its hash
     #[arg(long, value_name = "NUMBER:HASH")]
     pub(crate) anchor: Option<Anchor>,
@@ -143,12 +146,40 @@ enum KeysCommand {
     Export(ExportArgs),
 }
 
+/// Which database.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseArgs {
+    /// A PostgreSQL database to use instead of doce.sqlite: `postgres://user:password@host:5432/name`
+    #[arg(
+        long,
+        env = "DOCE_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        // What is wrong with it is said later: clap would repeat it, password and all.
+        value_parser = |text: &str| Ok::<_, Infallible>(SecretString::from(text))
+    )]
+    database_url: Option<SecretString>,
+}
+
+impl DatabaseArgs {
+    /// Returns the database's address, if one was given.
+    pub(crate) fn url(&self) -> Result<Option<PostgresUrl>, Stop> {
+        let given = self.database_url.as_ref().map(ExposeSecret::expose_secret).filter(|url| !url.is_empty());
+        given.map(str::parse).transpose().map_err(|error: NotPostgresUrl| {
+            Stop::wrong(anyhow::Error::new(error).context("use DOCE_DATABASE_URL or --database-url"))
+                .hint("unset it to keep everything in doce.sqlite in the data directory")
+        })
+    }
+}
+
 /// Where the keys are.
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// The file that holds the master key [default: master.key in the data directory]
     #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
     master_key_file: Option<Utf8PathBuf>,
@@ -159,8 +190,11 @@ pub(crate) struct KeyArgs {
 
 impl KeyArgs {
     fn place(&self) -> Result<KeyPlace, Stop> {
-        refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
-        Ok(KeyPlace { data_dir: data_dir(self.data_dir.clone())?, master_key_file: self.master_key_file.clone() })
+        Ok(KeyPlace {
+            database_url: self.database.url()?,
+            data_dir: data_dir(self.data_dir.clone())?,
+            master_key_file: self.master_key_file.clone(),
+        })
     }
 }
 
@@ -202,6 +236,8 @@ pub(crate) struct ServeArgs {
     /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// The address and port to listen on; port 0 takes a free one
     #[arg(long, env = "DOCE_LISTEN", default_value = "127.0.0.1:4321", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
@@ -325,26 +361,18 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(arguments) => {
-            refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+            let database_url = arguments.database.url()?;
             let data_dir = data_dir(arguments.data_dir.clone())?;
-            serve::serve(printer, data_dir, arguments)
+            serve::serve(printer, data_dir, database_url, arguments)
         }
         Command::Keys(KeysCommand::Rotate(RotateArgs { keys })) => keys::rotate(printer, &keys.place()?, keys.json),
         Command::Keys(KeysCommand::Export(arguments)) => keys::export(printer, &arguments.keys.place()?, &arguments),
         Command::Audit(AuditCommand::Verify(arguments)) => {
-            refuse_database(variable("DOCE_DATABASE_URL").is_some())?;
+            let database_url = arguments.database.url()?;
             let data_dir = data_dir(arguments.data_dir.clone())?;
-            verify::verify(printer, &data_dir, &arguments)
+            verify::verify(printer, &data_dir, database_url.as_ref(), &arguments)
         }
     }
-}
-
-pub(crate) fn refuse_database(asked_for: bool) -> Result<(), Stop> {
-    if asked_for {
-        return Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: this version keeps its data in SQLite only"))
-            .hint("unset DOCE_DATABASE_URL; the database is doce.sqlite in the data directory"));
-    }
-    Ok(())
 }
 
 /// Returns where everything is kept: as given, or where the system keeps people's data.
@@ -487,9 +515,13 @@ mod tests {
     }
 
     #[test]
-    fn a_database_address_is_refused_with_the_way_out() {
-        let stop = refuse_database(true).unwrap_err();
-        assert!(stop.by_user && stop.hint.unwrap().contains("unset"));
-        assert!(refuse_database(false).is_ok());
+    fn a_database_address_is_one_of_postgresql_and_is_never_repeated() {
+        let database = |url: &str| parse(&format!("doce serve --database-url {url}")).unwrap().database;
+        let given = database("postgres://ada:planted@db.example/doce");
+        assert!(!format!("{given:?}").contains("planted"));
+        assert_eq!(given.url().unwrap().unwrap().to_string(), "postgres://db.example:5432/doce");
+        let stop = database("mysql://ada:planted@db.example/doce").url().unwrap_err();
+        assert!(stop.by_user && !format!("{:?}", stop.error).contains("planted"));
+        assert!(parse("doce serve").unwrap().database.url().unwrap().is_none());
     }
 }

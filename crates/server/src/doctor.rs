@@ -32,6 +32,7 @@ pub(crate) async fn doctor(printer: &Printer, arguments: DoctorArgs) -> Result<E
     let running = control::is_answered(&data_dir).then(|| DataLock::address_of(&data_dir)).flatten();
     let around = Surroundings {
         data_dir,
+        database_url: serve.database.url()?,
         master_key_file: serve.master_key_file,
         opencode: serve.opencode,
         unsandboxed: serve.unsandboxed.is_some(),
@@ -41,15 +42,7 @@ pub(crate) async fn doctor(printer: &Printer, arguments: DoctorArgs) -> Result<E
         public_url: serve.public_url.map(|url| url.as_str().to_owned()),
         running,
     };
-    let mut findings = examine(&around, &SystemClock).await;
-    if config::variable("DOCE_DATABASE_URL").is_some() {
-        findings.push(doce_app::doctor::Finding {
-            check: "settings",
-            health: Health::Problem,
-            text: "DOCE_DATABASE_URL is set, and this version keeps its data in SQLite only".to_owned(),
-            repair: Some("unset DOCE_DATABASE_URL".to_owned()),
-        });
-    }
+    let findings = examine(&around, &SystemClock).await;
     let worst = findings.iter().map(|finding| finding.health).max().unwrap_or(Health::Ok);
     if json {
         printer.result(json!({"health": worst, "findings": findings}));

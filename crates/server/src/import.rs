@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     SystemClock,
-    config::{self, Stop},
+    config::{self, DatabaseArgs, Stop},
     lock::DataLock,
     printer::Printer,
     serve,
@@ -96,6 +96,8 @@ struct Place {
     /// Where doce keeps everything [default: the folder doce of your data directory, ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The file that holds the master key [default: master.key in the data directory]
     #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
     master_key_file: Option<Utf8PathBuf>,
@@ -112,7 +114,6 @@ pub(crate) fn import(printer: &Printer, arguments: ImportArgs) -> Result<ExitCod
     match (command, directory) {
         (Some(ImportCommand::ScrubEnv { directory, yes }), _) => scrub(printer, &directory, yes),
         (Some(ImportCommand::Opencode { file, user, yes, how, place }), _) => {
-            config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
             let file = file.or_else(config::opencode_auth_file).ok_or_else(|| {
                 Stop::wrong(anyhow!("find OpenCode's file: HOME is not set")).hint("name it: doce import opencode FILE")
             })?;
@@ -128,7 +129,6 @@ pub(crate) fn import(printer: &Printer, arguments: ImportArgs) -> Result<ExitCod
             })
         }
         (None, Some(directory)) => {
-            config::refuse_database(config::variable("DOCE_DATABASE_URL").is_some())?;
             let options = ImportOptions { volumes, into };
             runtime.block_on(installation(printer, &directory, &options, &how, place))
         }
@@ -144,9 +144,10 @@ async fn installation(
     how: &How,
     place: Place,
 ) -> Result<ExitCode, Stop> {
+    let database_url = place.database.url()?;
     let data_dir = config::data_dir(place.data_dir.clone())?;
     refuse_inside(&data_dir, directory)?;
-    if how.dry_run && !data_dir.join("doce.sqlite").exists() {
+    if how.dry_run && !doce_app::is_there(&data_dir, database_url.as_ref()).await.map_err(serve::cannot_open)? {
         let plan = import::plan_into_nothing(&SystemClock, directory, options).await.map_err(|e| stop(e, directory))?;
         let lines: Vec<ImportLine> = plan.lines().cloned().collect();
         return Ok(tell(printer, plan.title(), &lines, how));
@@ -170,11 +171,13 @@ struct Opened {
 
 impl Opened {
     async fn open(printer: &Printer, place: Place) -> Result<Self, Stop> {
+        let database_url = place.database.url()?;
         let data_dir = config::data_dir(place.data_dir)?;
         let lock = serve::take(&data_dir, "stop that server (Ctrl+C, or `kill` and its pid), then run this again")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = Config {
             data_dir,
+            database_url,
             master_key_file: place.master_key_file,
             opencode: None,
             unsandboxed: false,

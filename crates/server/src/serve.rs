@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _,
 
 use anyhow::{Context as _, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_app::{App, Config, OpenError, ProgramState, SandboxState, TokenEndpoints};
+use doce_app::{App, Config, DatabaseError, OpenError, PostgresUrl, ProgramState, SandboxState, TokenEndpoints};
 use doce_model::Clock;
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -22,14 +22,19 @@ use crate::{
 };
 
 /// Serves until a signal says to end.
-pub(crate) fn serve(printer: &Printer, data_dir: Utf8PathBuf, arguments: ServeArgs) -> Result<ExitCode, Stop> {
+pub(crate) fn serve(
+    printer: &Printer,
+    data_dir: Utf8PathBuf,
+    database_url: Option<PostgresUrl>,
+    arguments: ServeArgs,
+) -> Result<ExitCode, Stop> {
     let lock = take(&data_dir, "end that one first, or give this one a directory of its own with --data-dir")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start the threads of the server")
         .map_err(Stop::failed)?;
-    let ended = runtime.block_on(Serving { printer, data_dir, arguments, lock }.run());
+    let ended = runtime.block_on(Serving { printer, data_dir, database_url, arguments, lock }.run());
     // Whatever still blocks a thread must not hold the process back.
     runtime.shutdown_background();
     ended
@@ -59,18 +64,20 @@ fn make_directory(path: &Utf8Path) -> Result<(), Stop> {
 struct Serving<'p> {
     printer: &'p Printer,
     data_dir: Utf8PathBuf,
+    database_url: Option<PostgresUrl>,
     arguments: ServeArgs,
     lock: DataLock,
 }
 
 impl Serving<'_> {
     async fn run(self) -> Result<ExitCode, Stop> {
-        let Self { printer, data_dir, arguments, mut lock } = self;
+        let Self { printer, data_dir, database_url, arguments, mut lock } = self;
         let mut signals = Signals::new().context("listen for signals").map_err(Stop::failed)?;
         let listener = listen(arguments.listen).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = Config {
             data_dir,
+            database_url,
             master_key_file: arguments.master_key_file,
             opencode: arguments.opencode,
             unsandboxed: arguments.unsandboxed.is_some(),
@@ -146,6 +153,10 @@ pub(crate) fn cannot_open(error: OpenError) -> Stop {
     let hint = match &error {
         OpenError::Directory { .. } | OpenError::Nothing { .. } => {
             "see that this user may write there, or choose another place with --data-dir"
+        }
+        OpenError::Database(DatabaseError::InUse { .. }) => "end that one first: a database serves one doce at a time",
+        OpenError::Database(DatabaseError::Connect { database, .. }) if database.starts_with("postgres:") => {
+            "see that PostgreSQL runs there and lets this user in, or correct DOCE_DATABASE_URL"
         }
         OpenError::Database(_) | OpenError::Store(_) => {
             "see that the disk has room and that no newer doce has used this directory; a backup can be put in its place"

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use camino::Utf8Path;
-use doce_app::{AuditFault, OpenError, Verdict, verify_audit};
+use doce_app::{AuditFault, OpenError, PostgresUrl, Verdict, verify_audit};
 use serde_json::json;
 
 use crate::{
@@ -16,7 +16,12 @@ use crate::{
 const WORTH_TELLING: u64 = 50_000;
 
 /// Checks the log of a data directory.
-pub(crate) fn verify(printer: &Printer, data_dir: &Utf8Path, arguments: &VerifyArgs) -> Result<ExitCode, Stop> {
+pub(crate) fn verify(
+    printer: &Printer,
+    data_dir: &Utf8Path,
+    database_url: Option<&PostgresUrl>,
+    arguments: &VerifyArgs,
+) -> Result<ExitCode, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,7 +34,8 @@ pub(crate) fn verify(printer: &Printer, data_dir: &Utf8Path, arguments: &VerifyA
             progress.get_or_insert_with(|| printer.progress("Checking")).count(done, total);
         }
     };
-    let verdict = runtime.block_on(verify_audit(data_dir, arguments.anchor.as_ref(), tell)).map_err(cannot_read)?;
+    let verdict =
+        runtime.block_on(verify_audit(data_dir, database_url, arguments.anchor.as_ref(), tell)).map_err(cannot_read)?;
     if let Some(progress) = progress.take() {
         progress.done("done");
     }
@@ -68,5 +74,6 @@ fn word(fault: AuditFault) -> &'static str {
 }
 
 fn cannot_read(error: OpenError) -> Stop {
-    Stop::failed(error).hint("name the data directory with --data-dir or DOCE_DATA_DIR")
+    Stop::failed(error)
+        .hint("name the data directory with --data-dir or DOCE_DATA_DIR, or the database with DOCE_DATABASE_URL")
 }

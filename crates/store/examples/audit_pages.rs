@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use doce_model::{Actor, AuditAction, AuditEvent, Clock, ConnectionId, Ctx, Ms, ProjectId, UserId};
 use doce_store::{
-    Store,
+    Database, Store,
     audit::{self, Filter},
 };
 
@@ -34,7 +34,9 @@ struct People {
 }
 
 async fn filled(path: &std::path::Path, people: &People, events: usize) -> Store {
-    let store = Store::open(path.to_str().expect("a temporary path is UTF-8")).await.expect("it can be made");
+    let store = Store::open(&Database::Sqlite(path.to_str().expect("a temporary path is UTF-8").to_owned()))
+        .await
+        .expect("it can be made");
     let ctx = Ctx::new(Actor::Reconciler("uses"), "bench", None, Arc::new(Once));
     for from in (0..events).step_by(TOGETHER) {
         let mut tx = store.write(&ctx).await.expect("it can be written");

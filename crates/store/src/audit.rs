@@ -12,7 +12,7 @@ use sqlx::{AnyConnection, any::AnyRow};
 
 pub use list::{Filter, Page, list, walk};
 
-use crate::{Read, StoreError, get, parse_opt};
+use crate::{Read, StoreError, get, parse_opt, storable};
 
 const COLUMNS: &str = "seq, id, at, actor, user_id, action, noun, project_id, outcome, fingerprint, detail, request_id,
     address, hash";
@@ -61,11 +61,11 @@ impl Entry {
             actor: ctx.actor.to_string(),
             user_id: event.user_id.or_else(|| ctx.actor.user_id()),
             action: event.action.as_str().to_owned(),
-            noun: event.noun,
+            noun: storable(&event.noun),
             project_id: event.project_id,
             outcome: event.outcome,
             fingerprint: event.fingerprint,
-            detail: event.detail,
+            detail: event.detail.as_deref().map(storable),
             request_id: ctx.request_id.clone(),
             address: ctx.address.clone(),
             hash: String::new(),

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Read, StoreError, Tx, get,
     job::{failure_from_text, failure_to_text},
-    parse, parse_opt,
+    parse, parse_opt, storable,
 };
 
 fn session(row: &AnyRow) -> Result<Session, StoreError> {
@@ -358,7 +358,7 @@ pub async fn upsert_part(tx: &mut Tx, part: &Part, user_id: UserId) -> Result<()
     .bind(part.agent_part_id.as_str())
     .bind(part.position)
     .bind(part.kind.as_str())
-    .bind(part.text.as_deref())
+    .bind(part.text.as_deref().map(storable))
     .bind(part.tool.as_ref().map(tool_to_text))
     .execute(tx.connection())
     .await?;

@@ -9,11 +9,12 @@ use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use doce_model::{AuditEvent, Ctx, Ms};
 use sqlx::{
-    Any, AnyConnection, Transaction,
+    Any, AnyConnection, Connection as _, Executor as _, Transaction,
     any::{AnyPoolOptions, AnyRow},
     pool::PoolConnection,
 };
 
+mod database;
 mod schema;
 
 pub use schema::known_version;
@@ -33,28 +34,45 @@ pub mod setting;
 pub mod usage;
 pub mod user;
 
+pub use database::{Database, NotPostgresUrl, PostgresUrl};
+
+use database::Dialect;
+
 /// How long a write waits for the one before it.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that only read.
 pub const READERS: u32 = 4;
 
+/// How long a start waits for the server before it to let go of a PostgreSQL database.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// The advisory lock of a PostgreSQL database that a server holds: the letters `doce` and a number.
+const LOCK: i64 = 0x646f_6365_0000_0001;
+/// The advisory lock of whoever is about to take the other one.
+const DOOR: i64 = 0x646f_6365_0000_0002;
+
 /// Why the database can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file can't be opened or created.
-    #[error("open the database `{path}`")]
+    /// It can't be reached, opened or created.
+    #[error("open the database `{database}`")]
     Connect {
         /// Where it is.
-        path: String,
+        database: String,
         /// Why.
         #[source]
         source: sqlx::Error,
     },
+    /// Another server has it open.
+    #[error("open the database `{database}`: another doce is using it")]
+    InUse {
+        /// Where it is.
+        database: String,
+    },
     /// It is damaged. It is left as it is.
-    #[error("read the database `{path}`: it is damaged ({report}); restore a backup, nothing was changed")]
+    #[error("read the database `{database}`: it is damaged ({report}); restore a backup, nothing was changed")]
     Damaged {
         /// Where it is.
-        path: String,
+        database: String,
         /// What the check said.
         report: String,
     },
@@ -114,68 +132,85 @@ impl StoreError {
 pub struct Store {
     writer: sqlx::AnyPool,
     readers: sqlx::AnyPool,
+    dialect: Dialect,
 }
 
 impl Store {
-    /// Opens the SQLite database at `path`, makes it if it isn't there, and brings it to the present schema.
+    /// Opens the database and brings it to the present schema. A file of SQLite is made if it isn't there.
     ///
-    /// The caller holds the data directory's lock: no other process may have it open.
-    pub async fn open(path: &str) -> Result<Self, OpenError> {
+    /// The caller holds the data directory's lock: no other process may have its file open. A PostgreSQL database has
+    /// a lock of its own, which the store holds as long as it is open.
+    pub async fn open(database: &Database) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let connect = |source| OpenError::Connect { path: path.to_owned(), source };
-        let url = format!("sqlite://{path}?mode=rwc");
+        let connect = |source| OpenError::Connect { database: database.to_string(), source };
+        let dialect = database.dialect();
+        let (url, door) = match database {
+            Database::Sqlite(path) => (format!("sqlite://{path}?mode=rwc"), None),
+            Database::Postgres(url) => (url.as_str().to_owned(), Some(wait_for_lock(database, url).await?)),
+        };
         let writer = AnyPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .after_connect(|connection, _| Box::pin(async move { tune(connection).await }))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    tune(connection, dialect).await?;
+                    match dialect {
+                        Dialect::Sqlite => Ok(()),
+                        Dialect::Postgres => lock(connection).await,
+                    }
+                })
+            })
             .connect(&url)
             .await
-            .map_err(connect)?;
+            .map_err(|e| match (e, dialect) {
+                // A server that had lost its connection was faster.
+                (sqlx::Error::PoolTimedOut, Dialect::Postgres) => OpenError::InUse { database: database.to_string() },
+                (e, _) => connect(e),
+            })?;
+        if let Some(door) = door {
+            door.close().await.map_err(connect)?;
+        }
         {
             let mut connection = writer.acquire().await.map_err(connect)?;
-            let report: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(|e| OpenError::Damaged { path: path.to_owned(), report: e.to_string() })?;
-            if report != "ok" {
-                return Err(OpenError::Damaged { path: path.to_owned(), report });
+            if dialect == Dialect::Sqlite {
+                check_file(&mut connection, database).await?;
             }
-            schema::migrate(&mut connection).await?;
+            schema::migrate(&mut connection, dialect).await?;
         }
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .after_connect(|connection, _| Box::pin(async move { tune(connection).await }))
+            .after_connect(move |connection, _| Box::pin(tune(connection, dialect)))
             .connect(&url)
             .await
             .map_err(connect)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, dialect })
     }
 
-    /// Opens the SQLite database at `path` to read it, whether or not a server has it open. Nothing is changed.
-    pub async fn open_to_read(path: &str) -> Result<Self, OpenError> {
+    /// Opens the database to read it, whether or not a server has it open. Nothing is changed.
+    pub async fn open_to_read(database: &Database) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let connect = |source| OpenError::Connect { path: path.to_owned(), source };
+        let connect = |source| OpenError::Connect { database: database.to_string(), source };
+        let (url, settings): (_, &'static [&'static str]) = match database {
+            Database::Sqlite(path) => {
+                (format!("sqlite://{path}?mode=ro"), &["PRAGMA busy_timeout = 10000", "PRAGMA query_only = ON"])
+            }
+            Database::Postgres(url) => (url.as_str().to_owned(), &["SET default_transaction_read_only = on"]),
+        };
         let pool = || {
             AnyPoolOptions::new()
                 .max_connections(1)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut *connection).await?;
-                        sqlx::query("PRAGMA query_only = ON").execute(&mut *connection).await?;
-                        Ok(())
-                    })
-                })
-                .connect_lazy(&format!("sqlite://{path}?mode=ro"))
+                .after_connect(move |connection, _| Box::pin(set(connection, settings)))
+                .connect_lazy(&url)
         };
         let (writer, readers) = (pool().map_err(connect)?, pool().map_err(connect)?);
         let mut connection = readers.acquire().await.map_err(connect)?;
         schema::check(&mut connection).await?;
         drop(connection);
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, dialect: database.dialect() })
     }
 
     /// Writes a copy of the database as it is at one moment to `path`, where nothing may be yet. Others go on meanwhile.
@@ -191,9 +226,7 @@ impl Store {
 
     /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind.
     pub async fn write(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
-        // IMMEDIATE: a transaction that begins by reading and then writes would fail with BUSY_SNAPSHOT whenever
-        // another process's write came between, and waiting does not help there (SQLite 3.51, observed).
-        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let inner = self.writer.begin_with(self.dialect.begin()).await?;
         Ok(Tx { inner, ctx: ctx.clone() })
     }
 
@@ -202,28 +235,84 @@ impl Store {
         Ok(Reader { inner: self.readers.acquire().await? })
     }
 
-    /// Closes every connection, so that the write-ahead log is folded into the database.
+    /// Closes every connection: SQLite folds the write-ahead log into its file, PostgreSQL frees the server's lock.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 }
 
-/// Sets what SQLite doesn't remember from one connection to the next.
-async fn tune(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    // synchronous=FULL: rows mirror processes and prompts with outside effects; NORMAL may lose the last commits
-    // at a power cut. secure_delete: a retired credential's pages are overwritten.
-    for pragma in [
-        "PRAGMA busy_timeout = 10000",
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = FULL",
-        "PRAGMA foreign_keys = ON",
-        "PRAGMA secure_delete = ON",
-        "PRAGMA journal_size_limit = 67108864",
-    ] {
-        sqlx::query(pragma).execute(&mut *connection).await?;
+/// Sets what the database doesn't remember from one connection to the next.
+async fn tune(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    let settings: &[&'static str] = match dialect {
+        // synchronous=FULL: rows mirror processes and prompts with outside effects; NORMAL may lose the last commits
+        // at a power cut. secure_delete: a retired credential's pages are overwritten.
+        Dialect::Sqlite => &[
+            "PRAGMA busy_timeout = 10000",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA secure_delete = ON",
+            "PRAGMA journal_size_limit = 67108864",
+        ],
+        // The log needn't hear that a table is there already.
+        Dialect::Postgres => &["SET client_min_messages = warning"],
+    };
+    set(connection, settings).await
+}
+
+async fn set(connection: &mut AnyConnection, settings: &[&'static str]) -> Result<(), sqlx::Error> {
+    for setting in settings {
+        connection.execute(*setting).await?;
     }
     Ok(())
+}
+
+/// Refuses a file that is damaged, before anything is written to it.
+async fn check_file(connection: &mut AnyConnection, database: &Database) -> Result<(), OpenError> {
+    let damaged = |report| OpenError::Damaged { database: database.to_string(), report };
+    let report: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|e| damaged(e.to_string()))?;
+    if report == "ok" { Ok(()) } else { Err(damaged(report)) }
+}
+
+/// Takes the lock of a PostgreSQL database, for as long as the connection lives, or fails if another server has it.
+///
+/// The connection that writes holds it, whenever there is one: a server that lost its connection writes nothing more
+/// until it has the lock again. And whoever has the lock is the only one to bring the schema up to date.
+async fn lock(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    if try_lock(connection, LOCK).await? {
+        Ok(())
+    } else {
+        Err(sqlx::Error::Configuration("another doce is using the database".into()))
+    }
+}
+
+async fn try_lock(connection: &mut AnyConnection, lock: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock).fetch_one(connection).await
+}
+
+/// Waits for the lock of a PostgreSQL database, so that one that is in use is said to be: a pool tells none of that,
+/// it tries again until its time is over.
+///
+/// Until the connection that it returns is closed, nobody else gets this far.
+async fn wait_for_lock(database: &Database, url: &PostgresUrl) -> Result<AnyConnection, OpenError> {
+    let connect = |source| OpenError::Connect { database: database.to_string(), source };
+    let mut connection = AnyConnection::connect(url.as_str()).await.map_err(connect)?;
+    // A server that was killed holds its lock until PostgreSQL notices that it is gone.
+    let until = tokio::time::Instant::now() + LOCK_TIMEOUT;
+    for lock in [DOOR, LOCK] {
+        while !try_lock(&mut connection, lock).await.map_err(connect)? {
+            if tokio::time::Instant::now() >= until {
+                return Err(OpenError::InUse { database: database.to_string() });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut connection).await.map_err(connect)?;
+    Ok(connection)
 }
 
 /// Something that queries can read through: a [`Reader`] or a [`Tx`].
@@ -285,6 +374,12 @@ fn parse_opt<T: FromStr>(
     text: Option<&str>,
 ) -> Result<Option<T>, StoreError> {
     text.map(|text| parse(table, column, text)).transpose()
+}
+
+/// Writes a text as both databases take it: PostgreSQL has no place for the character NUL, and what programs print may
+/// hold one.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Values that one query may have: below the least that a database of ours allows.

@@ -1,12 +1,12 @@
 //! The tables, and how a database gets them.
 //!
 //! Migrations are numbered and append-only: one that has been released never changes. They are written in the
-//! dialect that SQLite and PostgreSQL share; the two type names that differ are put in by [`for_sqlite`].
+//! dialect that SQLite and PostgreSQL share; the type names that differ are put in by [`Dialect::types`].
 //! All times are milliseconds, all ids their printed form, all states the words of `doce-model`.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::{OpenError, StoreError, audit};
+use crate::{OpenError, StoreError, audit, database::Dialect};
 
 /// A step from one version of the schema to the next.
 struct Migration {
@@ -39,7 +39,7 @@ pub fn known_version() -> i64 {
 }
 
 /// Brings the database to the present schema. The caller holds the database's lock.
-pub(crate) async fn migrate(connection: &mut AnyConnection) -> Result<(), OpenError> {
+pub(crate) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), OpenError> {
     connection
         .execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
         .await
@@ -58,7 +58,7 @@ pub(crate) async fn migrate(connection: &mut AnyConnection) -> Result<(), OpenEr
         if version <= found {
             continue;
         }
-        apply(connection, version, migration).await.map_err(OpenError::Migrate)?;
+        apply(connection, dialect, version, migration).await.map_err(OpenError::Migrate)?;
     }
     Ok(())
 }
@@ -78,9 +78,14 @@ pub(crate) async fn check(connection: &mut AnyConnection) -> Result<(), OpenErro
 }
 
 /// Applies a migration in one transaction: a crash leaves the database at a version, never between two.
-async fn apply(connection: &mut AnyConnection, version: i64, migration: &Migration) -> Result<(), sqlx::Error> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    tx.execute(AssertSqlSafe(for_sqlite(migration.sql))).await?;
+async fn apply(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    version: i64,
+    migration: &Migration,
+) -> Result<(), sqlx::Error> {
+    let mut tx = connection.begin_with(dialect.begin()).await?;
+    tx.execute(AssertSqlSafe(dialect.types(migration.sql))).await?;
     match migration.then {
         Then::Nothing => {}
         Then::ChainAudit => audit::chain_older(&mut tx).await.map_err(|e| match e {
@@ -90,9 +95,4 @@ async fn apply(connection: &mut AnyConnection, version: i64, migration: &Migrati
     }
     sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version).execute(&mut *tx).await?;
     tx.commit().await
-}
-
-/// Writes the type names as SQLite spells them.
-fn for_sqlite(migration: &str) -> String {
-    migration.replace("BIGINT", "INTEGER").replace("BYTEA", "BLOB")
 }

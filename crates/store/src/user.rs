@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use doce_model::{Ms, Role, SignIn, SignInId, User, UserId};
 use sqlx::{any::AnyRow, query::Query};
 
-use crate::{Read, StoreError, Tx, chunks, get, parse, places};
+use crate::{Read, StoreError, Tx, chunks, get, parse, places, storable};
 
 fn user(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User {
@@ -19,7 +19,7 @@ fn user(row: &AnyRow) -> Result<User, StoreError> {
 
 /// The form in which two usernames are compared.
 fn key_of(username: &str) -> String {
-    username.to_ascii_lowercase()
+    storable(username).to_ascii_lowercase()
 }
 
 /// Counts the accounts.

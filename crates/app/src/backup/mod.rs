@@ -110,9 +110,9 @@ pub async fn back_up(
     tell: impl FnMut(u64) + Send + 'static,
 ) -> Result<Backup, BackupError> {
     let layout = Layout::new(data_dir);
-    let database = layout.database();
-    if !database.exists() {
-        return Err(OpenError::Nothing { path: database }.into());
+    let database = layout.database(None);
+    if !layout.database_file().exists() {
+        return Err(OpenError::Nothing { database: database.to_string() }.into());
     }
     if file.symlink_metadata().is_ok() {
         return Err(BackupError::Exists { path: file.to_owned() });
@@ -123,7 +123,7 @@ pub async fn back_up(
     let archive = create(&partial)?;
     // SQLite writes into a file that is there if it is empty; so nobody else may ever read it.
     drop(create(&copy)?);
-    let store = Store::open_to_read(database.as_str()).await.map_err(OpenError::from)?;
+    let store = Store::open_to_read(&database).await.map_err(OpenError::from)?;
     let copied = copy_database(&store, &copy).await;
     store.close().await;
     let (places, master_key) = copied?;

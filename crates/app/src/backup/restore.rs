@@ -170,7 +170,7 @@ async fn settle(
     manifest: &Manifest,
     clock: Arc<dyn Clock>,
 ) -> Result<usize, RestoreError> {
-    let store = Store::open(Layout::new(beside).database().as_str()).await.map_err(OpenError::from)?;
+    let store = Store::open(&Layout::new(beside).database(None)).await.map_err(OpenError::from)?;
     let layout = Layout::new(data_dir);
     let ctx = Ctx::new(Actor::Cli, "restore", None, clock);
     let mut tx = store.write(&ctx).await?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use camino::Utf8Path;
-use doce_store::{OpenError as StoreOpenError, Store, setting};
+use doce_store::{Database, OpenError as StoreOpenError, Store, setting};
 use doce_vault::{MasterKey, MasterKeyError};
 
 use super::{Finding, Surroundings};
@@ -59,8 +59,9 @@ fn absent(path: &Utf8Path) -> Finding {
 
 /// Looks at the database, and whether the master key is the one that what is stored was sealed with.
 pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
-    let database = Layout::new(&around.data_dir).database();
-    let (finding, in_force) = if database.exists() {
+    let database = Layout::new(&around.data_dir).database(around.database_url.as_ref());
+    // A server that can't be asked is told of when it is opened.
+    let (finding, in_force) = if database.is_there().await.unwrap_or(true) {
         match sealed_with(&database).await {
             Ok(in_force) => (Finding::ok("database", format!("{database} opens")), in_force),
             Err(error) => {
@@ -68,7 +69,12 @@ pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
                     StoreOpenError::Newer { .. } => "install the newer doce".to_owned(),
                     StoreOpenError::Older { .. } => "doce serve".to_owned(),
                     StoreOpenError::Damaged { .. } => "doce restore BACKUP --data-dir ANOTHER-DIRECTORY".to_owned(),
-                    StoreOpenError::Connect { .. } | StoreOpenError::Migrate(_) => format!("ls -l {database}"),
+                    StoreOpenError::Connect { .. } | StoreOpenError::InUse { .. } | StoreOpenError::Migrate(_) => {
+                        match &around.database_url {
+                            Some(url) => format!("psql {url}"),
+                            None => format!("ls -l {database}"),
+                        }
+                    }
                 };
                 (Finding::problem("database", chain(&error), repair), None)
             }
@@ -79,8 +85,8 @@ pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
     vec![finding, key(around, in_force.as_deref())]
 }
 
-async fn sealed_with(database: &Utf8Path) -> Result<Option<String>, StoreOpenError> {
-    let store = Store::open_to_read(database.as_str()).await?;
+async fn sealed_with(database: &Database) -> Result<Option<String>, StoreOpenError> {
+    let store = Store::open_to_read(database).await?;
     let found = match store.read().await {
         Ok(mut read) => setting::find(&mut read, IN_FORCE).await.ok().flatten(),
         Err(_) => None,
@@ -91,7 +97,11 @@ async fn sealed_with(database: &Utf8Path) -> Result<Option<String>, StoreOpenErr
 
 fn key(around: &Surroundings, in_force: Option<&str>) -> Finding {
     const CHECK: &str = "master key";
-    let place = KeyPlace { data_dir: around.data_dir.clone(), master_key_file: around.master_key_file.clone() };
+    let place = KeyPlace {
+        data_dir: around.data_dir.clone(),
+        database_url: around.database_url.clone(),
+        master_key_file: around.master_key_file.clone(),
+    };
     let file = place.key();
     match (MasterKey::read(file.as_std_path()), in_force) {
         (Ok(Some(key)), Some(id)) if key.id() == id => Finding::ok(CHECK, format!("{file} is the one in use")),

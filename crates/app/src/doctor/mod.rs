@@ -13,13 +13,15 @@ use camino::Utf8PathBuf;
 use doce_model::{Clock, Ctx, User};
 use serde::Serialize;
 
-use crate::{App, Error, Outside, people::admins_only};
+use crate::{App, Error, Outside, PostgresUrl, people::admins_only};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     /// Where everything is kept.
     pub data_dir: Utf8PathBuf,
+    /// The PostgreSQL database, if it isn't the data directory's own.
+    pub database_url: Option<PostgresUrl>,
     /// The master key's file, if it isn't in the data directory.
     pub master_key_file: Option<Utf8PathBuf>,
     /// An `OpenCode` to use instead of the installed one.
@@ -91,6 +93,7 @@ impl App {
         let config = &self.config;
         let around = Surroundings {
             data_dir: config.data_dir.clone(),
+            database_url: config.database_url.clone(),
             master_key_file: config.master_key_file.clone(),
             opencode: config.opencode.clone(),
             unsandboxed: config.unsandboxed,

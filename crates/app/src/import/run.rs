@@ -300,6 +300,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = crate::Config {
             data_dir: Utf8PathBuf::from_path_buf(directory.path().join("data")).unwrap(),
+            database_url: None,
             master_key_file: None,
             opencode: None,
             unsandboxed: false,

@@ -11,8 +11,9 @@ use std::{
 use doce_jobs::{Definition, Enqueued, Jobs, New, Observer, Settings, Step, StepError};
 use doce_model::{Actor, Clock, Ctx, Direction, Failure, Job, JobId, JobLine, Ms, NextMove, UserId};
 use doce_store::Store;
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
+
+use crate::backend::Fresh;
 
 /// How long a test waits for what should happen at once.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
@@ -170,19 +171,18 @@ pub(crate) struct Bench {
     pub(crate) jobs: Jobs,
     pub(crate) seen: Arc<Mutex<Vec<JobId>>>,
     pub(crate) user: UserId,
-    _dir: TempDir,
+    _fresh: Fresh,
 }
 
 impl Bench {
     pub(crate) async fn new(definitions: Vec<Definition>) -> Self {
-        let dir = TempDir::new().expect("a directory can be made");
-        let path = dir.path().join("doce.db");
-        let store = Store::open(path.to_str().expect("the path is text")).await.expect("the database opens");
+        let fresh = Fresh::new().await;
+        let store = Store::open(&fresh.database).await.expect("the database opens");
         let clock = Arc::new(SetClock(AtomicI64::new(START.0)));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let jobs = Jobs::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>, Settings::default(), observer(&seen));
         jobs.define(definitions);
-        Self { store, clock, jobs, seen, user: UserId::new(START), _dir: dir }
+        Self { store, clock, jobs, seen, user: UserId::new(START), _fresh: fresh }
     }
 
     /// Makes another queue over the same database: another process, or the same after a restart.

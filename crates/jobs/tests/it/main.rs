@@ -1,5 +1,6 @@
-//! The queue, with toy Jobs on a real database and a clock that the tests set.
+//! The queue, with toy Jobs on SQLite and a clock that the tests set. `tests/postgres` has the same on PostgreSQL.
 
+mod backend;
 mod bench;
 mod cancelling;
 mod crashing;

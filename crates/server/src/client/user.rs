@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use doce_app::KeyPlace;
+use doce_app::{KeyPlace, NotPostgresUrl};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -115,7 +115,10 @@ async fn reset(to: &To, name: &str, password_stdin: bool) -> Result<Value, Stop>
     let data_dir = config::data_dir(to.data_dir.clone())?;
     let runs = to.url.is_some() || control::is_answered(&data_dir);
     if !runs {
-        let place = KeyPlace { data_dir, master_key_file: None };
+        let database = config::variable("DOCE_DATABASE_URL").map(|url| url.parse()).transpose();
+        let database_url = database
+            .map_err(|error: NotPostgresUrl| Stop::wrong(anyhow::Error::new(error).context("use DOCE_DATABASE_URL")))?;
+        let place = KeyPlace { data_dir, database_url, master_key_file: None };
         return recover::reset_password(&place, name, || new_password(password_stdin)).await;
     }
     let remote = Remote::find(to)?;

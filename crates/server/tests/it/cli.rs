@@ -124,7 +124,7 @@ fn the_description_is_printed_without_a_data_directory() {
 fn what_is_asked_for_wrongly_is_a_name_a_reason_and_a_way_out() {
     let directory = tempfile::tempdir().unwrap();
     for (variable, value, words) in [
-        ("DOCE_DATABASE_URL", "postgres://planted@x/y", ["DOCE_DATABASE_URL", "unset"]),
+        ("DOCE_DATABASE_URL", "mysql://ada:planted@x/y", ["DOCE_DATABASE_URL", "unset"]),
         ("DOCE_UNSANDBOXED", "yes", ["i-trust-every-prompt", "--help"]),
         ("DOCE_LISTEN", "4321", ["--listen", "--help"]),
         ("DOCE_PUBLIC_URL", "doce.example", ["--public-url", "--help"]),

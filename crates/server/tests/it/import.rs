@@ -236,6 +236,7 @@ async fn an_agent_that_outlived_its_server_is_left_alone() {
 
     let config = Config {
         data_dir: world.data(),
+        database_url: None,
         master_key_file: None,
         opencode: None,
         unsandboxed: false,

@@ -40,7 +40,7 @@ impl Installation {
     }
 
     fn place(&self) -> KeyPlace {
-        KeyPlace { data_dir: self.root().join("data"), master_key_file: None }
+        KeyPlace { data_dir: self.root().join("data"), database_url: None, master_key_file: None }
     }
 
     fn file(&self, name: &str) -> Utf8PathBuf {
@@ -50,6 +50,7 @@ impl Installation {
     async fn try_open(&self) -> Result<App, OpenError> {
         let config = Config {
             data_dir: self.root().join("data"),
+            database_url: None,
             master_key_file: None,
             opencode: Some(fake_opencode()),
             unsandboxed: false,
@@ -185,7 +186,7 @@ async fn a_rotation_that_is_stopped_anywhere_leaves_what_works_and_is_finished_b
         assert!(rotated.old_file.exists(), "{stage:?}");
     }
     assert!(stages().iter().all(|stage| seen.contains(stage)), "{seen:?}");
-    let verdict = verify_audit(&installation.place().data_dir, None, |_, _| ()).await.unwrap();
+    let verdict = verify_audit(&installation.place().data_dir, None, None, |_, _| ()).await.unwrap();
     assert!(matches!(verdict, Verdict::Whole(_)));
 }
 
@@ -270,7 +271,7 @@ async fn a_rotation_does_not_finish_when_something_was_sealed_meanwhile() {
 async fn a_directory_without_an_installation_is_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
-    let place = KeyPlace { data_dir, master_key_file: None };
+    let place = KeyPlace { data_dir, database_url: None, master_key_file: None };
     let rotated = rotate_keys(&place, clock(), |_| ControlFlow::Continue(())).await;
     assert!(matches!(rotated, Err(RotateError::Open(OpenError::Nothing { .. }))));
     let readers = Readers::passphrase(SecretString::from("correct horse battery")).unwrap();

@@ -40,6 +40,7 @@ async fn opened_anew(world: &World, browser: &Browser) -> Vec<Value> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let config = Config {
         data_dir: world.data(),
+        database_url: None,
         master_key_file: None,
         opencode: Some(fake_opencode()),
         unsandboxed: false,
@@ -150,7 +151,7 @@ async fn a_change_that_was_interrupted_is_shown_with_both_files_and_gone_on_with
     let model = ScriptedModel::start().await;
     let admin = world.admin().await;
     admin.connect(&model, "sk-planted-00").await;
-    let place = KeyPlace { data_dir: world.data(), master_key_file: None };
+    let place = KeyPlace { data_dir: world.data(), database_url: None, master_key_file: None };
     let stop = |stage| match stage {
         RotationStage::Wrapped { .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),

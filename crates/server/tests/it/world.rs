@@ -111,6 +111,7 @@ impl Builder {
         let clock = Shifted::default();
         let config = Config {
             data_dir: root.join("data"),
+            database_url: None,
             master_key_file: None,
             opencode: Some(self.opencode),
             unsandboxed: false,

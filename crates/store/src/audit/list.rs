@@ -168,12 +168,13 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    use crate::Store;
+    use crate::{Database, Store};
 
     #[tokio::test]
     async fn every_page_is_read_along_an_index_in_its_order() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path().join("doce.sqlite").to_str().unwrap()).await.unwrap();
+        let path = directory.path().join("doce.sqlite").to_str().unwrap().to_owned();
+        let store = Store::open(&Database::Sqlite(path)).await.unwrap();
         let mut read = store.read().await.unwrap();
         for bits in 0_u32..64 {
             let given = |bit: u32| bits & (1 << bit) != 0;

@@ -6,7 +6,7 @@ use doce_model::{Direction, Failure, JobId, JobState, LogLevel, Ms, StepState, j
 use sqlx::{Any, any::AnyRow, query::Query};
 
 use super::{failure_to_text, skip_pending};
-use crate::{Read, StoreError, Tx, get, parse};
+use crate::{Read, StoreError, Tx, get, parse, storable};
 
 /// Lines that a Job's log keeps; the oldest go first.
 pub const MAX_LOG_LINES: i64 = 1000;
@@ -171,7 +171,7 @@ pub async fn set_detail(tx: &mut Tx, lease: Lease, position: i64, detail: Option
     sqlx::query("UPDATE job_step SET detail = $3 WHERE job_id = $1 AND position = $2")
         .bind(lease.job_id.to_string())
         .bind(position)
-        .bind(detail)
+        .bind(detail.map(storable))
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -192,7 +192,7 @@ pub async fn end_step(
         .bind(position)
         .bind(state.as_str())
         .bind(now.0)
-        .bind(detail)
+        .bind(detail.map(storable))
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -243,7 +243,7 @@ pub async fn wait(tx: &mut Tx, lease: Lease, position: i64, waits_for: &Failure)
     .bind(lease.job_id.to_string())
     .bind(position)
     .bind(now.0)
-    .bind(waits_for.message.as_str())
+    .bind(storable(&waits_for.message))
     .execute(tx.connection())
     .await?;
     Ok(())
@@ -312,7 +312,7 @@ pub async fn append_log(tx: &mut Tx, lease: Lease, lines: &[(Ms, LogLevel, Strin
             .bind(sequence)
             .bind(at.0)
             .bind(level.as_str())
-            .bind(text.as_str())
+            .bind(storable(text))
             .execute(tx.connection())
             .await?;
     }

@@ -157,7 +157,7 @@ async fn a_log_that_was_written_anew_is_not_the_one_that_was_noted_down() {
 async fn what_is_read_only_can_be_verified_while_it_is_written() {
     let bench = Bench::new().await;
     bench.write_some(3).await;
-    let reading = doce_store::Store::open_to_read(&bench.path()).await.unwrap();
+    let reading = doce_store::Store::open_to_read(bench.database()).await.unwrap();
     bench.write_some(2).await;
     let verdict = audit::chain::verify(&mut reading.read().await.unwrap(), None, |_, _| ()).await.unwrap();
     assert_eq!(verdict, Verdict::Whole(head(&bench).await));

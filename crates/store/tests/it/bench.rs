@@ -10,11 +10,12 @@ use std::{
 
 use doce_model::{Actor, AuditAction, AuditEvent, Clock, Ctx, Ms, UserId};
 use doce_store::{
-    Store,
+    Database, Store,
     audit::chain::{self, Anchor, Verdict},
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
-use tempfile::TempDir;
+
+use crate::backend::Fresh;
 
 /// The moment at which every test begins.
 pub(crate) const START: Ms = Ms(1_790_000_000_000);
@@ -30,20 +31,25 @@ impl Clock for SetClock {
 }
 
 pub(crate) struct Bench {
-    directory: TempDir,
+    fresh: Fresh,
     pub(crate) store: Store,
     clock: SetClock,
 }
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().expect("the database does what it is told");
-        let store = Store::open(path_in(&directory).as_str()).await.expect("the database does what it is told");
-        Self { directory, store, clock: SetClock(Arc::new(AtomicI64::new(START.0))) }
+        let fresh = Fresh::new().await;
+        let store = Store::open(&fresh.database).await.expect("the database does what it is told");
+        Self { fresh, store, clock: SetClock(Arc::new(AtomicI64::new(START.0))) }
     }
 
-    pub(crate) fn path(&self) -> String {
-        path_in(&self.directory)
+    pub(crate) fn database(&self) -> &Database {
+        &self.fresh.database
+    }
+
+    /// Connects to the database, around the store.
+    pub(crate) async fn connect(&self) -> AnyConnection {
+        connect(&self.fresh).await
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -82,19 +88,19 @@ impl Bench {
 
     /// Does something to the database that doce doesn't do.
     pub(crate) async fn tamper(&self, sql: &str) -> u64 {
-        tamper(&self.path(), sql).await
+        tamper(&self.fresh, sql).await
     }
 }
 
-pub(crate) fn path_in(directory: &TempDir) -> String {
-    directory.path().join("doce.sqlite").to_str().expect("the database does what it is told").to_owned()
+/// Connects to a database, around the store.
+pub(crate) async fn connect(fresh: &Fresh) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    AnyConnection::connect(&fresh.url()).await.expect("the database does what it is told")
 }
 
 /// Does something to a database, around the store.
-pub(crate) async fn tamper(path: &str, sql: &str) -> u64 {
-    sqlx::any::install_default_drivers();
-    let mut connection =
-        AnyConnection::connect(&format!("sqlite://{path}?mode=rwc")).await.expect("the database does what it is told");
+pub(crate) async fn tamper(fresh: &Fresh, sql: &str) -> u64 {
+    let mut connection = connect(fresh).await;
     let done = connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("the database does what it is told");
     connection.close().await.expect("the database does what it is told");
     done.rows_affected()

@@ -1,7 +1,8 @@
-//! The store, on a real database.
+//! The store, on SQLite. `tests/postgres` has the same tests on PostgreSQL.
 
 mod audit_chain;
 mod audit_pages;
+mod backend;
 mod bench;
 mod migrating;
 mod model_preference;

@@ -7,13 +7,16 @@ use doce_store::{
     connection,
 };
 
-use crate::bench::{Bench, path_in, tamper};
+use crate::{
+    backend::{Fresh, bytes, types},
+    bench::{Bench, tamper},
+};
 
 const FIRST: &str = include_str!("../../src/migrations/0001_first.sql");
 
 /// A database of the first version with three events in it, out of order.
-async fn first_version(directory: &tempfile::TempDir) -> String {
-    let path = path_in(directory);
+async fn first_version() -> Fresh {
+    let fresh = Fresh::new().await;
     let sql = format!(
         "CREATE TABLE schema_version (version BIGINT NOT NULL);
          {}
@@ -27,17 +30,16 @@ async fn first_version(directory: &tempfile::TempDir) -> String {
              'req_3', '192.0.2.7');
          INSERT INTO audit_event VALUES ('aud_1', 10, 'usr_0198f0000000700080000000000000aa', 'verify',
              'con_0198f0000000700080000000000000cc', 'ok', 'f0', 'valid', 'req_1', '192.0.2.7');",
-        FIRST.replace("BYTEA", "BLOB")
+        types(FIRST)
     );
-    tamper(&path, &sql).await;
-    path
+    tamper(&fresh, &sql).await;
+    fresh
 }
 
 #[tokio::test]
 async fn events_from_before_the_chain_get_their_places_in_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = first_version(&directory).await;
-    let store = Store::open(&path).await.unwrap();
+    let fresh = first_version().await;
+    let store = Store::open(&fresh.database).await.unwrap();
     let mut read = store.read().await.unwrap();
     let entries = audit::walk(&mut read, &Filter::default(), 0, 10).await.unwrap().entries;
     let told: Vec<_> = entries
@@ -52,28 +54,35 @@ async fn events_from_before_the_chain_get_their_places_in_it() {
     assert!(matches!(&verdict, Verdict::Whole(head) if head.seq == 3), "{verdict:?}");
     drop(read);
     store.close().await;
-    Store::open(&path).await.unwrap();
+    Store::open(&fresh.database).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_database_of_another_version_is_not_opened_to_read() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = first_version(&directory).await;
-    assert!(matches!(Store::open_to_read(&path).await, Err(OpenError::Older { found: 1, .. })));
+    let fresh = first_version().await;
+    assert!(matches!(Store::open_to_read(&fresh.database).await, Err(OpenError::Older { found: 1, .. })));
     let bench = Bench::new().await;
     bench.tamper("INSERT INTO schema_version (version) VALUES (99)").await;
-    assert!(matches!(Store::open_to_read(&bench.path()).await, Err(OpenError::Newer { found: 99, .. })));
-    assert!(matches!(Store::open(&bench.path()).await, Err(OpenError::Newer { found: 99, .. })));
-    let nowhere = tempfile::tempdir().unwrap();
-    assert!(matches!(Store::open_to_read(&path_in(&nowhere)).await, Err(OpenError::Connect { .. })));
-    assert!(!std::path::Path::new(&path_in(&nowhere)).exists(), "reading makes nothing");
-    bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap();
+    assert!(matches!(Store::open_to_read(bench.database()).await, Err(OpenError::Newer { found: 99, .. })));
+    drop(bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap());
+    bench.store.close().await;
+    assert!(matches!(Store::open(bench.database()).await, Err(OpenError::Newer { found: 99, .. })));
+    let nowhere = Fresh::nowhere();
+    assert!(matches!(Store::open_to_read(&nowhere.database).await, Err(OpenError::Connect { .. })));
+    assert!(!matches!(nowhere.database.is_there().await, Ok(true)), "reading makes nothing");
+}
+
+#[tokio::test]
+async fn an_empty_database_has_nothing_of_doce_in_it() {
+    let fresh = Fresh::new().await;
+    assert!(!fresh.database.is_there().await.unwrap());
+    Store::open(&fresh.database).await.unwrap().close().await;
+    assert!(fresh.database.is_there().await.unwrap());
 }
 
 #[tokio::test]
 async fn a_key_from_before_its_age_was_kept_is_as_old_as_its_credential() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = first_version(&directory).await;
+    let fresh = first_version().await;
     let row = |id: &str, label: &str| {
         format!(
             "INSERT INTO connection VALUES ('{id}', 'usr_0198f0000000700080000000000000aa', 'anthropic', '{label}',
@@ -83,15 +92,17 @@ async fn a_key_from_before_its_age_was_kept_is_as_old_as_its_credential() {
     let (replaced, bare) = ("con_0198f0000000700080000000000000cc", "con_0198f0000000700080000000000000dd");
     let sql = format!(
         "{} {}
-         INSERT INTO credential VALUES ('cre_1', '{replaced}', 'usr_0198f0000000700080000000000000aa', 1, x'', 'k', 10,
+         INSERT INTO credential VALUES ('cre_1', '{replaced}', 'usr_0198f0000000700080000000000000aa', 1, {}, 'k', 10,
              20);
-         INSERT INTO credential VALUES ('cre_2', '{replaced}', 'usr_0198f0000000700080000000000000aa', 2, x'00', 'k',
+         INSERT INTO credential VALUES ('cre_2', '{replaced}', 'usr_0198f0000000700080000000000000aa', 2, {}, 'k',
              20, NULL);",
         row(replaced, "main"),
-        row(bare, "other")
+        row(bare, "other"),
+        bytes(""),
+        bytes("00"),
     );
-    tamper(&path, &sql).await;
-    let store = Store::open(&path).await.unwrap();
+    tamper(&fresh, &sql).await;
+    let store = Store::open(&fresh.database).await.unwrap();
     let mut read = store.read().await.unwrap();
     let found = connection::list(&mut read, "usr_0198f0000000700080000000000000aa".parse().unwrap()).await.unwrap();
     let ages: Vec<_> = found.iter().map(|c| (c.label.as_str(), c.key_since, c.max_age_days, c.kept_version)).collect();

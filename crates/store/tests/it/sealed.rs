@@ -4,22 +4,18 @@ use std::collections::BTreeSet;
 
 use doce_model::Actor;
 use doce_store::sealed::{self, Column};
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::Row as _;
 
-use crate::bench::Bench;
+use crate::{
+    backend::{BYTES_COLUMNS, NO_FOREIGN_KEYS, bytes},
+    bench::Bench,
+};
 
 #[tokio::test]
 async fn every_column_of_bytes_is_one_of_sealed_values() {
     let bench = Bench::new().await;
-    let mut connection = AnyConnection::connect(&format!("sqlite://{}", bench.path())).await.unwrap();
-    let rows = sqlx::query(
-        "SELECT m.name AS place, c.name AS name
-         FROM sqlite_master m JOIN pragma_table_info(m.name) c
-         WHERE m.type = 'table' AND UPPER(c.type) = 'BLOB'",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap();
+    let mut connection = bench.connect().await;
+    let rows = sqlx::query(BYTES_COLUMNS).fetch_all(&mut connection).await.unwrap();
     let found: BTreeSet<(String, String)> = rows.iter().map(|row| (row.get("place"), row.get("name"))).collect();
     let known: BTreeSet<_> =
         Column::ALL.iter().map(|column| column.place()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
@@ -31,12 +27,15 @@ async fn every_column_of_bytes_is_one_of_sealed_values() {
 async fn what_is_erased_is_not_listed_and_what_changed_meanwhile_is_not_replaced() {
     let bench = Bench::new().await;
     bench
-        .tamper(
-            "PRAGMA foreign_keys = OFF;
-             INSERT INTO credential VALUES ('crd_1', 'con_1', 'usr_1', 1, x'', 'k1', 1, 2);
-             INSERT INTO credential VALUES ('crd_2', 'con_1', 'usr_1', 2, x'0102', 'k1', 1, NULL);
-             INSERT INTO credential VALUES ('crd_3', 'con_2', 'usr_2', 7, x'03', 'k1', 1, NULL);",
-        )
+        .tamper(&format!(
+            "{NO_FOREIGN_KEYS};
+             INSERT INTO credential VALUES ('crd_1', 'con_1', 'usr_1', 1, {}, 'k1', 1, 2);
+             INSERT INTO credential VALUES ('crd_2', 'con_1', 'usr_1', 2, {}, 'k1', 1, NULL);
+             INSERT INTO credential VALUES ('crd_3', 'con_2', 'usr_2', 7, {}, 'k1', 1, NULL);",
+            bytes(""),
+            bytes("0102"),
+            bytes("03"),
+        ))
         .await;
     assert_eq!(sealed::count(&mut bench.reader().await).await.unwrap(), 2);
     let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.unwrap();
@@ -48,7 +47,7 @@ async fn what_is_erased_is_not_listed_and_what_changed_meanwhile_is_not_replaced
     assert!(sealed::replace(&mut tx, &first, &[9], "k2").await.unwrap());
     assert!(!sealed::replace(&mut tx, &first, &[8], "k3").await.unwrap(), "it is not what was read any more");
     tx.commit().await.unwrap();
-    let mut connection = AnyConnection::connect(&format!("sqlite://{}", bench.path())).await.unwrap();
+    let mut connection = bench.connect().await;
     let row = sqlx::query("SELECT sealed, key_id FROM credential WHERE id = 'crd_2'").fetch_one(&mut connection).await;
     let row = row.unwrap();
     assert_eq!((row.get::<Vec<u8>, _>("sealed"), row.get::<String, _>("key_id")), (vec![9], "k2".to_owned()));

@@ -113,6 +113,7 @@ impl Machine {
         let root = Utf8PathBuf::from_path_buf(root).expect("its path is UTF-8");
         let config = Config {
             data_dir: root.join("data"),
+            database_url: None,
             master_key_file: None,
             opencode: Some(fake_opencode()),
             unsandboxed: false,
