@@ -49,8 +49,8 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     walk.audited("POST /api/setup", &ada, setup).await;
     let bob = admin.post("/api/users", &json!({"username": "bob", "password": PASSWORD, "role": "member"})).await;
     let bob = id(&walk.audited("POST /api/users", &ada, bob).await);
-    let promoted = admin.patch(&format!("/api/users/{bob}"), &json!({"role": "admin"})).await;
-    walk.audited("PATCH /api/users/{id}", &ada, promoted).await;
+    let changed = admin.patch(&format!("/api/users/{bob}"), &json!({"role": "admin"})).await;
+    walk.audited("PATCH /api/users/{id}", &ada, changed).await;
     let browser = world.nobody();
     let signed_in = browser.post("/api/sign-in", &json!({"username": "bob", "password": PASSWORD})).await;
     walk.audited("POST /api/sign-in", &bob, signed_in).await;

@@ -86,7 +86,13 @@ async fn every_wrong_setting_is_found_and_the_way_out_is_told() {
         ("SSL_CERT_FILE", empty, "certificates", "problem", "has no certificate in it"),
         ("SSL_CERT_DIR", "/nothing/here", "certificates", "problem", "unset SSL_CERT_DIR"),
         ("NODE_EXTRA_CA_CERTS", "/nothing/here", "certificates", "problem", "can't be read"),
-        ("DOCE_DATABASE_URL", "postgres://planted", "settings", "problem", "unset DOCE_DATABASE_URL"),
+        (
+            "DOCE_DATABASE_URL",
+            "postgres://ada:planted@127.0.0.1:9/doce",
+            "database",
+            "problem",
+            "psql postgres://127.0.0.1:9/doce",
+        ),
         ("DOCE_DATA_DIR", empty, "data", "problem", "is not a directory"),
     ] {
         let (code, findings) = examine(at, &[(variable, value)]);
