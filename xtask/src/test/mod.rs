@@ -4,6 +4,7 @@
 //! and why, and one last line `N passed, N failed, N skipped`. A suite that ran nothing failed. A
 //! skip fails the whole unless it was allowed by name.
 
+mod cluster;
 mod counts;
 mod suites;
 mod table;

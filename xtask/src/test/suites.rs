@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::cluster::Cluster;
 use super::counts::{self, Counts};
 use super::tools::{self, Tool};
 use crate::build;
@@ -25,6 +26,8 @@ pub(super) enum Suite {
     Doc,
     /// Everything of Rust that isn't in the next two.
     Unit,
+    /// The store and the queue on PostgreSQL: the test programs whose name is `postgres`.
+    Postgres,
     /// The use cases, through HTTP, with a fake Agent.
     UseCase,
     /// A real OpenCode in a real sandbox: the test programs whose name begins with `real`.
@@ -37,13 +40,14 @@ pub(super) enum Suite {
 }
 
 impl Suite {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Tools,
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
         Self::Doc,
         Self::Unit,
+        Self::Postgres,
         Self::UseCase,
         Self::Real,
         Self::Web,
@@ -60,6 +64,7 @@ impl Suite {
             Self::Tidy => "tidy",
             Self::Doc => "doc",
             Self::Unit => "unit",
+            Self::Postgres => "postgres",
             Self::UseCase => "use-case",
             Self::Real => "real",
             Self::Web => "web",
@@ -74,7 +79,7 @@ impl Suite {
         let minutes = match self {
             Self::Fmt | Self::Tidy | Self::Deny => 5,
             Self::Web => 15,
-            Self::Doc | Self::UseCase | Self::Real | Self::Openapi => 40,
+            Self::Doc | Self::Postgres | Self::UseCase | Self::Real | Self::Openapi => 40,
             Self::Tools | Self::Clippy | Self::Unit | Self::Browser => 60,
         };
         Duration::from_mins(minutes)
@@ -84,6 +89,7 @@ impl Suite {
         match self {
             Self::Tools | Self::Fmt | Self::Clippy | Self::Tidy | Self::Doc => &[],
             Self::Unit | Self::UseCase => &[Tool::Nextest, Tool::Git, Tool::Node, Tool::WebPackages],
+            Self::Postgres => &[Tool::Nextest, Tool::Node, Tool::WebPackages, Tool::PostgreSql],
             Self::Real => &[
                 Tool::Nextest,
                 Tool::Git,
@@ -207,9 +213,10 @@ pub(super) fn run(suite: Suite, world: &World<'_>) -> Counts {
         Suite::Clippy => checks([clippy(world, deadline)]),
         Suite::Tidy => tidy_rules(world),
         Suite::Doc => doc(world, deadline),
-        Suite::Unit => nextest(world, &format!("not ({USE_CASE}) and not ({REAL})"), FAST, deadline),
-        Suite::UseCase => nextest(world, &format!("({USE_CASE}) and not ({REAL})"), FAST, deadline),
-        Suite::Real => nextest(world, REAL, ONE_BY_ONE, deadline),
+        Suite::Unit => nextest(world, &format!("not ({USE_CASE}) and not ({REAL})"), FAST, None, deadline),
+        Suite::Postgres => postgres(world, deadline),
+        Suite::UseCase => nextest(world, &format!("({USE_CASE}) and not ({REAL})"), FAST, None, deadline),
+        Suite::Real => nextest(world, REAL, ONE_BY_ONE, None, deadline),
         Suite::Web => web_client(world, deadline),
         Suite::Openapi => checks([generate::generate(world.project(), generate::Mode::Check).map(drop)]),
         Suite::Browser => browser(world, deadline),
@@ -221,6 +228,9 @@ pub(super) fn run(suite: Suite, world: &World<'_>) -> Counts {
 const USE_CASE: &str = "package(doce-app) or package(doce-server)";
 /// The tests that start a real OpenCode.
 const REAL: &str = "binary(/^real/)";
+
+/// The tests that need a PostgreSQL server. `.config/nextest.toml` leaves them out of every run that doesn't ask.
+const POSTGRES: &str = "binary(postgres)";
 
 /// The feature that embeds the built web client.
 const WITH_PAGES: &str = "doce-server/ui";
@@ -288,7 +298,20 @@ fn doc(world: &World<'_>, deadline: Deadline) -> Counts {
     counts
 }
 
-fn nextest(world: &World<'_>, filter: &str, profile: &str, deadline: Deadline) -> Counts {
+fn postgres(world: &World<'_>, deadline: Deadline) -> Counts {
+    match Cluster::start(deadline) {
+        Ok(cluster) => {
+            let mut counts = nextest(world, POSTGRES, FAST, Some(&cluster), deadline);
+            if let Err(error) = cluster.end() {
+                counts.fail(format!("{error:#}"));
+            }
+            counts
+        }
+        Err(error) => checks([Err(error)]),
+    }
+}
+
+fn nextest(world: &World<'_>, filter: &str, profile: &str, cluster: Option<&Cluster>, deadline: Deadline) -> Counts {
     let report = world.project().target().join("nextest").join(profile).join("junit.xml");
     let mut counts = Counts::default();
     if let Err(error) = forget(&report) {
@@ -303,6 +326,9 @@ fn nextest(world: &World<'_>, filter: &str, profile: &str, deadline: Deadline) -
     let mut run = world.cargo();
     run.args(["nextest", "run", "--locked", "--workspace", "--features", WITH_PAGES]);
     run.args(["--profile", profile, "--filterset", filter]);
+    if let Some(cluster) = cluster {
+        run.arg("--ignore-default-filter").env("DOCE_TEST_PG", cluster.url());
+    }
     let exit = process::run(&mut run, deadline);
     counts.add(counts::nextest(&report), exit);
     counts

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::cluster;
 use super::suites::World;
 use crate::prerequisites::{self, version_of};
 use crate::process::{self, Deadline};
@@ -32,13 +33,14 @@ pub(crate) enum Tool {
     Chromium,
     WebPackages,
     BrowserPackages,
+    PostgreSql,
     OpenCode,
     Nextest,
     CargoDeny,
 }
 
 impl Tool {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Git,
         Self::Node,
         Self::Bubblewrap,
@@ -47,6 +49,7 @@ impl Tool {
         Self::Chromium,
         Self::WebPackages,
         Self::BrowserPackages,
+        Self::PostgreSql,
         Self::OpenCode,
         Self::Nextest,
         Self::CargoDeny,
@@ -62,6 +65,7 @@ impl Tool {
             Self::Chromium => "Chromium",
             Self::WebPackages => "npm packages of web/",
             Self::BrowserPackages => "npm packages of e2e/",
+            Self::PostgreSql => "PostgreSQL",
             Self::OpenCode => "OpenCode",
             Self::Nextest => "cargo-nextest",
             Self::CargoDeny => "cargo-deny",
@@ -80,6 +84,7 @@ pub(crate) fn provide(tool: Tool, world: &mut World<'_>, deadline: Deadline) -> 
         Tool::Chromium => chromium(world, deadline),
         Tool::WebPackages => npm_packages("web", world, deadline),
         Tool::BrowserPackages => npm_packages("e2e", world, deadline),
+        Tool::PostgreSql => postgresql(deadline),
         Tool::OpenCode => opencode(world, deadline),
         Tool::Nextest => nextest(world, deadline),
         Tool::CargoDeny => cargo_deny(world, deadline),
@@ -189,12 +194,21 @@ fn chromium_version(program: &str) -> Option<String> {
     version_of(program).filter(|text| text.contains("Chrom") && !text.contains("snap"))
 }
 
-fn path_of(program: &str) -> Option<PathBuf> {
+pub(super) fn path_of(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program));
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// A database server. The suite that needs it starts one of its own.
+fn postgresql(deadline: Deadline) -> Result<String> {
+    if cluster::programs().is_none() {
+        apt(&["postgresql"], deadline)?;
+    }
+    let programs = cluster::programs().context("no PostgreSQL, although the package is installed")?;
+    version_of(&programs.join("postgres").display().to_string()).context("PostgreSQL can't be run")
 }
 
 fn node(world: &mut World<'_>) -> Result<String> {

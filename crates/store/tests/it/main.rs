@@ -6,5 +6,6 @@ mod backend;
 mod bench;
 mod migrating;
 mod model_preference;
+mod queries;
 mod sealed;
 mod usage;

@@ -15,6 +15,8 @@ mod locking;
 mod migrating;
 #[path = "../it/model_preference.rs"]
 mod model_preference;
+#[path = "../it/queries.rs"]
+mod queries;
 #[path = "../it/sealed.rs"]
 mod sealed;
 #[path = "../it/usage.rs"]
