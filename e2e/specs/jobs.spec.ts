@@ -1,0 +1,35 @@
+// The jobs page: what doce does, step by step, in a real launch, and by its address.
+import { expect, test } from "../fixtures";
+import { expectFits, PHONE } from "../support/phone";
+import { randomWord, say } from "../support/say";
+import { LAUNCH_MS, Workspace } from "../support/workspace";
+
+test("a launch is told step by step while it happens, found by its address, and fits a phone", async ({ page, api, model }) => {
+  const key = `sk-ant-${randomWord()}`;
+  await model.acceptOnly(key);
+  await api.setUp();
+  await page.goto("/settings/jobs");
+  await expect(page.getByText("There was nothing to do yet.")).toBeVisible();
+
+  await api.connect("anthropic", model.anthropicBaseUrl, key);
+  const project = await api.createProject(`${randomWord()} ${say("Done.")}`, await api.model("anthropic"));
+  // It comes by itself: nothing is read again by hand.
+  const launch = page.getByRole("button", { name: new RegExp(`^Launch ${project.name}`) });
+  await expect(launch).toBeVisible();
+  await launch.press("Enter");
+  await expect(page.getByRole("list", { name: "Steps" }).getByRole("listitem")).toHaveCount(6);
+  await expect(launch).toContainText("Done", { timeout: LAUNCH_MS });
+  await expect(page.getByRole("button", { name: "Cancel" })).toHaveCount(0);
+
+  await page.getByRole("combobox", { name: "What" }).selectOption({ label: "Launch" });
+  await expect(page).toHaveURL(/kind=launch_project/);
+  await page.getByRole("combobox", { name: "State" }).selectOption({ label: "Failed" });
+  await expect(page.getByText("No job is like this.")).toBeVisible();
+  await page.goBack();
+  await expect(launch).toBeVisible();
+  await page.setViewportSize(PHONE.viewport);
+  await launch.click();
+  await expectFits(page);
+  await page.getByRole("link", { name: `Open ${project.name}` }).click();
+  await expect(new Workspace(page).answers.last()).toContainText("Done.", { timeout: LAUNCH_MS });
+});
