@@ -113,7 +113,7 @@ async fn who_gives_up_waiting_leaves_the_place_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_not() {
-    let world = World::running().await;
+    let world = World::builder().running().idle_stop(Duration::from_mins(15)).start().await;
     let model = ScriptedModel::start().await;
     let browser = world.admin().await;
     browser.connect(&model, "sk-one-0123456789").await;

@@ -89,6 +89,12 @@ impl Builder {
         self
     }
 
+    /// Stops agents that rest for so long.
+    pub(crate) fn idle_stop(mut self, after: Duration) -> Self {
+        self.agents.idle_stop = Some(after);
+        self
+    }
+
     /// Looks for OpenCode here.
     pub(crate) fn opencode(self, path: impl Into<Utf8PathBuf>) -> Self {
         Self { opencode: path.into(), ..self }
@@ -199,8 +205,9 @@ impl World {
             background: false,
             opencode: fake_opencode(),
             local_places: Vec::new(),
-            // Fakes weigh nothing: on a small machine, too, there is room for as many as a test wants.
-            agents: AgentLimits { most: Some(100), ..AgentLimits::default() },
+            // Fakes weigh nothing: on a small machine, too, there is room for as many as a test wants. And they go on
+            // when a test moves the clock.
+            agents: AgentLimits { most: Some(100), idle_stop: None },
             token_endpoints: TokenEndpoints::default(),
         }
     }
