@@ -65,7 +65,8 @@ const STEP_TONE: Record<JobStep["state"], string> = {
 };
 
 function StepTime({ step }: { step: JobStep }) {
-  if (step.started_at === null) return step.state === "pending" ? null : STEP_STATE[step.state].word;
+  if (step.state === "pending") return null;
+  if (step.started_at === null) return STEP_STATE[step.state].word;
   if (step.ended_at === null) return step.state === "running" ? <Elapsed since={step.started_at} /> : STEP_STATE[step.state].word;
   const time = took(Date.parse(step.ended_at) - Date.parse(step.started_at));
   return (

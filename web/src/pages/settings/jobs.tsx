@@ -143,10 +143,10 @@ function JobRow({ job, project, onFilter }: { job: Job; project: Project | undef
     <li>
       <button type="button" data-job-row aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)} onKeyDown={walk} className="flex w-full items-start gap-3 px-3 py-2.5 text-left hover:bg-hover">
         <ChevronRight className={cn("mt-0.5 size-4 shrink-0 text-faint transition-transform", open && "rotate-90")} aria-hidden />
-        <span className="grid min-w-0 flex-1 gap-0.5">
+        <span className="grid min-w-0 flex-1 grid-cols-[minmax(0,1fr)] gap-0.5">
           <span className="flex flex-wrap items-baseline gap-x-2">
             <span className="font-medium">{kindWords(job.kind)}</span>
-            {project && <span className="min-w-0 truncate text-muted">{project.name}</span>}
+            {project && <span className="max-w-full truncate text-muted">{project.name}</span>}
           </span>
           {said && <span className="text-xs break-words text-muted">{said}</span>}
         </span>
@@ -171,7 +171,7 @@ function Details({ id, job, project, onFilter }: { id: string; job: Job; project
       <dl className="grid grid-cols-[5.5rem_minmax(0,1fr)] gap-x-3 gap-y-1 text-xs [&>dt]:text-muted">
         <dt>Asked for</dt>
         <dd>{exact(job.created_at)}</dd>
-        {job.started_at !== null && (
+        {job.started_at !== null && job.waits_for === null && (
           <>
             <dt>{job.finished_at === null ? "Running for" : "Took"}</dt>
             <dd className="tabular-nums">{job.finished_at === null ? <Elapsed since={job.started_at} /> : took(Date.parse(job.finished_at) - Date.parse(job.started_at))}</dd>

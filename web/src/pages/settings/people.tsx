@@ -30,7 +30,7 @@ export default function People() {
       <header className="flex flex-wrap items-start gap-3">
         <div className="min-w-0 flex-1 basis-64">
           <h1 className="text-xl font-semibold tracking-tight">People</h1>
-          <p className="text-muted">Who may sign in here. Nobody sees the projects, conversations or keys of somebody else, admins neither.</p>
+          <p className="text-muted">Who may sign in here. Nobody sees somebody else’s projects, conversations or keys, not even an admin.</p>
         </div>
         <Button variant="primary" onClick={() => setAsked({ kind: "add" })}>
           <UserRoundPlus className="size-4" aria-hidden />
