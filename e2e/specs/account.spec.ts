@@ -93,3 +93,31 @@ test.describe("on a phone", () => {
     await expectFits(page);
   });
 });
+
+test("a token is shown once, works as far as its scope goes, and is revoked", async ({ page, api, doce, playwright }) => {
+  await api.setUp();
+  await page.goto("/settings/account");
+  await page.getByRole("button", { name: "Make a token" }).press("Enter");
+  await page.getByLabel("Name").fill("my laptop");
+  await page.getByLabel("It may").selectOption("read");
+  await page.getByLabel("Name").press("Enter");
+  const secret = await page.getByLabel("the token", { exact: true }).innerText();
+  await page.getByRole("button", { name: "I have it" }).press("Enter");
+  const token = page.getByRole("list", { name: "API tokens" }).getByRole("listitem").filter({ hasText: "my laptop" });
+  await expect(token).toContainText("never used");
+  await expect(page.locator("body")).not.toContainText(secret);
+
+  const script = await playwright.request.newContext({ baseURL: doce.url, extraHTTPHeaders: { authorization: `Bearer ${secret}` } });
+  expect((await script.get("/api/projects")).status()).toBe(200);
+  expect((await script.post("/api/tokens", { data: { name: "more", scope: "full" } })).status()).toBe(403);
+  await page.reload();
+  await expect(token).toContainText("used just now");
+  await page.setViewportSize(PHONE.viewport);
+  await expectFits(page);
+
+  await token.getByRole("button", { name: "Revoke my laptop" }).click();
+  await page.getByRole("dialog", { name: "Revoke my laptop" }).getByRole("button", { name: "Revoke" }).press("Enter");
+  await expect(token).toHaveCount(0);
+  expect((await script.get("/api/projects")).status()).toBe(401);
+  await script.dispose();
+});

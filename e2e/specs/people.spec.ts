@@ -54,3 +54,44 @@ test("somebody is added, signed out when disabled, and lets in again", async ({ 
   await expectFits(page);
   await other.close();
 });
+
+test("a link makes one account, and one that was taken back makes none", async ({ page, browser, api, doce }) => {
+  await api.setUp();
+  await page.goto("/settings/people");
+  const invite = async () => {
+    await page.getByRole("button", { name: "Invite by link" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Make the link" }).press("Enter");
+    const link = await page.getByLabel("the link", { exact: true }).innerText();
+    await page.getByRole("button", { name: "I have it" }).press("Enter");
+    return link;
+  };
+  const link = await invite();
+  const invites = page.getByRole("list", { name: "Invites" }).getByRole("listitem");
+  await expect(invites).toHaveCount(1);
+  await page.setViewportSize(PHONE.viewport);
+  await expectFits(page);
+
+  const other = await browser.newContext({ baseURL: doce.url });
+  const theirs = await other.newPage();
+  await theirs.goto(link);
+  await expect(theirs.getByRole("heading", { name: "invites you to doce" })).toBeVisible();
+  await theirs.getByLabel("Username").fill("eve");
+  await theirs.getByLabel("Password").fill(PASSWORD);
+  await theirs.getByLabel("Password").press("Enter");
+  await expect(theirs.getByRole("heading", { name: "What are you building?" })).toBeVisible();
+  expect(theirs.url()).not.toContain("#");
+  await page.reload();
+  await expect(page.getByRole("list", { name: "Accounts" })).toContainText("eve");
+  await expect(invites).toHaveCount(0);
+
+  const second = await invite();
+  await page.getByRole("button", { name: "Take back" }).click();
+  await expect(invites).toHaveCount(0);
+  for (const dead of [link, second]) {
+    // Another hash alone would not load the page anew.
+    await theirs.goto("about:blank");
+    await theirs.goto(dead);
+    await expect(theirs.getByRole("heading", { name: "This link doesn’t work" })).toBeVisible();
+  }
+  await other.close();
+});

@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use camino::Utf8Path;
 use doce_model::{
-    AuditAction, AuditEvent, ConnectionId, ConnectionStatus, Ctx, Desired, ProjectId, Role, User, UserId,
+    ApiTokenId, AuditAction, AuditEvent, ConnectionId, ConnectionStatus, Ctx, Desired, ProjectId, Role, User, UserId,
     audit::NounKind,
 };
 use doce_store::{
-    PostgresUrl, Read, Store,
+    PostgresUrl, Read, Store, api_token,
     audit::{
         self, Entry, Filter,
         chain::{self, Anchor, Verdict},
@@ -127,6 +127,8 @@ impl App {
     async fn names(&self, read: &mut impl Read, by: &User, entries: &[Entry]) -> Result<Names, Error> {
         let nouns = || entries.iter().map(|entry| entry.noun.as_str());
         let actors = entries.iter().map(|entry| entry.actor.as_str());
+        let tokens: BTreeSet<ApiTokenId> = nouns().chain(actors.clone()).filter_map(|text| text.parse().ok()).collect();
+        let tokens = api_token::names(read, &tokens, by.id).await?;
         let users: BTreeSet<UserId> = nouns()
             .chain(actors)
             .filter_map(|text| text.parse().ok())
@@ -148,13 +150,14 @@ impl App {
             .into_iter()
             .map(|named| (named.id.to_string(), (named.name, named.desired != Desired::Deleted)))
             .collect();
-        Ok(Names { users, connections, projects })
+        Ok(Names { users, tokens, connections, projects })
     }
 }
 
 /// What is known of the nouns of a page: the name, and whether there is a page of it to go to.
 struct Names {
     users: HashMap<UserId, String>,
+    tokens: HashMap<ApiTokenId, String>,
     connections: HashMap<String, (String, bool)>,
     projects: HashMap<String, (String, bool)>,
 }
@@ -175,6 +178,10 @@ impl Names {
         let found = match kind {
             NounKind::User => {
                 let name = id.parse().ok().and_then(|id: UserId| self.users.get(&id));
+                name.map(|name| (name.clone(), false))
+            }
+            NounKind::ApiToken => {
+                let name = id.parse().ok().and_then(|id: ApiTokenId| self.tokens.get(&id));
                 name.map(|name| (name.clone(), false))
             }
             NounKind::Connection => self.connections.get(id).cloned(),

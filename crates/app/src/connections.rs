@@ -578,10 +578,9 @@ impl App {
     /// Opens the Credential of a Connection, for one use.
     pub(crate) async fn open_credential(&self, record: &Connection) -> Result<Opened, Error> {
         let mut read = self.store.read().await?;
-        let sealed = connection::find_credential(&mut read, record.id)
+        let (sealed, metadata_sealed) = connection::find_credential(&mut read, record.id)
             .await?
             .ok_or_else(|| Error::not_found("connection", record.id))?;
-        let metadata_sealed = connection::find_metadata(&mut read, record.id).await?;
         drop(read);
         open_sealed(&self.vault, record.auth_type, &sealed, metadata_sealed.as_deref())
     }

@@ -8,6 +8,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod agents;
+mod api_tokens;
 mod audit;
 pub mod backup;
 mod beneath;
@@ -22,11 +23,13 @@ mod failures;
 mod files;
 mod follower;
 pub mod import;
+mod invites;
 mod jobs;
 mod keys;
 mod layout;
 mod logins;
 mod model_preferences;
+mod outward;
 mod people;
 mod previews;
 mod probe;
@@ -56,6 +59,7 @@ use doce_vault::{MasterKeyError, Vault};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use api_tokens::NewApiToken;
 pub use audit::{AUDIT_PAGE_MAX, AuditQuery, verify_audit};
 pub use beneath::BeneathError;
 pub use connections::{ConnectionChange, NewConnection};
@@ -69,6 +73,7 @@ pub use doce_store::{NotPostgresUrl, OpenError as DatabaseError, PostgresUrl};
 pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
+pub use invites::InviteView;
 pub use keys::{
     KeyPlace,
     export::{ExportError, export_keys},

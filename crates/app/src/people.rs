@@ -13,7 +13,7 @@ use doce_model::{
     AuditAction, AuditEvent, Ctx, Ms, Role, SignIn, SignInId, User, UserId,
     user::{PASSWORD_MAX, PASSWORD_MIN, is_username},
 };
-use doce_store::user;
+use doce_store::{api_token, user};
 use doce_vault::{ExposeSecret as _, SecretString, password};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -34,7 +34,7 @@ pub const SIGN_IN_IDLE: Duration = Duration::from_hours(720);
 /// How long a sign-in lasts at most.
 pub const SIGN_IN_MAX: Duration = Duration::from_hours(4320);
 /// How exactly the last use is recorded.
-const TOUCH_EVERY: Duration = Duration::from_mins(1);
+pub(crate) const TOUCH_EVERY: Duration = Duration::from_mins(1);
 /// A hash that no password matches: an attempt on an unknown name takes as long as one on a known.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -114,7 +114,7 @@ impl Gatekeeper {
         tokio::task::spawn_blocking(move || password::matches(&given, &hash)).await.map_err(Error::internal)
     }
 
-    async fn hash(&self, given: SecretString) -> Result<String, Error> {
+    pub(crate) async fn hash(&self, given: SecretString) -> Result<String, Error> {
         let _permit = self.turn().await?;
         tokio::task::spawn_blocking(move || password::hash(&given))
             .await
@@ -123,7 +123,7 @@ impl Gatekeeper {
     }
 }
 
-fn check_password(password: &SecretString, field: &'static str) -> Result<(), Error> {
+pub(crate) fn check_password(password: &SecretString, field: &'static str) -> Result<(), Error> {
     let text = password.expose_secret();
     if text.chars().count() < PASSWORD_MIN {
         return Err(Error::Invalid { field, message: format!("A password has at least {PASSWORD_MIN} characters.") });
@@ -134,7 +134,7 @@ fn check_password(password: &SecretString, field: &'static str) -> Result<(), Er
     Ok(())
 }
 
-fn check_username(username: &str) -> Result<(), Error> {
+pub(crate) fn check_username(username: &str) -> Result<(), Error> {
     if is_username(username) {
         return Ok(());
     }
@@ -144,7 +144,7 @@ fn check_username(username: &str) -> Result<(), Error> {
     })
 }
 
-fn new_sign_in(ctx: &Ctx, user_id: UserId, user_agent: Option<&str>) -> SignIn {
+pub(crate) fn new_sign_in(ctx: &Ctx, user_id: UserId, user_agent: Option<&str>) -> SignIn {
     let now = ctx.now();
     SignIn {
         id: SignInId::new(now),
@@ -339,13 +339,7 @@ impl App {
         admins_only(by)?;
         check_username(username)?;
         check_password(&password, "password")?;
-        if self.config.unsandboxed {
-            return Err(Error::Conflict(doce_model::Failure::new(
-                "unsandboxed_single_user",
-                "This server runs agents without a sandbox, so it serves one person. Set the sandbox up first.",
-                doce_model::NextMove::None,
-            )));
-        }
+        self.more_people()?;
         let hash = self.gatekeeper.hash(password).await?;
         let now = ctx.now();
         let username = username.to_owned();
@@ -353,14 +347,24 @@ impl App {
         let mut tx = self.store.write(ctx).await?;
         match user::insert(&mut tx, &user, &hash).await {
             Ok(()) => {}
-            Err(e) if e.is_taken() => {
-                return Err(Error::Invalid { field: "username", message: format!("`{}` is taken.", user.username) });
-            }
+            Err(e) if e.is_taken() => return Err(is_taken(&user.username)),
             Err(e) => return Err(e.into()),
         }
         tx.audit(AuditEvent::ok(AuditAction::CreateUser, &user.id).of(user.id).detail(role.as_str())).await?;
         tx.commit().await?;
         Ok(user)
+    }
+
+    /// Refuses another account where agents run without a sandbox: nothing would keep people's things apart.
+    pub(crate) fn more_people(&self) -> Result<(), Error> {
+        if !self.config.unsandboxed {
+            return Ok(());
+        }
+        Err(Error::Conflict(doce_model::Failure::new(
+            "unsandboxed_single_user",
+            "This server runs agents without a sandbox, so it serves one person. Set the sandbox up first.",
+            doce_model::NextMove::None,
+        )))
     }
 }
 
@@ -380,7 +384,7 @@ pub struct UserChange {
 pub struct ChangedUser {
     /// As it is now.
     pub user: User,
-    /// The sign-ins that ended with the change.
+    /// The sign-ins that ended with the change, and what stands in the place of one for tokens that are of no use now.
     pub ended: Vec<SignInId>,
 }
 
@@ -453,10 +457,18 @@ impl App {
             ended = user::list_sign_ins(&mut tx, id, now).await?.into_iter().map(|sign_in| sign_in.id).collect();
             user::delete_other_sign_ins(&mut tx, id, None).await?;
         }
+        if user.disabled_at.is_some() {
+            // Tokens stay for the day when the account is enabled again; what hangs on them ends.
+            ended.extend(api_token::list(&mut tx, id).await?.into_iter().map(|token| SignInId::from(token.id)));
+        }
         tx.commit().await?;
         self.jobs.changed(jobs);
         Ok(ChangedUser { user, ended })
     }
+}
+
+pub(crate) fn is_taken(username: &str) -> Error {
+    Error::Invalid { field: "username", message: format!("`{username}` is taken.") }
 }
 
 pub(crate) fn admins_only(by: &User) -> Result<(), Error> {

@@ -19,7 +19,7 @@ use reqwest::{
 };
 use url::{Host, Url};
 
-use crate::custom::NO_KEY;
+use crate::{custom::NO_KEY, outward};
 
 /// How long a provider may take to answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
@@ -260,10 +260,7 @@ async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Repl
         .map_err(|_| unreachable(format!("The base URL of {name} is not an address.")))?;
     url.set_query(way.query);
     let place = place_of(&url);
-    let mut client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .user_agent(concat!("doce/", env!("CARGO_PKG_VERSION")));
+    let mut client = outward::client().timeout(TIMEOUT);
     if question.base_url_given {
         let addresses = allowed_addresses(&url, question.role).await.map_err(&unreachable)?;
         // The name is resolved once: a second answer of its server could lead somewhere that was not checked.

@@ -1,6 +1,6 @@
 //! Audit events: who did what to which noun, when, from where, and how it ended.
 
-use crate::{ConnectionId, JobId, ProjectId, SignInId, UserId, text_enum::text_enum};
+use crate::{ApiTokenId, ConnectionId, JobId, ProjectId, SignInId, UserId, text_enum::text_enum};
 
 text_enum! {
     /// What was done.
@@ -89,6 +89,14 @@ text_enum! {
         EnableUser = "enable_user",
         /// An admin gave an account another password.
         ResetPassword = "reset_password",
+        /// An API token was made.
+        CreateToken = "create_token",
+        /// An API token was revoked.
+        RevokeToken = "revoke_token",
+        /// Somebody was invited to make an account.
+        Invite = "invite",
+        /// An invite was taken back.
+        RevokeInvite = "revoke_invite",
         /// Somebody said that they keep a copy of the master key.
         CopyKey = "copy_key",
     }
@@ -101,6 +109,8 @@ text_enum! {
         User = "user",
         /// A signed-in browser.
         SignIn = "sign_in",
+        /// An API token.
+        ApiToken = "api_token",
         /// A Connection.
         Connection = "connection",
         /// A Project.
@@ -127,6 +137,7 @@ impl NounKind {
             _ if text.starts_with("reconciler:") => Self::Doce,
             _ if text.parse::<UserId>().is_ok() => Self::User,
             _ if text.parse::<SignInId>().is_ok() => Self::SignIn,
+            _ if text.parse::<ApiTokenId>().is_ok() => Self::ApiToken,
             _ if text.parse::<ConnectionId>().is_ok() => Self::Connection,
             _ if text.parse::<ProjectId>().is_ok() => Self::Project,
             _ if text.parse::<JobId>().is_ok() => Self::Job,
@@ -207,6 +218,7 @@ mod tests {
         let (user, now) = (UserId::new(Ms(1)), Ms(1));
         for (actor, kind) in [
             (Actor::User(user), NounKind::User),
+            (Actor::Token(ApiTokenId::new(now), user), NounKind::ApiToken),
             (Actor::Job(JobId::new(now), user), NounKind::Job),
             (Actor::Reconciler("follower"), NounKind::Doce),
             (Actor::Cli, NounKind::Cli),

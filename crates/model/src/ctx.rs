@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Clock, JobId, Ms, UserId};
+use crate::{ApiTokenId, Clock, JobId, Ms, UserId};
 
 /// Who is behind a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A person, through a browser or a script that signed in.
     User(UserId),
+    /// A script, or the command line of another machine, with an API token of this person.
+    Token(ApiTokenId, UserId),
     /// Nobody has signed in yet: setting up, or trying to sign in.
     Nobody,
     /// A worker carrying out a Job that belongs to this user.
@@ -25,7 +27,7 @@ impl Actor {
     /// Returns the person who acts, or for whom a Job is carried out.
     pub fn user_id(&self) -> Option<UserId> {
         match self {
-            Self::User(id) | Self::Job(_, id) | Self::CliAs(id) => Some(*id),
+            Self::User(id) | Self::Token(_, id) | Self::Job(_, id) | Self::CliAs(id) => Some(*id),
             Self::Nobody | Self::Reconciler(_) | Self::Cli => None,
         }
     }
@@ -35,6 +37,7 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => write!(f, "{id}"),
+            Self::Token(id, _) => write!(f, "{id}"),
             Self::Nobody => f.write_str("nobody"),
             Self::Job(id, _) => write!(f, "{id}"),
             Self::Reconciler(name) => write!(f, "reconciler:{name}"),

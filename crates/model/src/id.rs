@@ -69,6 +69,8 @@ fn uuid_at(now: Ms) -> Uuid {
 
 id!(/** Names a person with an account. */ UserId, "usr");
 id!(/** Names a signed-in browser. */ SignInId, "sin");
+id!(/** Names an API token. */ ApiTokenId, "tok");
+id!(/** Names an invite to make an account. */ InviteId, "inv");
 id!(/** Names a user's link to a Provider. */ ConnectionId, "con");
 id!(/** Names one version of a Connection's secret. */ CredentialId, "crd");
 id!(/** Names an attempt to sign in to a Provider. */ OAuthAttemptId, "oat");
@@ -80,6 +82,13 @@ id!(/** Names a Message. Its digits are also the id that `OpenCode` is given for
 id!(/** Names a piece of a Message. */ PartId, "prt");
 id!(/** Names a Job. */ JobId, "job");
 id!(/** Names a line of the audit log. */ AuditEventId, "aud");
+
+impl From<ApiTokenId> for SignInId {
+    /// Names what stands in a sign-in's place while a token is used.
+    fn from(id: ApiTokenId) -> Self {
+        Self(id.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 mod text_enum;
 
 pub mod api_key;
+pub mod api_token;
 pub mod audit;
 pub mod connection;
 pub mod conversation;
@@ -18,12 +19,14 @@ pub mod failure;
 pub mod id;
 pub mod imported;
 pub mod instance;
+pub mod invite;
 pub mod job;
 pub mod model_preference;
 pub mod project;
 pub mod time;
 pub mod user;
 
+pub use api_token::{ApiToken, Scope};
 pub use audit::{AuditAction, AuditEvent};
 pub use connection::{AuthType, Connection, ConnectionStatus, Outcome, Verification};
 pub use conversation::{Message, MessageState, Part, PartKind, Session, SessionStatus, Speaker, ToolCall, ToolStatus};
@@ -32,11 +35,12 @@ pub use custom_provider::{CustomModel, CustomProvider};
 pub use delivery::{Delivery, DeliveryMode, DeliveryStatus};
 pub use failure::{Failure, NextMove};
 pub use id::{
-    AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, JobId, MessageId, OAuthAttemptId,
-    PartId, ProjectId, SessionId, SignInId, UserId,
+    ApiTokenId, AuditEventId, ConnectionId, CredentialId, DeliveryId, IdError, InstanceId, InviteId, JobId, MessageId,
+    OAuthAttemptId, PartId, ProjectId, SessionId, SignInId, UserId,
 };
 pub use imported::ImportedKind;
 pub use instance::{Instance, Observed};
+pub use invite::Invite;
 pub use job::{Direction, Job, JobLine, JobState, JobStep, LogLevel, StepState};
 pub use model_preference::ModelPreference;
 pub use project::{Desired, ModelRef, PreviewState, Project};

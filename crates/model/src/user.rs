@@ -1,6 +1,6 @@
 //! People, and the browsers they signed in with.
 
-use crate::{Ms, SignInId, UserId, text_enum::text_enum};
+use crate::{ApiToken, Ms, SignInId, UserId, text_enum::text_enum};
 
 text_enum! {
     /// What a person may do beyond their own things.
@@ -59,14 +59,15 @@ pub struct SignIn {
 impl SignIn {
     /// What stands in a sign-in's place while the command line acts for somebody: it is stored nowhere.
     pub fn of_terminal(user_id: UserId, now: Ms) -> Self {
-        Self {
-            id: SignInId::new(now),
-            user_id,
-            created_at: now,
-            last_seen_at: now,
-            expires_at: now,
-            address: None,
-            user_agent: None,
-        }
+        Self::stand_in(SignInId::new(now), user_id, now)
+    }
+
+    /// What stands in a sign-in's place while an API token is used: always the same one, and stored nowhere.
+    pub fn of_token(token: &ApiToken, now: Ms) -> Self {
+        Self::stand_in(token.id.into(), token.user_id, now)
+    }
+
+    fn stand_in(id: SignInId, user_id: UserId, now: Ms) -> Self {
+        Self { id, user_id, created_at: now, last_seen_at: now, expires_at: now, address: None, user_agent: None }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         connection::{self, ConnectionArgs},
         job::{self, JobArgs},
         project::{self, ProjectArgs},
+        token::{self, TokenArgs},
         user::{self, UserArgs},
     },
     doctor::{self, DoctorArgs},
@@ -86,6 +87,8 @@ enum Command {
     Job(JobArgs),
     /// Looks after accounts
     User(UserArgs),
+    /// Makes and revokes API tokens, for scripts and other machines
+    Token(TokenArgs),
     /// Prints what makes a shell complete these commands
     ///
     /// For bash: `doce completions bash > ~/.local/share/bash-completion/completions/doce`.
@@ -354,6 +357,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
         Command::Connection(arguments) => client::run(connection::connection(printer, arguments)),
         Command::Job(arguments) => client::run(job::job(printer, arguments)),
         Command::User(arguments) => client::run(user::user(printer, arguments)),
+        Command::Token(arguments) => client::run(token::token(printer, arguments)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "doce", &mut script);

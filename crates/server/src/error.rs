@@ -49,6 +49,8 @@ codes! {
     NOT_FOUND = "not_found",
     /// The page's address leaves no room for previews.
     PREVIEW_ADDRESS = "preview_address",
+    /// The API token may do less than this needs.
+    SCOPE_MISSING = "scope_missing",
     /// The code that `serve` printed is missing or wrong.
     SETUP_CODE_WRONG = "setup_code_wrong",
     /// Too many wrong codes.
@@ -57,6 +59,10 @@ codes! {
     SIGN_IN_FAILED = "sign_in_failed",
     /// Nobody is signed in.
     SIGN_IN_REQUIRED = "sign_in_required",
+    /// There is no such API token.
+    TOKEN_INVALID = "token_invalid",
+    /// No API token may do this.
+    TOKEN_REFUSED = "token_refused",
     /// More streams than one person may have.
     TOO_MANY_STREAMS = "too_many_streams",
     /// The body is of another type than JSON.

@@ -8,8 +8,8 @@ use doce_model::{Clock, Ctx, Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Names, api::stream::Streams, preview::Preview, preview_host::ports::Ports, server::Limits,
-    setup_code::SetupCode,
+    address::Names, api::stream::Streams, guard::proof::Holder, preview::Preview, preview_host::ports::Ports,
+    server::Limits, setup_code::SetupCode,
 };
 
 /// The server's parts, shared by all requests.
@@ -65,6 +65,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    pub(crate) fn new(holder: Holder, ctx: &Ctx) -> Self {
+        let ctx = ctx.acting_as(holder.actor());
+        Self { user: holder.user, sign_in: holder.sign_in, ctx }
+    }
+
     pub(crate) fn is_admin(&self) -> bool {
         match self.user.role {
             Role::Admin => true,

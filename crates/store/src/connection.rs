@@ -256,15 +256,6 @@ pub async fn touch(tx: &mut Tx, id: ConnectionId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Finds the sealed metadata of a Connection.
-pub async fn find_metadata(read: &mut impl Read, id: ConnectionId) -> Result<Option<Vec<u8>>, StoreError> {
-    let sealed: Option<Option<Vec<u8>>> = sqlx::query_scalar("SELECT metadata_sealed FROM connection WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(read.connection())
-        .await?;
-    Ok(sealed.flatten())
-}
-
 /// A sealed Credential.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedCredential {
@@ -315,29 +306,31 @@ pub async fn retire_credentials(tx: &mut Tx, connection_id: ConnectionId) -> Res
     Ok(())
 }
 
-/// Finds the Credential of a Connection that is in force.
+/// Finds the Credential of a Connection that is in force, and the Connection's sealed metadata.
 pub async fn find_credential(
     read: &mut impl Read,
     connection_id: ConnectionId,
-) -> Result<Option<SealedCredential>, StoreError> {
+) -> Result<Option<(SealedCredential, Option<Vec<u8>>)>, StoreError> {
     let row = sqlx::query(
-        "SELECT id, connection_id, user_id, version, sealed, key_id
-         FROM credential
-         WHERE connection_id = $1 AND retired_at IS NULL",
+        "SELECT k.id, k.connection_id, k.user_id, k.version, k.sealed, k.key_id, c.metadata_sealed
+         FROM credential k
+         JOIN connection c ON c.id = k.connection_id
+         WHERE k.connection_id = $1 AND k.retired_at IS NULL",
     )
     .bind(connection_id.to_string())
     .fetch_optional(read.connection())
     .await?;
     row.as_ref()
         .map(|row| {
-            Ok(SealedCredential {
+            let credential = SealedCredential {
                 id: parse("credential", "id", get(row, "id")?)?,
                 connection_id: parse("credential", "connection_id", get(row, "connection_id")?)?,
                 user_id: parse("credential", "user_id", get(row, "user_id")?)?,
                 version: get(row, "version")?,
                 sealed: get(row, "sealed")?,
                 key_id: get(row, "key_id")?,
-            })
+            };
+            Ok((credential, get(row, "metadata_sealed")?))
         })
         .transpose()
 }

@@ -121,6 +121,15 @@ impl Dialect {
         }
     }
 
+    /// Tells whether a connection may be gone when it is used next, and is worth a question beforehand.
+    pub(crate) const fn can_lose_connections(self) -> bool {
+        match self {
+            // A connection is a file of this process. The question would be a way to its thread and back, at each use.
+            Self::Sqlite => false,
+            Self::Postgres => true,
+        }
+    }
+
     /// Writes the types of a migration as the database spells them.
     pub(crate) fn types(self, migration: &str) -> String {
         match self {

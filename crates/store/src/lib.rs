@@ -19,6 +19,7 @@ mod schema;
 
 pub use schema::known_version;
 
+pub mod api_token;
 pub mod audit;
 pub mod connection;
 pub mod conversation;
@@ -26,6 +27,7 @@ pub mod custom_provider;
 pub mod delivery;
 pub mod imported;
 pub mod instance;
+pub mod invite;
 pub mod job;
 pub mod model_preference;
 pub mod project;
@@ -152,6 +154,7 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .test_before_acquire(dialect.can_lose_connections())
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     tune(connection, dialect).await?;
@@ -183,6 +186,7 @@ impl Store {
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .test_before_acquire(dialect.can_lose_connections())
             .after_connect(move |connection, _| Box::pin(tune(connection, dialect)))
             .connect(&url)
             .await

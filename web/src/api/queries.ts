@@ -20,6 +20,8 @@ export const SHOWN_FILE_BYTES = 400_000;
 export const keys = {
   system: ["system"] as const,
   signIns: ["sign-ins"] as const,
+  tokens: ["tokens"] as const,
+  invites: ["invites"] as const,
   providers: ["providers"] as const,
   customProviders: ["custom-providers"] as const,
   localProviders: ["local-providers"] as const,
@@ -48,6 +50,11 @@ export const signInsQuery = queryOptions({
   queryFn: async () => (await take(api.GET("/api/sign-ins"))).items,
   staleTime: 0,
 });
+
+/** What scripts hold. When one was last used is worth a question each time. */
+export const tokensQuery = queryOptions({ queryKey: keys.tokens, queryFn: async () => (await take(api.GET("/api/tokens"))).items, staleTime: 0 });
+
+export const invitesQuery = queryOptions({ queryKey: keys.invites, queryFn: async () => (await take(api.GET("/api/invites"))).items, staleTime: 0 });
 
 export const providersQuery = queryOptions({
   queryKey: keys.providers,

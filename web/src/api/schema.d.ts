@@ -230,6 +230,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/invited": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what a link invites to. */
+        post: operations["look_at_invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invited/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the account that a link invites to, and signs this browser in. */
+        post: operations["accept_invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the invites that can still be used. */
+        get: operations["list_invites"];
+        put?: never;
+        /** Makes an invite: whoever opens its link within seven days makes an account, once. */
+        post: operations["create_invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invites/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes an invite back. */
+        delete: operations["revoke_invite"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs": {
         parameters: {
             query?: never;
@@ -936,6 +1005,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the caller's tokens. */
+        get: operations["list_tokens"];
+        put?: never;
+        /** Makes a token for the caller. */
+        post: operations["create_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revokes one of the caller's tokens, at once. */
+        delete: operations["revoke_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -977,6 +1081,21 @@ export interface components {
     schemas: {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
+        /** @description An API token. */
+        ApiToken: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            expires_at: components["schemas"]["Time"] | null;
+            /** @description Which. */
+            id: string;
+            /** @description The address that it was last used from; empty if it was not, or if that is unknown. */
+            last_address: string;
+            last_used_at: components["schemas"]["Time"] | null;
+            /** @description What its owner calls it. */
+            name: string;
+            /** @description What it may do; each scope includes those before it. */
+            scope: components["schemas"]["TokenScope"];
+        };
         /** @description Which endpoint to ask for its models. */
         AskForModels: {
             /** @description Where it is. */
@@ -985,7 +1104,7 @@ export interface components {
             key?: string | null;
         };
         /** @enum {string} */
-        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "ask_endpoint" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "change_role" | "disable_user" | "enable_user" | "reset_password" | "copy_key";
+        AuditAction: "set_up" | "sign_in" | "sign_in_refused" | "sign_out" | "change_password" | "create_user" | "change_model_preference" | "connect" | "change_connection" | "replace" | "verify" | "disconnect" | "switch_connection" | "begin_login" | "answer_login" | "cancel_login" | "refresh" | "deliver" | "use" | "revoke" | "create_project" | "change_project" | "start_project" | "stop_project" | "delete_project" | "prompt" | "abort" | "open_preview" | "cancel_job" | "retry_job" | "ask_endpoint" | "retry_opencode" | "unsandboxed" | "refuse_permission" | "import" | "preview_import" | "export" | "rotate_keys" | "change_role" | "disable_user" | "enable_user" | "reset_password" | "create_token" | "revoke_token" | "invite" | "revoke_invite" | "copy_key";
         /** @description Something that was done. */
         AuditEvent: {
             /** @description What was done. */
@@ -1439,6 +1558,33 @@ export interface components {
             /** @description Since when. */
             started_at: components["schemas"]["Time"];
         };
+        /** @description An invite that was not used yet. */
+        Invite: {
+            /** @description The name of whoever invites. */
+            by: string;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description When it ends by itself. */
+            expires_at: components["schemas"]["Time"];
+            /** @description Which. */
+            id: string;
+            /** @description What the account may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description What the link of an invite holds. */
+        Invited: {
+            /** @description What stands behind the `#` of the link. */
+            token: string;
+        };
+        /** @description The account that somebody was invited to make. */
+        InvitedAccount: {
+            /** @description At least eight characters. */
+            password: string;
+            /** @description What stands behind the `#` of the link. */
+            token: string;
+            /** @description The name to sign in with. */
+            username: string;
+        };
         /** @description Durable work. */
         Job: {
             /** @description When it was asked for. */
@@ -1546,6 +1692,20 @@ export interface components {
          * @enum {string}
          */
         KeyRotationState: "idle" | "running" | "unfinished";
+        /** @description A token that was just made. */
+        MadeApiToken: {
+            /** @description What to send as `Authorization: Bearer …`. It is shown here only. */
+            secret: string;
+            /** @description The token. */
+            token: components["schemas"]["ApiToken"];
+        };
+        /** @description An invite that was just made. */
+        MadeInvite: {
+            /** @description The invite. */
+            invite: components["schemas"]["Invite"];
+            /** @description The page to open, from this server's address on. It is shown here only. */
+            path: string;
+        };
         /** @description The master key, without the key. */
         MasterKey: {
             copied_at: components["schemas"]["Time"] | null;
@@ -1766,6 +1926,11 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description An invite to make. */
+        NewInvite: {
+            /** @description What the account may do. */
+            role: components["schemas"]["Role"];
+        };
         /** @description A sign-in to begin. */
         NewOAuthAttempt: {
             /** @description The connection whose sign-in this renews; a new one is made without it. */
@@ -1800,6 +1965,18 @@ export interface components {
             /** @description What. */
             text: string;
         };
+        /** @description A token to make. */
+        NewToken: {
+            /**
+             * Format: int32
+             * @description After how many days it ends by itself; left out, it doesn't.
+             */
+            days?: number | null;
+            /** @description What to call it. */
+            name: string;
+            /** @description What it may do. */
+            scope: components["schemas"]["TokenScope"];
+        };
         /** @description A new account. */
         NewUser: {
             /** @description The first password. */
@@ -1810,7 +1987,7 @@ export interface components {
             username: string;
         };
         /** @enum {string} */
-        NounKind: "user" | "sign_in" | "connection" | "project" | "job" | "doce" | "cli" | "nobody" | "other";
+        NounKind: "user" | "sign_in" | "api_token" | "connection" | "project" | "job" | "doce" | "cli" | "nobody" | "other";
         /** @description An attempt to sign in at a provider. */
         OAuthAttempt: {
             /** @description How the address begins that is to be pasted, for `redirect`. */
@@ -1890,6 +2067,13 @@ export interface components {
          */
         OpenCodeWord: "checking" | "installing" | "ready" | "failed";
         /** @description A page of a list. */
+        Page_ApiToken: {
+            /** @description What is on it. */
+            items: components["schemas"]["ApiToken"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
         Page_AuditEvent: {
             /** @description What is on it. */
             items: components["schemas"]["AuditEvent"][];
@@ -1935,6 +2119,13 @@ export interface components {
         Page_Finding: {
             /** @description What is on it. */
             items: components["schemas"]["Finding"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Invite: {
+            /** @description What is on it. */
+            items: components["schemas"]["Invite"][];
             /** @description The cursor of the next page, if there is one. */
             next: string | null;
         };
@@ -2275,6 +2466,8 @@ export interface components {
         };
         /** Format: date-time */
         Time: string;
+        /** @enum {string} */
+        TokenScope: "metrics" | "read" | "build" | "full";
         /** @description A tool that the agent used. All of it is the agent's word. */
         Tool: {
             ended_at: components["schemas"]["Time"] | null;
@@ -2928,6 +3121,164 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ImportPreview"];
                 };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_at_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Invited"];
+            };
+        };
+        responses: {
+            /** @description The invite. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invite"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitedAccount"];
+            };
+        };
+        responses: {
+            /** @description It was made, and this browser is signed in. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_invites: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The invites. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Invite"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvite"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeInvite"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its link is worthless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description It was not done; `code` says why. */
             default: {
@@ -4434,6 +4785,98 @@ export interface operations {
         responses: {
             /** @description It is tried. */
             202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tokens. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApiToken"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeApiToken"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked. */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -7,10 +7,15 @@ import { VERIFICATION } from "./states";
 export type Piece = string | AuditNoun;
 
 /** Who did it: a person by name, the program by its own. */
-function who({ actor }: AuditEvent, me: string | undefined): Piece {
+function who(event: AuditEvent, me: string | undefined): Piece {
+  const { actor } = event;
   switch (actor.kind) {
     case "user":
       return actor.id === me ? "You" : actor;
+    case "api_token": {
+      const whose = actor.name === null ? "An API token" : `The API token “${actor.name}”`;
+      return event.owner !== null && event.owner.id !== me ? "An API token" : whose;
+    }
     case "cli":
       return "The command line";
     case "nobody":
@@ -36,6 +41,10 @@ const SENTENCES: Record<AuditAction, (event: AuditEvent, actor: Piece) => Piece[
   change_role: (event, actor) => [actor, " made ", event.noun, event.detail === "admin" ? " an admin" : " a member"],
   disable_user: of("disabled the account"),
   enable_user: of("enabled the account"),
+  create_token: of("made the API token"),
+  revoke_token: of("revoked the API token"),
+  invite: (event, actor) => [actor, event.detail === "admin" ? " made a link for a new admin" : " made a link for a new member"],
+  revoke_invite: (_, actor) => [actor, " took back a link for a new account"],
   reset_password: of("gave a new password to"),
   connect: of("connected"),
   change_model_preference: (event, actor) => [actor, ` changed a model preference${event.detail === null ? "" : `: ${event.detail}`}`],
@@ -89,7 +98,7 @@ export function sentence(event: AuditEvent, me: string | undefined): Piece[] {
   return pieces.filter((piece) => piece !== "");
 }
 
-const KINDS: Partial<Record<AuditNoun["kind"], string>> = { user: "account", sign_in: "browser", connection: "connection", project: "project", job: "job" };
+const KINDS: Partial<Record<AuditNoun["kind"], string>> = { user: "account", sign_in: "browser", api_token: "API token", connection: "connection", project: "project", job: "job" };
 
 /** What a noun of an event is called: by its name, or by what it is and whose. */
 export function nounWords(noun: AuditNoun, { owner, actor }: AuditEvent, me: string | undefined): string {
@@ -97,7 +106,7 @@ export function nounWords(noun: AuditNoun, { owner, actor }: AuditEvent, me: str
   const kind = KINDS[noun.kind];
   if (kind === undefined) return noun.id;
   if (owner !== null && owner.id !== me && noun.kind !== "user") return owner.id === actor.id ? `one of their ${kind}s` : `a ${kind} of ${owner.name ?? "somebody"}`;
-  return `${kind === "account" ? "an" : "a"} ${kind} that is gone`;
+  return `${/^[aA]/.test(kind) ? "an" : "a"} ${kind} that is gone`;
 }
 
 const OUTCOMES: Record<string, { word: string; tone: Tone } | null> = {

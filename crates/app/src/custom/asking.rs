@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{Offer, SDK};
 use crate::{
-    Error, probe,
+    Error, outward, probe,
     projects::is_model_id,
     views::{WellKnownProvider, WellKnownView},
 };
@@ -87,12 +87,10 @@ pub(super) async fn fetch(
 ) -> Result<(StatusCode, Vec<u8>), String> {
     let place = probe::place_of(&url);
     let addresses = probe::allowed_addresses(&url, role).await?;
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
+    let client = outward::client()
         .timeout(within)
         .no_proxy()
         .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
-        .user_agent(concat!("doce/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|_| "No HTTPS client could be set up.".to_owned())?;
     let mut request = client.get(url);

@@ -190,8 +190,9 @@ async fn kept(store: &Store, whose: Option<UserId>) -> Result<Vec<Kept>, StoreEr
     let names = user::names(&mut read, &connections.iter().map(|c| c.user_id).collect()).await?;
     let mut all = Vec::with_capacity(connections.len());
     for connection in connections {
-        let Some(credential) = connection::find_credential(&mut read, connection.id).await? else { continue };
-        let metadata_sealed = connection::find_metadata(&mut read, connection.id).await?;
+        let Some((credential, metadata_sealed)) = connection::find_credential(&mut read, connection.id).await? else {
+            continue;
+        };
         let username = names.get(&connection.user_id).cloned().unwrap_or_default();
         all.push(Kept { connection, username, credential, metadata_sealed });
     }

@@ -11,6 +11,8 @@ use doce_vault::{ExposeSecret as _, SecretString, Zeroizing};
 use serde::Deserialize;
 use url::Url;
 
+use crate::outward;
+
 /// How long an authorization server may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are read at most.
@@ -90,12 +92,8 @@ pub(crate) async fn renew(
     let url = endpoints
         .of(provider_id, &renewal, tokens)
         .ok_or_else(|| RenewalError::Final { word: "unknown_instance".to_owned() })?;
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .user_agent(concat!("doce/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|_| later("no HTTPS client could be set up".to_owned()))?;
+    let client =
+        outward::client().timeout(TIMEOUT).build().map_err(|_| later("no HTTPS client could be set up".to_owned()))?;
     // Secret: the refresh token is in this body for the length of one request.
     let form = Zeroizing::new(
         url::form_urlencoded::Serializer::new(String::new())

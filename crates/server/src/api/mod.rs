@@ -3,6 +3,7 @@
 //! A handler parses, makes one call of the use cases, and renders. Routes, their description (`openapi.json`) and who
 //! may use them are written once, in [`table`]. How to add one: `docs/adding-an-endpoint.md`.
 
+mod api_tokens;
 mod audit;
 mod connections;
 mod conversation;
@@ -11,6 +12,7 @@ mod doctor;
 mod events;
 mod imports;
 mod input;
+mod invites;
 mod jobs;
 mod keys;
 mod logins;
@@ -29,6 +31,7 @@ use axum::{
     Router,
     response::{IntoResponse as _, Response},
 };
+use doce_model::Scope;
 use http::{StatusCode, Uri};
 use serde::Serialize;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
@@ -37,7 +40,7 @@ use utoipa::{
     openapi::{
         Content, Ref, RefOr, ResponseBuilder, Schema,
         schema::{AdditionalProperties, ArrayBuilder},
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use utoipa_axum::routes;
@@ -45,7 +48,7 @@ use utoipa_axum::routes;
 use crate::{
     error::{Problem, ProblemDetails, code},
     guard::{
-        access::{Access, SECURITY, Table, not_allowed},
+        access::{Access, SECURITY, TOKEN_SECURITY, Table, With, not_allowed},
         carry_out::carry_out,
         front::{front, is_api},
         same_origin::same_origin,
@@ -65,7 +68,7 @@ use crate::{
     components(schemas(ProblemDetails<'static>, events::StreamPayload)),
     tags(
         (name = "system", description = "The server itself"),
-        (name = "people", description = "Accounts and signed-in browsers"),
+        (name = "people", description = "Accounts, signed-in browsers, API tokens and invites"),
         (name = "providers", description = "What can be connected"),
         (name = "connections", description = "What is connected"),
         (name = "projects", description = "What is built"),
@@ -99,63 +102,73 @@ impl<T> Page<T> {
 /// Every route, and who may use it.
 fn table() -> Table {
     use Access::{Admin, Open, User};
+    const SIGN_IN: With = With::SignIn;
+    const BUILD: With = With::Token(Scope::Build);
+    const FULL: With = With::Token(Scope::Full);
     Table::new(Description::openapi())
         .add(Open, routes!(system::get_health))
         .add(Open, routes!(system::get_openapi))
-        .add(User, routes!(system::get_system))
-        .add(User, routes!(system::retry_opencode))
-        .add(Admin, routes!(doctor::examine))
+        .add(User(FULL), routes!(system::get_system))
+        .add(User(FULL), routes!(system::retry_opencode))
+        .add(Admin(FULL), routes!(doctor::examine))
         .add(Open, routes!(people::set_up))
         .add(Open, routes!(people::sign_in))
-        .add(User, routes!(people::sign_out))
-        .add(User, routes!(people::get_me, people::change_me))
-        .add(User, routes!(people::list_sign_ins))
-        .add(User, routes!(people::end_sign_in))
-        .add(Admin, routes!(people::list_users, people::create_user))
-        .add(Admin, routes!(people::change_user))
-        .add(User, routes!(providers::list_providers))
-        .add(User, routes!(providers::list_models))
-        .add(User, routes!(model_preferences::get_model_preferences, model_preferences::change_model_preference))
-        .add(User, routes!(connections::list_connections, connections::connect))
-        .add(User, routes!(connections::get_connection, connections::change_connection, connections::disconnect))
-        .add(User, routes!(connections::verify_connection))
-        .add(User, routes!(connections::list_connection_deliveries))
-        .add(User, routes!(custom_providers::list_custom_providers, custom_providers::create_custom_provider))
-        .add(User, routes!(custom_providers::change_custom_provider))
-        .add(User, routes!(custom_providers::ask_for_models))
-        .add(User, routes!(custom_providers::read_well_known))
-        .add(Admin, routes!(custom_providers::find_local_providers))
-        .add(User, routes!(logins::begin_login))
-        .add(User, routes!(logins::get_login, logins::cancel_login))
-        .add(User, routes!(logins::answer_login))
-        .add(User, routes!(projects::list_projects, projects::create_project))
-        .add(User, routes!(projects::get_project, projects::change_project, projects::delete_project))
-        .add(User, routes!(projects::start_project))
-        .add(User, routes!(projects::stop_project))
-        .add(User, routes!(projects::list_project_deliveries))
-        .add(User, routes!(project_connections::list_project_connections))
-        .add(User, routes!(tickets::issue_preview_ticket))
-        .add(User, routes!(conversation::list_messages))
-        .add(User, routes!(conversation::prompt))
-        .add(User, routes!(conversation::continue_turn))
-        .add(User, routes!(conversation::abort))
-        .add(User, routes!(workspace::list_files))
-        .add(User, routes!(workspace::get_file))
-        .add(User, routes!(workspace::get_logs))
-        .add(User, routes!(jobs::list_jobs))
-        .add(User, routes!(jobs::get_job))
-        .add(User, routes!(jobs::get_job_log))
-        .add(User, routes!(jobs::cancel_job))
-        .add(User, routes!(jobs::retry_job))
-        .add(User, routes!(audit::list_audit))
-        .add(User, routes!(audit::export_audit))
-        .add(Admin, routes!(imports::get_imports, imports::begin_import))
-        .add(Admin, routes!(imports::preview_import))
-        .add(Admin, routes!(keys::get_master_key))
-        .add(Admin, routes!(keys::confirm_key_copy))
-        .add(Admin, routes!(keys::rotate_master_key))
-        .add(User, routes!(keys::export_keys))
-        .add(User, routes!(stream::open_stream))
+        .add(User(SIGN_IN), routes!(people::sign_out))
+        .add(User(FULL), routes!(people::get_me))
+        .add(User(SIGN_IN), routes!(people::change_me))
+        .add(User(SIGN_IN), routes!(people::list_sign_ins))
+        .add(User(SIGN_IN), routes!(people::end_sign_in))
+        .add(Admin(FULL), routes!(people::list_users, people::create_user))
+        .add(Admin(FULL), routes!(people::change_user))
+        .add(User(SIGN_IN), routes!(api_tokens::list_tokens, api_tokens::create_token))
+        .add(User(SIGN_IN), routes!(api_tokens::revoke_token))
+        .add(Admin(FULL), routes!(invites::list_invites, invites::create_invite))
+        .add(Admin(FULL), routes!(invites::revoke_invite))
+        .add(Open, routes!(invites::look_at_invite))
+        .add(Open, routes!(invites::accept_invite))
+        .add(User(FULL), routes!(providers::list_providers))
+        .add(User(FULL), routes!(providers::list_models))
+        .add(User(BUILD), routes!(model_preferences::get_model_preferences, model_preferences::change_model_preference))
+        .add(User(FULL), routes!(connections::list_connections, connections::connect))
+        .add(User(FULL), routes!(connections::get_connection, connections::change_connection, connections::disconnect))
+        .add(User(FULL), routes!(connections::verify_connection))
+        .add(User(FULL), routes!(connections::list_connection_deliveries))
+        .add(User(FULL), routes!(custom_providers::list_custom_providers, custom_providers::create_custom_provider))
+        .add(User(FULL), routes!(custom_providers::change_custom_provider))
+        .add(User(FULL), routes!(custom_providers::ask_for_models))
+        .add(User(FULL), routes!(custom_providers::read_well_known))
+        .add(Admin(FULL), routes!(custom_providers::find_local_providers))
+        .add(User(FULL), routes!(logins::begin_login))
+        .add(User(FULL), routes!(logins::get_login, logins::cancel_login))
+        .add(User(FULL), routes!(logins::answer_login))
+        .add(User(BUILD), routes!(projects::list_projects, projects::create_project))
+        .add(User(BUILD), routes!(projects::get_project, projects::change_project, projects::delete_project))
+        .add(User(BUILD), routes!(projects::start_project))
+        .add(User(BUILD), routes!(projects::stop_project))
+        .add(User(BUILD), routes!(projects::list_project_deliveries))
+        .add(User(BUILD), routes!(project_connections::list_project_connections))
+        .add(User(BUILD), routes!(tickets::issue_preview_ticket))
+        .add(User(BUILD), routes!(conversation::list_messages))
+        .add(User(BUILD), routes!(conversation::prompt))
+        .add(User(BUILD), routes!(conversation::continue_turn))
+        .add(User(BUILD), routes!(conversation::abort))
+        .add(User(BUILD), routes!(workspace::list_files))
+        .add(User(BUILD), routes!(workspace::get_file))
+        .add(User(BUILD), routes!(workspace::get_logs))
+        .add(User(BUILD), routes!(jobs::list_jobs))
+        .add(User(BUILD), routes!(jobs::get_job))
+        .add(User(BUILD), routes!(jobs::get_job_log))
+        .add(User(BUILD), routes!(jobs::cancel_job))
+        .add(User(BUILD), routes!(jobs::retry_job))
+        .add(User(FULL), routes!(audit::list_audit))
+        .add(User(FULL), routes!(audit::export_audit))
+        .add(Admin(FULL), routes!(imports::get_imports, imports::begin_import))
+        .add(Admin(FULL), routes!(imports::preview_import))
+        .add(Admin(FULL), routes!(keys::get_master_key))
+        .add(Admin(SIGN_IN), routes!(keys::confirm_key_copy))
+        .add(Admin(SIGN_IN), routes!(keys::rotate_master_key))
+        .add(User(SIGN_IN), routes!(keys::export_keys))
+        .add(User(FULL), routes!(stream::open_stream))
 }
 
 /// Makes the service that answers every request of the listener.
@@ -211,6 +224,11 @@ pub fn description() -> utoipa::openapi::OpenApi {
     components.schemas.iter_mut().for_each(|(name, schema)| refer_to_items(name, schema));
     let cookie = ApiKeyValue::with_description("__Host-doce", "Given by sign-in; `doce` on plain http in a network.");
     components.security_schemes.insert(SECURITY.to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "An API token, made under Settings, Account. `x-token-scope` says which scope an operation needs; \
+            where it is missing, no token will do.",
+    ));
+    components.security_schemes.insert(TOKEN_SECURITY.to_owned(), SecurityScheme::Http(bearer.build()).into());
     components.schemas.values_mut().for_each(require_all);
     description
 }

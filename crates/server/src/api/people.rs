@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use doce_app::{ChangedUser, SignedIn, UserChange};
-use doce_model::{SignInId, UserId};
+use doce_model::{Actor, SignInId, UserId};
 use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,7 @@ use super::{
 use crate::{
     address::Place,
     error::{Problem, code},
-    guard::{
-        access::{Visitor, identify},
-        cookie,
-    },
+    guard::{access::Visitor, cookie},
     state::{Caller, State},
 };
 
@@ -274,7 +271,7 @@ pub(crate) async fn change_user(
 }
 
 /// Answers with who is signed in, and gives the browser its cookie. The sign-in that it had before ends.
-async fn signed_in_as(
+pub(crate) async fn signed_in_as(
     state: &State,
     visitor: &Visitor,
     headers: &HeaderMap,
@@ -282,10 +279,13 @@ async fn signed_in_as(
     signed_in: SignedIn,
 ) -> Result<Response, Problem> {
     let SignedIn { user, sign_in, token } = signed_in;
-    if let Some(before) = identify(state, Some(&visitor.ctx), Some(&visitor.place), headers).await? {
+    if let Some(token) = cookie::token(headers, &visitor.place.origin)
+        && let Some((before, user)) = state.app.authenticate(token).await?
+    {
+        let ctx = visitor.ctx.acting_as(Actor::User(user.id));
         // It may have ended by itself since; then there is nothing left to do.
-        if state.app.sign_out(&before.ctx, before.user.id, before.sign_in.id).await.is_ok() {
-            forget(state, before.user.id, &[before.sign_in.id]);
+        if state.app.sign_out(&ctx, user.id, before.id).await.is_ok() {
+            forget(state, user.id, &[before.id]);
         }
     }
     let life = doce_app::SIGN_IN_MAX;
@@ -297,7 +297,7 @@ async fn signed_in_as(
 }
 
 /// Ends what hangs on sign-ins that ended: streams, and passes to previews.
-fn forget(state: &State, user: UserId, ended: &[SignInId]) {
+pub(crate) fn forget(state: &State, user: UserId, ended: &[SignInId]) {
     for sign_in in ended {
         state.streams.end(user, *sign_in);
         state.preview.revoke_sign_in(*sign_in);

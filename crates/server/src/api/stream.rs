@@ -22,7 +22,6 @@ use doce_app::{
 use doce_model::{Actor, ProjectId, SignInId, UserId};
 use futures::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{Interval, MissedTickBehavior},
@@ -33,7 +32,7 @@ use utoipa::IntoParams;
 use super::events::{HelloEvent, ResetEvent, StreamPayload};
 use crate::{
     error::{Problem, code},
-    guard::{access::Visitor, cookie},
+    guard::{access::Visitor, proof::Proof},
     state::{Caller, State},
 };
 
@@ -85,15 +84,15 @@ pub(crate) async fn open_stream(
         return Err(problem.retry_after(AGAIN).hint("Close some of them."));
     };
     // Whoever may use the control socket needs no sign-in, so there is none to look at again.
-    let token = match caller.ctx.actor {
+    let proof = match caller.ctx.actor {
         Actor::CliAs(_) => None,
-        _ => Some(cookie::token(&headers, &visitor.place.origin).ok_or_else(Problem::sign_in_required)?),
+        _ => Some(Proof::of(&headers, &visitor.place.origin).ok_or_else(Problem::sign_in_required)?),
     };
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last_seen = header.or(query.last_event_id.as_deref()).filter(|id| !id.is_empty());
     let keep_alive = sse::KeepAlive::new().interval(state.limits.keep_alive);
     let watching = state.app.watching(watched.iter().copied());
-    let feed = Feed::new(state, caller.user.id, watched, last_seen, seat, token.map(SecretString::from));
+    let feed = Feed::new(state, caller.user.id, watched, last_seen, seat, proof);
     let frames = stream::unfold((feed, watching), async |(mut feed, watching)| {
         let frame = feed.next().await?;
         Some((Ok::<_, Infallible>(frame), (feed, watching)))
@@ -132,8 +131,8 @@ struct Feed {
     first: VecDeque<sse::Event>,
     subscription: Subscription,
     seat: Seat,
-    /// What proves the sign-in; the control socket has none.
-    token: Option<SecretString>,
+    /// What proves who it is for; the control socket needs nothing.
+    proof: Option<Proof>,
     recheck: Interval,
 }
 
@@ -144,7 +143,7 @@ impl Feed {
         watched: HashSet<ProjectId>,
         last_seen: Option<&str>,
         seat: Seat,
-        token: Option<SecretString>,
+        proof: Option<Proof>,
     ) -> Self {
         let subscription = state.app.bus().subscribe(last_seen);
         let newest = state.app.bus().id(subscription.last);
@@ -163,7 +162,7 @@ impl Feed {
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut subscription = subscription;
         subscription.missed.reverse();
-        Self { state, user, watched, first, subscription, seat, token, recheck }
+        Self { state, user, watched, first, subscription, seat, proof, recheck }
     }
 
     /// Waits for the next frame; none is the end.
@@ -210,9 +209,9 @@ impl Feed {
     }
 
     async fn still_signed_in(&self) -> bool {
-        let Some(token) = &self.token else { return true };
-        match self.state.app.authenticate(token.expose_secret()).await {
-            Ok(found) => found.is_some_and(|(_, user)| user.id == self.user),
+        let Some(proof) = &self.proof else { return true };
+        match proof.holder(&self.state, None).await {
+            Ok(found) => found.is_some_and(|holder| holder.user.id == self.user),
             // A stream that can't be checked now is checked at the next turn.
             Err(error) => {
                 tracing::warn!(%error, "a stream's sign-in was not checked");

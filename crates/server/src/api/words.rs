@@ -57,6 +57,8 @@ macro_rules! words {
 words! {
     /// What a person may do.
     Role of doce_model::Role;
+    /// What an API token may do; each scope includes those before it.
+    TokenScope of doce_model::Scope;
     /// Whether a connection can be used.
     ConnectionStatus of doce_model::ConnectionStatus;
     /// What the provider said when the key was last checked.

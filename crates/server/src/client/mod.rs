@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod job;
 pub(crate) mod project;
 mod remote;
+pub(crate) mod token;
 pub(crate) mod user;
 mod watch;
 mod words;

@@ -47,8 +47,9 @@ impl Remote {
         };
         if let Some(url) = &to.url {
             let Some(token) = config::variable("DOCE_TOKEN") else {
-                return Err(Stop::wrong(anyhow!("ask {url}: DOCE_TOKEN is not set"))
-                    .hint("make an API token on that server and put it into DOCE_TOKEN; or unset DOCE_URL"));
+                return Err(Stop::wrong(anyhow!("ask {url}: DOCE_TOKEN is not set")).hint(
+                    "make one on that server, under Settings, Account or with `doce token create`; or unset DOCE_URL",
+                ));
             };
             if to.user.is_some() {
                 return Err(Stop::wrong(anyhow!("act for another account: a token has its own"))
@@ -188,7 +189,9 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
     let is_wrong = matches!(status.as_u16(), 400 | 401 | 403 | 404 | 422);
     let stop = if is_wrong { Stop::wrong(error) } else { Stop::failed(error) };
     let hint = match (text(&problem["code"]), problem["hint"].as_str()) {
-        ("sign_in_required", _) => Some("the token in DOCE_TOKEN is not valid any more: make another".to_owned()),
+        ("token_invalid", _) => {
+            Some("make another one on that server and put it into DOCE_TOKEN: `doce token create` there".to_owned())
+        }
         ("not_found" | "method_not_allowed", _) => {
             Some("the server is another version of doce: see that it has this".to_owned())
         }

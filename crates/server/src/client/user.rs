@@ -49,6 +49,14 @@ enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Makes a link with which somebody makes an account of their own
+    ///
+    /// It can be used once, within seven days. Settings, People shows the links that are open, and takes them back.
+    Invite {
+        /// What the account may do
+        #[arg(long, value_enum, default_value_t = Role::Member)]
+        role: Role,
+    },
     /// Signs an account out everywhere and lets it in no more
     Disable {
         /// Its name, or the beginning of it
@@ -76,6 +84,16 @@ enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its word, and the article that goes with it.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Member => ("member", "a"),
+            Self::Admin => ("admin", "an"),
+        }
+    }
+}
+
 /// Does what was asked for.
 pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitCode, Stop> {
     let UserArgs { to, command } = arguments;
@@ -83,15 +101,19 @@ pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitC
         Command::List => list(printer, &Remote::find(&to)?).await?,
         Command::Add { name, role, password_stdin } => {
             let remote = Remote::find(&to)?;
-            let (role, article) = match role {
-                Role::Member => ("member", "a"),
-                Role::Admin => ("admin", "an"),
-            };
+            let (role, article) = role.words();
             let password = new_password(password_stdin)?;
             // Secret: the password goes into the request's body and nowhere else.
             let body = json!({"username": name, "password": password.expose_secret(), "role": role});
             let made = remote.ask(format!("make the account {name}"), Method::POST, "/api/users", Some(&body)).await?;
             done(printer, to.json, &made, &format!("{name} is {article} {role} and can sign in."));
+        }
+        Command::Invite { role } => {
+            let remote = Remote::find(&to)?;
+            let body = json!({"role": role.words().0});
+            let made = remote.ask("make a link".to_owned(), Method::POST, "/api/invites", Some(&body)).await?;
+            // Secret: whoever asked for the link gets it here, and nowhere else.
+            done(printer, to.json, &made, &remote.page(text(&made["path"])));
         }
         Command::Disable { name } => {
             let remote = Remote::find(&to)?;

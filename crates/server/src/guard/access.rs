@@ -10,12 +10,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use doce_model::{Actor, Ctx, SignIn};
+use doce_model::{Actor, ApiToken, Ctx, Scope, SignIn};
 use http::{Extensions, HeaderMap, Method, StatusCode, header, request::Parts};
 use utoipa::openapi::{PathItem, SecurityRequirement, extensions::ExtensionsBuilder, path::Operation};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{cookie, front};
+use super::{front, proof::Proof, same_origin::is_safe};
 use crate::{
     address::Place,
     control::{self, Control},
@@ -25,6 +25,8 @@ use crate::{
 
 /// The name of the cookie in the description of the API.
 pub(crate) const SECURITY: &str = "sign_in";
+/// The name of an API token in the description of the API.
+pub(crate) const TOKEN_SECURITY: &str = "api_token";
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +34,45 @@ pub(crate) enum Access {
     /// Anybody.
     Open,
     /// Who is signed in.
-    User,
+    User(With),
     /// Who is signed in and an admin.
-    Admin,
+    Admin(With),
+}
+
+/// With what somebody may use a route, beside a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    /// Nothing else: a token must not make tokens, change passwords, or take keys out.
+    SignIn,
+    /// An API token of at least this scope. To look, `read` is enough.
+    Token(Scope),
+}
+
+impl With {
+    /// Returns the scope that a token needs for a method, if any is enough.
+    fn scope(self, method: &Method) -> Option<Scope> {
+        match self {
+            Self::SignIn => None,
+            Self::Token(scope) if is_safe(method) => Some(scope.min(Scope::Read)),
+            Self::Token(scope) => Some(scope),
+        }
+    }
 }
 
 impl Access {
     const fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
-            Self::User => "user",
-            Self::Admin => "admin",
+            Self::User(_) => "user",
+            Self::Admin(_) => "admin",
+        }
+    }
+
+    /// With what it may be used, where somebody has to be known.
+    const fn with(self) -> Option<With> {
+        match self {
+            Self::Open => None,
+            Self::User(with) | Self::Admin(with) => Some(with),
         }
     }
 }
@@ -66,7 +96,7 @@ impl Table {
     pub(crate) fn add(mut self, access: Access, mut routes: UtoipaMethodRouter<State>) -> Self {
         for (path, item) in &mut routes.1.paths {
             for (method, operation) in operations(item) {
-                describe(operation, access);
+                describe(operation, &method, access);
                 self.rules.insert((method, path.clone()), access);
             }
         }
@@ -100,13 +130,20 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn describe(operation: &mut Operation, access: Access) {
-    operation.security = Some(match access {
-        Access::Open => vec![SecurityRequirement::default()],
-        Access::User | Access::Admin => vec![SecurityRequirement::new(SECURITY, [] as [&str; 0])],
+fn describe(operation: &mut Operation, method: &Method, access: Access) {
+    let way = |name: &str| SecurityRequirement::new(name, [] as [&str; 0]);
+    let mut extensions = ExtensionsBuilder::new().add("x-access", access.word());
+    operation.security = Some(match access.with() {
+        None => vec![SecurityRequirement::default()],
+        Some(with) => match with.scope(method) {
+            None => vec![way(SECURITY)],
+            Some(scope) => {
+                extensions = extensions.add("x-token-scope", scope.as_str());
+                vec![way(SECURITY), way(TOKEN_SECURITY)]
+            }
+        },
     });
-    let extensions = ExtensionsBuilder::new().add("x-access", access.word()).build();
-    operation.extensions = Some(extensions);
+    operation.extensions = Some(extensions.build());
 }
 
 /// Lets a request through to its route, if the table allows it.
@@ -120,13 +157,14 @@ async fn access(
     let Some(rule) = rule_for(&rules, request.method(), path) else {
         return not_allowed().into_response();
     };
-    if rule != Access::Open {
-        let caller = match caller(&state, request.extensions(), request.headers()).await {
+    if let Some(with) = rule.with() {
+        let needed = with.scope(request.method());
+        let caller = match caller(&state, request.extensions(), request.headers(), needed).await {
             Ok(Some(caller)) => caller,
             Ok(None) => return Problem::sign_in_required().into_response(),
             Err(problem) => return problem.into_response(),
         };
-        if rule == Access::Admin && !caller.is_admin() {
+        if matches!(rule, Access::Admin(_)) && !caller.is_admin() {
             let problem = Problem::new(StatusCode::FORBIDDEN, code::ADMINS_ONLY, "Only an admin may do this.");
             return problem.into_response();
         }
@@ -135,11 +173,26 @@ async fn access(
     next.run(request).await
 }
 
-/// Finds out for whom a request is carried out: over the control socket whom it names, else who signed in.
-async fn caller(state: &State, extensions: &Extensions, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+/// Finds out for whom a request is carried out: over the control socket whom it names, else who signed in or whose
+/// token it is. `needed` is the scope that a token needs, if any is enough.
+async fn caller(
+    state: &State,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    needed: Option<Scope>,
+) -> Result<Option<Caller>, Problem> {
     let (ctx, place) = (extensions.get::<Ctx>(), extensions.get::<Place>());
     if extensions.get::<Control>().is_none() {
-        return identify(state, ctx, place, headers).await;
+        let (Some(ctx), Some(place)) = (ctx, place) else { return Ok(None) };
+        let Some(proof) = Proof::of(headers, &place.origin) else { return Ok(None) };
+        return match (proof.holder(state, ctx.address.as_deref()).await?, proof) {
+            (Some(holder), _) => {
+                allow(holder.token.as_ref(), needed)?;
+                Ok(Some(Caller::new(holder, ctx)))
+            }
+            (None, Proof::Token(_)) => Err(token_invalid()),
+            (None, Proof::Cookie(_)) => Ok(None),
+        };
     }
     let Some(ctx) = ctx else { return Ok(None) };
     let user = state.app.terminal_user(control::named(headers)).await?;
@@ -160,20 +213,24 @@ pub(crate) fn not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, "This path doesn't take this method.")
 }
 
-/// Finds out who sent a request.
-pub(crate) async fn identify(
-    state: &State,
-    ctx: Option<&Ctx>,
-    place: Option<&Place>,
-    headers: &HeaderMap,
-) -> Result<Option<Caller>, Problem> {
-    let (Some(ctx), Some(place)) = (ctx, place) else { return Ok(None) };
-    let Some(token) = cookie::token(headers, &place.origin) else { return Ok(None) };
-    let found = state.app.authenticate(token).await?;
-    Ok(found.map(|(sign_in, user)| {
-        let ctx = ctx.acting_as(Actor::User(user.id));
-        Caller { user, sign_in, ctx }
-    }))
+/// Refuses a token that may do less than is needed.
+fn allow(token: Option<&ApiToken>, needed: Option<Scope>) -> Result<(), Problem> {
+    let Some(token) = token else { return Ok(()) };
+    match needed {
+        Some(needed) if token.scope >= needed => Ok(()),
+        Some(needed) => {
+            let text = format!("This API token has the scope `{}`; this needs `{needed}`.", token.scope);
+            Err(Problem::new(StatusCode::FORBIDDEN, code::SCOPE_MISSING, text)
+                .hint("Make a token of that scope under Settings, Account."))
+        }
+        None => Err(Problem::new(StatusCode::FORBIDDEN, code::TOKEN_REFUSED, "No API token may do this.")
+            .hint("Sign in in a browser, or use the command line on the server's own machine.")),
+    }
+}
+
+fn token_invalid() -> Problem {
+    let text = "There is no such API token: it was revoked, has expired, or never was.";
+    Problem::new(StatusCode::UNAUTHORIZED, code::TOKEN_INVALID, text)
 }
 
 impl FromRequestParts<State> for Caller {
@@ -225,9 +282,13 @@ mod tests {
     #[test]
     fn a_route_that_is_not_listed_has_no_rule() {
         let description = utoipa::openapi::OpenApiBuilder::new().build();
-        let table = Table::new(description).add(Access::Admin, routes!(get_thing, delete_thing));
+        let table = Table::new(description).add(Access::Admin(With::SignIn), routes!(get_thing, delete_thing));
         for method in [Method::GET, Method::HEAD, Method::DELETE] {
-            assert_eq!(rule_for(&table.rules, &method, Some("/api/thing/{id}")), Some(Access::Admin), "{method}");
+            assert_eq!(
+                rule_for(&table.rules, &method, Some("/api/thing/{id}")),
+                Some(Access::Admin(With::SignIn)),
+                "{method}"
+            );
         }
         for (method, path) in [
             (Method::POST, Some("/api/thing/{id}")),
@@ -241,12 +302,25 @@ mod tests {
     }
 
     #[test]
-    fn the_description_says_who_may_use_a_route() {
+    fn the_description_says_who_may_use_a_route_and_with_what() {
         let description = utoipa::openapi::OpenApiBuilder::new().build();
-        let described = Table::new(description).add(Access::User, routes!(get_thing)).describe();
+        let access = Access::User(With::Token(Scope::Build));
+        let described = Table::new(description).add(access, routes!(get_thing, delete_thing)).describe();
         let described = serde_json::to_value(described).unwrap();
-        let operation = &described["paths"]["/api/thing/{id}"]["get"];
-        assert_eq!(operation["x-access"], "user");
-        assert_eq!(operation["security"], serde_json::json!([{SECURITY: []}]));
+        for (method, scope) in [("get", "read"), ("delete", "build")] {
+            let operation = &described["paths"]["/api/thing/{id}"][method];
+            assert_eq!(operation["x-access"], "user");
+            assert_eq!(operation["x-token-scope"], scope);
+            assert_eq!(operation["security"], serde_json::json!([{SECURITY: []}, {TOKEN_SECURITY: []}]));
+        }
+    }
+
+    #[test]
+    fn a_route_that_wants_a_sign_in_takes_no_token_to_look_either() {
+        for method in [Method::GET, Method::POST] {
+            assert_eq!(With::SignIn.scope(&method), None);
+        }
+        assert_eq!(With::Token(Scope::Metrics).scope(&Method::GET), Some(Scope::Metrics));
+        assert_eq!(With::Token(Scope::Full).scope(&Method::HEAD), Some(Scope::Read));
     }
 }

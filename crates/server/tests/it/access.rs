@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use doce_model::Scope;
 use doce_testkit::{AuthorizationServer, ScriptedModel};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,10 +10,32 @@ use serde_json::{Value, json};
 use crate::world::{Browser, World};
 
 /// The routes that answer anybody. Hand-written: a route gets in here by decision.
-const OPEN: [&str; 4] = ["GET /api/health", "GET /api/openapi.json", "POST /api/setup", "POST /api/sign-in"];
+const OPEN: [&str; 6] = [
+    "GET /api/health",
+    "GET /api/openapi.json",
+    "POST /api/invited",
+    "POST /api/invited/account",
+    "POST /api/setup",
+    "POST /api/sign-in",
+];
+/// The routes that take no API token, whatever its scope.
+const SIGNED_IN_ONLY: [&str; 10] = [
+    "DELETE /api/sign-ins/{id}",
+    "DELETE /api/tokens/{id}",
+    "GET /api/sign-ins",
+    "GET /api/tokens",
+    "PATCH /api/me",
+    "POST /api/keys/copy",
+    "POST /api/keys/export",
+    "POST /api/keys/rotate",
+    "POST /api/sign-out",
+    "POST /api/tokens",
+];
 /// The routes that answer admins only.
-const ADMINS: [&str; 11] = [
+const ADMINS: [&str; 14] = [
+    "DELETE /api/invites/{id}",
     "GET /api/imports",
+    "GET /api/invites",
     "GET /api/keys",
     "GET /api/local-providers",
     "GET /api/system/doctor",
@@ -20,18 +43,25 @@ const ADMINS: [&str; 11] = [
     "PATCH /api/users/{id}",
     "POST /api/imports",
     "POST /api/imports/preview",
+    "POST /api/invites",
     "POST /api/keys/copy",
     "POST /api/keys/rotate",
     "POST /api/users",
 ];
 /// The routes whose id names something that belongs to nobody.
-const EVERYBODYS: [&str; 2] = ["GET /api/providers/{id}/models", "PATCH /api/users/{id}"];
+const EVERYBODYS: [&str; 3] = ["DELETE /api/invites/{id}", "GET /api/providers/{id}/models", "PATCH /api/users/{id}"];
+
+/// The routes that would do something, and take their time, whatever is sent.
+const WORK_WITHOUT_ID: [&str; 4] =
+    ["GET /api/local-providers", "GET /api/stream", "GET /api/system/doctor", "POST /api/system/opencode/retry"];
 
 /// A route of the description.
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: String,
     access: String,
+    /// The scope that an API token needs, if any is enough.
+    scope: Option<Scope>,
 }
 
 impl Route {
@@ -50,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 method: method.to_uppercase().parse().expect("it is a method"),
                 path: path.clone(),
                 access: operation["x-access"].as_str().expect("a route says who may use it").to_owned(),
+                scope: operation["x-token-scope"].as_str().map(|scope| scope.parse().expect("it is a scope")),
             });
         }
     }
@@ -126,6 +157,43 @@ async fn a_member_is_refused_where_admins_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_token_gets_as_far_as_its_scope_and_its_owner() {
+    let world = World::running().await;
+    let admin = world.admin().await;
+    admin.wait_for_catalogue().await;
+    let member = world.member(&admin, "bob").await;
+    let routes = routes();
+    let tokenless = routes.iter().filter(|route| route.access != "open" && route.scope.is_none());
+    assert_eq!(tokenless.map(Route::name).collect::<BTreeSet<_>>(), SIGNED_IN_ONLY.map(str::to_owned).into());
+    for (owner, is_admin) in [(&admin, true), (&member, false)] {
+        for scope in Scope::ALL {
+            let new = json!({"name": scope.as_str(), "scope": scope.as_str()});
+            let made = owner.post("/api/tokens", &new).await.expect(201);
+            let script = owner.script(made["secret"].as_str().unwrap());
+            for route in routes.iter().filter(|route| route.access != "open") {
+                // What it may do is tried with ids that name nothing, so nothing comes of it. These need no id.
+                let would_work = WORK_WITHOUT_ID.contains(&route.name().as_str());
+                match route.scope {
+                    None => drop(send(&script, route, "none").await.problem(403, "token_refused")),
+                    Some(needed) if *scope < needed => {
+                        drop(send(&script, route, "none").await.problem(403, "scope_missing"));
+                    }
+                    Some(_) if route.access == "admin" && !is_admin => {
+                        drop(send(&script, route, "none").await.problem(403, "admins_only"));
+                    }
+                    Some(_) if would_work => {}
+                    Some(_) => {
+                        let answer = send(&script, route, "none").await;
+                        let name = route.name();
+                        assert!(!matches!(answer.status.as_u16(), 401 | 403), "{scope} {name}: {}", answer.text());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
     let world = World::running().await;
     let model = ScriptedModel::start().await;
@@ -135,6 +203,7 @@ async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
     let connection = owner.connect(&model, "sk-of-alice").await;
     let created = owner.create_project("a page").await;
     let sign_ins = owner.get("/api/sign-ins").await.expect(200);
+    let token = owner.post("/api/tokens", &json!({"name": "ci", "scope": "read"})).await.expect(201);
     let server = AuthorizationServer::start().await;
     let login = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     let attempt = owner.post("/api/oauth-attempts", &login).await.expect(201);
@@ -149,6 +218,7 @@ async fn what_is_somebody_elses_is_not_there_for_an_admin_either() {
             "custom-providers" => &custom["provider_id"],
             "oauth-attempts" => &attempt["id"],
             "sign-ins" => &sign_ins["items"][0]["id"],
+            "tokens" => &token["token"]["id"],
             _ => return None,
         };
         id.as_str().map(str::to_owned)

@@ -4,6 +4,7 @@
 //! place of OpenCode a fake with its protocol.
 
 mod access;
+mod api_tokens;
 mod audit;
 mod audit_log;
 mod backup;
@@ -15,6 +16,7 @@ mod documents;
 mod guards;
 mod import;
 mod imports;
+mod invites;
 mod keys;
 mod limits;
 mod logins;

@@ -310,6 +310,7 @@ pub(crate) struct Browser {
     client: reqwest::Client,
     base: String,
     cookie: Mutex<Option<String>>,
+    token: Option<String>,
 }
 
 impl Browser {
@@ -321,7 +322,13 @@ impl Browser {
             .timeout(BOUND)
             .build()
             .expect("a client without settings can be made");
-        Self { client, base: format!("http://127.0.0.1:{port}"), cookie: Mutex::default() }
+        Self { client, base: format!("http://127.0.0.1:{port}"), cookie: Mutex::default(), token: None }
+    }
+
+    /// The same server, asked by a script with an API token.
+    pub(crate) fn script(&self, token: &str) -> Self {
+        let (client, base) = (self.client.clone(), self.base.clone());
+        Self { client, base, cookie: Mutex::default(), token: Some(token.to_owned()) }
     }
 
     /// The cookie, as the browser would send it.
@@ -336,11 +343,13 @@ impl Browser {
 
     /// Begins a request.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        match self.cookie() {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
-        }
+        self.known(self.client.request(method, format!("{}{path}", self.base)))
+    }
+
+    /// Says in a request whose it is.
+    fn known(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = self.cookie().into_iter().fold(request, |request, cookie| request.header("cookie", cookie));
+        self.token.iter().fold(request, reqwest::RequestBuilder::bearer_auth)
     }
 
     /// Sends a request, and keeps the cookie that the answer brings.
@@ -450,11 +459,7 @@ impl Browser {
     /// Opens the event stream.
     pub(crate) async fn stream(&self, query: &str) -> Events {
         let request = self.client.get(format!("{}/api/stream{query}", self.base)).timeout(BOUND * 5);
-        let request = match self.cookie() {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
-        };
-        Events::of(request.send().await.expect("the server answers"))
+        Events::of(self.known(request).send().await.expect("the server answers"))
     }
 }
 

@@ -179,10 +179,10 @@ async fn connections_and_their_credentials() {
         (main.verification, Some(START), Some(90))
     );
     assert_eq!(connection::named(&mut reader, &BTreeSet::from([main.id]), ada.id).await.unwrap()[0].label, "main");
-    assert_eq!(connection::find_metadata(&mut reader, main.id).await.unwrap(), Some(vec![0, 255]));
-    assert_eq!(connection::find_metadata(&mut reader, login.id).await.unwrap(), None);
-    let credential = connection::find_credential(&mut reader, main.id).await.unwrap().unwrap();
-    assert_eq!((credential.version, credential.sealed), (2, vec![0, 1, 255]));
+    let (credential, metadata) = connection::find_credential(&mut reader, main.id).await.unwrap().unwrap();
+    assert_eq!((credential.version, credential.sealed, metadata), (2, vec![0, 1, 255], Some(vec![0, 255])));
+    let (_, metadata) = connection::find_credential(&mut reader, login.id).await.unwrap().unwrap();
+    assert_eq!(metadata, None);
     assert_eq!(connection::count_credentials(&mut reader).await.unwrap(), 2);
     assert_eq!(sealed::count(&mut reader).await.unwrap(), 3);
     assert_eq!(sealed::list(&mut reader, sealed::Column::Metadata, "", 9).await.unwrap()[0].version, 1);

@@ -4,6 +4,7 @@ import { api, done } from "../../api/client";
 import { keys, signInsQuery, systemQuery } from "../../api/queries";
 import { meQuery } from "../../api/session";
 import type { SignIn } from "../../api/types";
+import { ApiTokens } from "../../components/api-tokens";
 import { PageError } from "../../components/page-error";
 import { tell } from "../../components/project-actions";
 import { RelativeTime } from "../../components/relative-time";
@@ -49,6 +50,9 @@ export default function Account() {
       </Section>
       <Section title="Sign-ins" lead="Browsers that are signed in to this account.">
         <SignIns />
+      </Section>
+      <Section title="API tokens" lead="For scripts, and for the doce command of another machine. Each may do no more than its scope, and never more than you.">
+        <ApiTokens />
       </Section>
       {system && (
         <Section title="This server" lead="What runs here.">

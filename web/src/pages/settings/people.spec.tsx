@@ -10,6 +10,7 @@ const bob: User = { id: "usr_2", username: "bob", role: "member", created_at: "2
 
 beforeEach(() => {
   route("get", "/api/me", { json: ana });
+  route("get", "/api/invites", page([]));
 });
 
 const row = async (name: string) => (await screen.findAllByRole("listitem")).find((item) => item.textContent?.includes(name))!;
@@ -81,4 +82,22 @@ it("a_list_that_can_not_be_read_is_tried_again", async () => {
   broken = false;
   await user.click(again);
   expect(await row("ana")).toBeTruthy();
+});
+
+it("the_link_of_an_invite_is_shown_once_and_can_be_taken_back", async () => {
+  const invite = { id: "inv_1", role: "member", by: "ana", created_at: "2026-01-02T10:00:00.000Z", expires_at: "2026-01-09T10:00:00.000Z" };
+  route("get", "/api/users", page([ana]));
+  route("post", "/api/invites", { json: { invite, path: "/invite#proof" }, status: 201 });
+  const { user } = show(<People />);
+  await user.click(await screen.findByRole("button", { name: "Invite by link" }));
+  route("get", "/api/invites", page([invite]));
+  await user.click(screen.getByRole("button", { name: "Make the link" }));
+  expect((await screen.findByLabelText("the link")).textContent).toBe(`${location.origin}/invite#proof`);
+  await user.click(screen.getByRole("button", { name: "I have it" }));
+  expect(document.body.textContent).not.toContain("proof");
+  const taken = route("delete", "/api/invites/inv_1", { status: 204 });
+  route("get", "/api/invites", page([]));
+  await user.click(await screen.findByRole("button", { name: "Take back" }));
+  await waitFor(() => expect(screen.queryByRole("list", { name: "Invites" })).toBeNull());
+  expect(taken).toHaveLength(1);
 });

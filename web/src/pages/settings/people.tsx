@@ -1,13 +1,16 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { CircleUserRound, UserRoundPlus } from "lucide-react";
+import { CircleUserRound, Link, UserRoundPlus } from "lucide-react";
 import { useState, type SubmitEvent } from "react";
 import { api, asApiError, take } from "../../api/client";
 import { keys, usersQuery } from "../../api/queries";
 import { meQuery } from "../../api/session";
 import type { User } from "../../api/types";
 import { PageError } from "../../components/page-error";
+import { Invites } from "../../components/invites";
 import { tell } from "../../components/project-actions";
 import { RelativeTime } from "../../components/relative-time";
+import { InviteSomebody } from "../../forms/invite-somebody";
+import { RoleField } from "../../forms/role-field";
 import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Dialog, DialogBody, DialogFooter } from "../../ui/dialog";
@@ -15,9 +18,7 @@ import { Field, Input, NativeSelect, SecretInput } from "../../ui/input";
 import { Skeleton } from "../../ui/skeleton";
 import { toast } from "../../ui/toast";
 
-type Asked = { kind: "add" } | { kind: "disable" | "password"; user: User };
-
-const ROLES: Record<User["role"], string> = { member: "Member: their own projects and keys", admin: "Admin: people and the server, too" };
+type Asked = { kind: "add" | "invite" } | { kind: "disable" | "password"; user: User };
 
 export default function People() {
   const { data: me } = useQuery(meQuery);
@@ -32,6 +33,10 @@ export default function People() {
           <h1 className="text-xl font-semibold tracking-tight">People</h1>
           <p className="text-muted">Who may sign in here. Nobody sees somebody else’s projects, conversations or keys, not even an admin.</p>
         </div>
+        <Button onClick={() => setAsked({ kind: "invite" })}>
+          <Link className="size-4" aria-hidden />
+          Invite by link
+        </Button>
         <Button variant="primary" onClick={() => setAsked({ kind: "add" })}>
           <UserRoundPlus className="size-4" aria-hidden />
           Add somebody
@@ -47,6 +52,8 @@ export default function People() {
         </ul>
       )}
       {users?.length === 1 && <p className="text-sm text-muted">You are the only one so far. Somebody you add gets their own projects and connects their own providers.</p>}
+      <Invites />
+      {asked?.kind === "invite" && <InviteSomebody onClose={close} />}
       {asked?.kind === "add" && <AddSomebody onClose={close} />}
       {asked?.kind === "disable" && <Disable user={asked.user} onClose={close} />}
       {asked?.kind === "password" && <ResetPassword user={asked.user} onClose={close} />}
@@ -146,17 +153,7 @@ function AddSomebody({ onClose }: { onClose: () => void }) {
             <Field label="First password" hint="At least 8 characters." error={problem?.field === "password" ? problem.message : undefined}>
               {(control) => <SecretInput {...control} required autoComplete="new-password" value={password} onChange={(event) => setPassword(event.target.value)} />}
             </Field>
-            <Field label="Role">
-              {(control) => (
-                <NativeSelect {...control} value={role} onChange={(event) => setRole(event.target.value as User["role"])}>
-                  {Object.entries(ROLES).map(([value, words]) => (
-                    <option key={value} value={value}>
-                      {words}
-                    </option>
-                  ))}
-                </NativeSelect>
-              )}
-            </Field>
+            <RoleField value={role} onChange={setRole} />
           </div>
         </DialogBody>
         <DialogFooter>
