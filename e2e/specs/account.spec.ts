@@ -94,8 +94,7 @@ test.describe("on a phone", () => {
   });
 });
 
-test("a token is shown once, works as far as its scope goes, and is revoked", async ({ page, api, doce, playwright }) => {
-  await api.setUp();
+test("a token is shown once, works as far as its scope goes, and is revoked", async ({ page, doce, playwright }) => {
   await page.goto("/settings/account");
   await page.getByRole("button", { name: "Make a token" }).press("Enter");
   await page.getByLabel("Name").fill("my laptop");
