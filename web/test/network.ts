@@ -1,13 +1,14 @@
 import { http, HttpResponse, type JsonBodyType } from "msw";
 import { setupServer } from "msw/node";
 
-/** Unless a test says otherwise, a member without preferences is signed in: pages everywhere ask for these. */
+/** Unless a test says otherwise, a member without preferences is signed in, and the queue goes on: pages everywhere ask for these. */
 export const network = setupServer(
   http.get("http://localhost/api/models/preferences", () => HttpResponse.json({ preferred: null, favourites: [], recents: [] })),
+  http.get("http://localhost/api/queue", () => HttpResponse.json({ paused_at: null })),
   http.get("http://localhost/api/me", () => HttpResponse.json({ id: "usr_1", username: "ana", role: "member", created_at: "2026-01-01T00:00:00.000Z" })),
 );
 
-type Verb = "get" | "post" | "patch" | "delete";
+type Verb = "get" | "post" | "put" | "patch" | "delete";
 export type Request = { body: Record<string, unknown>; query: URLSearchParams };
 export type Answer = { status?: number; json?: JsonBodyType; text?: string; headers?: Record<string, string> };
 

@@ -17,6 +17,7 @@ use crate::{
     keys::live::Rotation,
     logins::AttemptView,
     program::ProgramState,
+    queue::QueueView,
     views::{ConnectionView, ModelPreferencesView, ProjectView},
 };
 
@@ -67,6 +68,8 @@ pub enum Change {
     Rotation(Rotation),
     /// `OpenCode` is further, there, or failed. Everybody is told.
     Program(ProgramState),
+    /// The queue was paused or resumed. Everybody is told.
+    Queue(QueueView),
 }
 
 impl Change {
@@ -82,7 +85,8 @@ impl Change {
             | Self::Login(_)
             | Self::Import(_)
             | Self::Rotation(_)
-            | Self::Program(_) => None,
+            | Self::Program(_)
+            | Self::Queue(_) => None,
             Self::Message(id, _) | Self::MessageDeleted(id, _) | Self::Part(id, _) | Self::Files(id) => Some(*id),
             Self::Delta { project_id, .. } => Some(*project_id),
         }

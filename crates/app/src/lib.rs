@@ -86,7 +86,7 @@ pub use people::{
     UserChange,
 };
 pub use program::ProgramState;
-pub use queue::JobQuery;
+pub use queue::{JobQuery, QueueView};
 pub use reconcilers::uses::USE_TOLD_EVERY;
 pub use room::{AgentLimits, Watching};
 pub use terminal::{RecoverError, open_page, reset_password};

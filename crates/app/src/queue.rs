@@ -1,10 +1,10 @@
-//! Jobs as people see them: list, look, cancel, retry. And what happens outside the queue when a Job changes.
+//! Jobs as people see them: list, look, cancel, retry, pause them all. And what happens outside the queue when a Job changes.
 
 use std::collections::BTreeSet;
 
 use doce_jobs::RetryError;
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobLine, JobState, MessageId, MessageState, NextMove,
+    Actor, AuditAction, AuditEvent, Ctx, Failure, Job, JobId, JobLine, JobState, MessageId, MessageState, Ms, NextMove,
     ProjectId, User, UserId,
 };
 use doce_store::{Read, conversation, job, project};
@@ -14,6 +14,7 @@ use crate::{
     App, Error, chain,
     events::Change,
     jobs::{apply_delivery, delete_project, launch_project, send_prompt},
+    people::admins_only,
     projects::{enqueue_error, read_cursor},
     room,
     steps::delivery,
@@ -37,7 +38,42 @@ pub struct JobQuery {
     pub kind: Option<String>,
 }
 
+/// What audit events of the queue name.
+const NOUN: &str = "queue";
+
+/// How the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueView {
+    /// Since when no Job begins, if it is paused.
+    pub paused_at: Option<Ms>,
+}
+
 impl App {
+    /// Tells how the queue is. Everybody may know why nothing begins.
+    pub async fn queue(&self, _ctx: &Ctx, _user: &User) -> Result<QueueView, Error> {
+        Ok(QueueView { paused_at: job::pause::find(&mut self.store.read().await?).await? })
+    }
+
+    /// Pauses the queue, or resumes it: while it is paused no Job begins, and what has begun goes on to its end.
+    /// Admins only.
+    pub async fn pause_queue(&self, ctx: &Ctx, by: &User, paused: bool) -> Result<QueueView, Error> {
+        admins_only(by)?;
+        let mut tx = self.store.write(ctx).await?;
+        let (changed, action) = if paused {
+            (self.jobs.pause(&mut tx).await?, AuditAction::PauseQueue)
+        } else {
+            (self.jobs.end_pause(&mut tx).await?, AuditAction::ResumeQueue)
+        };
+        let queue = QueueView { paused_at: job::pause::find(&mut tx).await? };
+        if changed {
+            tx.audit(AuditEvent::ok(action, NOUN)).await?;
+            tx.commit().await?;
+            self.jobs.wake();
+            self.bus.publish_to_all(Change::Queue(queue));
+        }
+        Ok(queue)
+    }
+
     /// Lists a page of a user's Jobs, newest first, and where the next one begins.
     pub async fn list_jobs(
         &self,

@@ -17,7 +17,13 @@ pub const DEFAULT_ATTEMPTS: u32 = 3;
 /// How long one try may take, unless the step says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(2);
 /// The longest wait before a next try that an outside system can ask for.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_mins(15);
+pub const MAX_RETRY_AFTER: Duration = doce_store::job::FARTHEST;
+
+/// How much earlier than its time the turn of a Job comes that a person waits for.
+///
+/// What nobody waits for gives way to it, but not for ever: it is overtaken only by what becomes due less than this
+/// after it, so however much a person asks for, it has its turn.
+pub const HEAD_START: Duration = Duration::from_mins(5);
 
 /// What a try of a step returns.
 pub type StepResult = Result<(), StepError>;
@@ -31,6 +37,7 @@ pub struct Definition {
     pub kind: &'static str,
     /// Its steps, in order. Their names differ.
     pub steps: Vec<Step>,
+    pub(crate) head_start: Duration,
 }
 
 /// A part of a Job, how to do it and how to take it back.
@@ -82,9 +89,16 @@ impl Backoff {
 }
 
 impl Definition {
-    /// Makes a kind of Job.
+    /// Makes a kind of Job that a person waits for.
     pub fn new(kind: &'static str, steps: Vec<Step>) -> Self {
-        Self { kind, steps }
+        Self { kind, steps, head_start: HEAD_START }
+    }
+
+    /// Says that nobody waits for it: it gives way to Jobs that somebody waits for, see [`HEAD_START`].
+    #[must_use]
+    pub fn background(mut self) -> Self {
+        self.head_start = Duration::ZERO;
+        self
     }
 
     pub(crate) fn step(&self, name: &str) -> Option<&Step> {

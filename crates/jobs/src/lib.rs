@@ -4,6 +4,8 @@
 //! workers started by [`Jobs::start`] claim it under a lease, and every later write is fenced by that lease.
 //! A step may be run again after a crash at any instant, so a step must be harmless to repeat; the feature `harness`
 //! has the tests that show it. A step that fails for good turns the Job round: what was done is undone, last first.
+//! Who is due first is claimed first, but Jobs that nobody waits for give way to the others for a while: a head start
+//! and no ranks, so that nothing is put off for ever ([`HEAD_START`]). A pause lets none begin ([`Jobs::pause`]).
 //! This crate knows no noun but its own: `kind` and `subject` are words to it. It does not poll: it waits for a wake
 //! and for the next due moment. Rows live in `doce_store::job`, the choice of the next move in `plan`, one Job's way
 //! through its steps in `run` (with `watch` and `record`), the workers in `worker`.
@@ -11,6 +13,7 @@
 
 mod definition;
 mod fault;
+mod held;
 mod live;
 mod plan;
 mod queue;
@@ -23,7 +26,9 @@ mod worker;
 #[cfg(feature = "harness")]
 pub mod harness;
 
-pub use definition::{Backoff, DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, Definition, MAX_RETRY_AFTER, Step, StepResult};
+pub use definition::{
+    Backoff, DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, Definition, HEAD_START, MAX_RETRY_AFTER, Step, StepResult,
+};
 pub use doce_store::job::{CancelRequest, LeaseError};
 pub use live::{DETAIL_EVERY, MAX_DETAIL, MAX_LINE, MAX_WAITING_LINES};
 pub use queue::{

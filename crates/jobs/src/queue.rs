@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Definition, fault::Faults};
+use crate::{Definition, MAX_RETRY_AFTER, fault::Faults, held::Held};
 
 /// Characters that a payload may have: it names nouns, it doesn't carry them.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
@@ -125,7 +125,7 @@ impl New {
         self
     }
 
-    /// Makes it wait until a moment.
+    /// Makes it wait until a moment, at most [`MAX_RETRY_AFTER`] from now.
     #[must_use]
     pub fn run_at(mut self, run_at: Ms) -> Self {
         self.run_at = Some(run_at);
@@ -192,6 +192,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) faults: Faults,
+    pub(crate) held: Held,
     pub(crate) tracker: TaskTracker,
     /// No more Jobs are begun.
     pub(crate) stopping: CancellationToken,
@@ -212,6 +213,7 @@ impl Jobs {
                 clock,
                 settings,
                 faults: Faults::default(),
+                held: Held::default(),
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 dropping: CancellationToken::new(),
@@ -260,7 +262,7 @@ impl Jobs {
             return Err(EnqueueError::PayloadTooLong(payload.len()));
         }
         let now = tx.now();
-        let run_at = new.run_at.unwrap_or(now);
+        let run_at = new.run_at.unwrap_or(now).min(now.plus(MAX_RETRY_AFTER));
         let live = job::live_for_subject(tx, &new.subject).await?;
         let mut superseded = Vec::new();
         match new.policy {
@@ -327,7 +329,7 @@ impl Jobs {
             finished_at: None,
             steps: steps.collect(),
         };
-        job::insert(tx, &job).await?;
+        job::insert(tx, &job, definition.head_start).await?;
         Ok(Enqueued { id, joined: false, superseded })
     }
 
@@ -370,6 +372,17 @@ impl Jobs {
             retry_of: Some(id),
         };
         Ok(self.enqueue(tx, new).await?.id)
+    }
+
+    /// Lets no Job begin from here on, over restarts too; what has begun goes on to its end. Returns whether the queue
+    /// wasn't paused before.
+    pub async fn pause(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        job::pause::begin(tx).await
+    }
+
+    /// Ends a pause. Returns whether there was one. After the commit the caller says [`Jobs::wake`].
+    pub async fn end_pause(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        job::pause::end(tx).await
     }
 
     /// Makes the workers look: something they may do, or should stop doing, was committed.

@@ -3,14 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use doce_model::Ms;
-use doce_store::{
-    StoreError,
-    job::{self, Lease},
-};
+use doce_store::{StoreError, job};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     Jobs, RETENTION,
+    held::Hold,
     queue::Inner,
     run::{Ending, Run},
 };
@@ -68,9 +66,9 @@ impl Jobs {
     /// For tests and tools, instead of [`Jobs::start`].
     pub async fn drain(&self) -> Result<usize, StoreError> {
         let mut claims = 0;
-        while let Some(lease) = self.inner.claim().await? {
+        while let Some(hold) = self.inner.claim().await? {
             claims += 1;
-            match self.inner.work(lease).await {
+            match self.inner.work(hold).await {
                 Ending::Killed => break,
                 Ending::Over | Ending::Parked | Ending::Lost | Ending::Stopped | Ending::Broken => {}
             }
@@ -80,7 +78,7 @@ impl Jobs {
 
     /// Returns when there is next something to do.
     pub async fn next_due(&self) -> Result<Option<Ms>, StoreError> {
-        job::next_due(&mut self.inner.store.read().await?).await
+        job::next_due(&mut self.inner.store.read().await?, &[]).await
     }
 }
 
@@ -99,10 +97,10 @@ impl Inner {
             // Before looking, so that what is committed while looking is seen the next time round.
             wake.mark_unchanged();
             match self.claim().await {
-                Ok(Some(lease)) => {
+                Ok(Some(hold)) => {
                     let inner = Arc::clone(&self);
                     self.tracker.spawn(async move {
-                        inner.work(lease).await;
+                        inner.work(hold).await;
                         drop(permit);
                         inner.wake();
                     });
@@ -133,7 +131,8 @@ impl Inner {
 
     /// Waits until there may be something to claim.
     async fn due(&self, wake: &mut watch::Receiver<u64>) {
-        let next = async { job::next_due(&mut self.store.read().await?).await };
+        let live = self.held.all();
+        let next = async { job::next_due(&mut self.store.read().await?, &live).await };
         let sleep = match next.await {
             Ok(None) => None,
             Ok(Some(at)) => Some(at.since(self.now()).min(MAX_SLEEP)),
@@ -154,22 +153,25 @@ impl Inner {
         }
     }
 
-    /// Takes leases from workers that fell silent, then claims one Job.
-    pub(crate) async fn claim(&self) -> Result<Option<Lease>, StoreError> {
+    /// Takes leases from workers that are gone, then claims one Job.
+    pub(crate) async fn claim(&self) -> Result<Option<Hold>, StoreError> {
         let mut tx = self.store.write(&self.ctx()).await?;
-        let expired = job::release_expired(&mut tx).await?;
+        let expired = job::release_expired(&mut tx, &self.held.all(), self.settings.lease).await?;
         let lease = job::claim(&mut tx, self.now().plus(self.settings.lease)).await?;
+        // Before the commit: from there on, others who claim ask whose it is.
+        let hold = lease.map(|lease| self.held.hold(lease));
         tx.commit().await?;
         for id in expired {
             tracing::warn!(job = %id, "a worker fell silent; its job is taken up again");
             self.observe(id);
         }
-        Ok(lease)
+        Ok(hold)
     }
 
     /// Does a claimed Job as far as it goes.
-    pub(crate) async fn work(&self, lease: Lease) -> Ending {
-        let ending = Run { inner: self, lease }.go().await;
+    pub(crate) async fn work(&self, hold: Hold) -> Ending {
+        let ending = Run { inner: self, lease: hold.lease }.go().await;
+        drop(hold);
         self.wake();
         ending
     }

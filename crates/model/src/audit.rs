@@ -65,6 +65,10 @@ text_enum! {
         CancelJob = "cancel_job",
         /// A Job was run again.
         RetryJob = "retry_job",
+        /// The queue was paused: no Job begins.
+        PauseQueue = "pause_queue",
+        /// The queue was resumed.
+        ResumeQueue = "resume_queue",
         /// Asked an address which models it offers, or what it publishes.
         AskEndpoint = "ask_endpoint",
         /// Setting `OpenCode` up was tried again.

@@ -4,7 +4,7 @@
 //! worker that was thought dead writes nothing (`lease`). What a step does, and which one comes next, is decided in
 //! `doce-jobs`; here are only the rows.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use doce_model::{
     Direction, Failure, Job, JobId, JobLine, JobState, JobStep, Ms, ProjectId, StepState, UserId, job::UNTIL_RESUMED,
@@ -15,10 +15,11 @@ use sqlx::any::AnyRow;
 use crate::{Read, StoreError, Tx, get, parse, parse_opt};
 
 mod lease;
+pub mod pause;
 
 pub use lease::{
-    Lease, LeaseError, MAX_LOG_LINES, append_log, begin_step, check, claim, end_step, finish, hold, next_due, park,
-    release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait, wait_for_other,
+    FARTHEST, Lease, LeaseError, MAX_LOG_LINES, append_log, begin_step, check, claim, end_step, finish, hold, next_due,
+    park, release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait, wait_for_other,
 };
 
 const COLUMNS: &str = "id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of, run_at,
@@ -230,11 +231,12 @@ pub async fn log(read: &mut impl Read, id: JobId, after: i64, limit: i64) -> Res
 }
 
 /// Adds a Job with its steps, at the end of the queue: its ordinal orders what was made in the same millisecond.
-pub async fn insert(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
+/// It goes before those that are due up to `head_start` earlier and have none.
+pub async fn insert(tx: &mut Tx, job: &Job, head_start: Duration) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO job (id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of,
-             run_at, claims, crashes, lease_token, created_at, ordinal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, $12,
+             run_at, claims, crashes, lease_token, created_at, head_start, ordinal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, $12, $13,
              (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM job))",
     )
     .bind(job.id.to_string())
@@ -249,6 +251,7 @@ pub async fn insert(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.retry_of.map(|id| id.to_string()))
     .bind(job.run_at.0)
     .bind(job.created_at.0)
+    .bind(millis(head_start))
     .execute(tx.connection())
     .await?;
     for step in &job.steps {
@@ -314,6 +317,10 @@ pub async fn request_cancel(tx: &mut Tx, id: JobId) -> Result<CancelRequest, Sto
 pub async fn delete_finished_before(tx: &mut Tx, before: Ms) -> Result<u64, StoreError> {
     let done = sqlx::query("DELETE FROM job WHERE finished_at < $1").bind(before.0).execute(tx.connection()).await?;
     Ok(done.rows_affected())
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn skip_pending(tx: &mut Tx, id: JobId) -> Result<(), StoreError> {

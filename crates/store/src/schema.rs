@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0005_connection_age.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0006_model_preference.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0007_people.sql"), then: Then::Nothing },
+    Migration { sql: include_str!("migrations/0008_job_turn.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0009_tokens_and_invites.sql"), then: Then::Nothing },
 ];
 

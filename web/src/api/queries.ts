@@ -38,6 +38,7 @@ export const keys = {
   users: ["users"] as const,
   audit: ["audit"] as const,
   jobs: ["jobs"] as const,
+  queue: ["queue"] as const,
   jobLog: (id: string) => ["job-log", id] as const,
   imports: ["imports"] as const,
   masterKey: ["master-key"] as const,
@@ -218,6 +219,9 @@ export const jobsQuery = (filter: JobFilter) =>
     getNextPageParam: (page) => page.next,
     staleTime: 0,
   });
+
+/** Whether jobs may begin. The stream tells when that changes. */
+export const queueQuery = queryOptions({ queryKey: keys.queue, queryFn: () => take(api.GET("/api/queue")), ...LIVE });
 
 /** The last lines of a job's log, read again when the stream tells of the job. */
 export const jobLogQuery = (id: string) =>

@@ -849,6 +849,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whether the queue is paused. */
+        get: operations["get_queue"];
+        /** Pauses the queue, or resumes it: while it is paused no job begins, and those that have begun go on to their end. */
+        put: operations["change_queue"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/setup": {
         parameters: {
             query?: never;
@@ -2387,6 +2405,20 @@ export interface components {
             /** @description What to know about it. */
             reason: string;
         };
+        /** @description How the queue is. */
+        Queue: {
+            paused_at: components["schemas"]["Time"] | null;
+        };
+        /** @description Whether jobs may begin. */
+        QueueChange: {
+            /** @description Whether the queue is to be paused. */
+            paused: boolean;
+        };
+        /** @description The queue was paused or resumed. */
+        QueueEvent: {
+            /** @description How it is. */
+            queue: components["schemas"]["Queue"];
+        };
         /** @description Where an organisation publishes what its people connect with. */
         ReadWellKnown: {
             /** @description The organisation's address, without `/.well-known/opencode`. */
@@ -2446,7 +2478,7 @@ export interface components {
         /** @enum {string} */
         StepState: "pending" | "running" | "succeeded" | "failed" | "undone" | "skipped";
         /** @description The data of an event of the stream; its `event` field says which of these it is. */
-        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["ModelPreferencesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["ImportEvent"] | components["schemas"]["KeyRotationEvent"] | components["schemas"]["OpenCodeEvent"];
+        StreamPayload: components["schemas"]["HelloEvent"] | components["schemas"]["ResetEvent"] | components["schemas"]["ProjectEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ConnectionEvent"] | components["schemas"]["ConnectionDeletedEvent"] | components["schemas"]["JobEvent"] | components["schemas"]["MessageEvent"] | components["schemas"]["PartEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["FilesEvent"] | components["schemas"]["ModelPreferencesEvent"] | components["schemas"]["OAuthAttemptEvent"] | components["schemas"]["ImportEvent"] | components["schemas"]["KeyRotationEvent"] | components["schemas"]["OpenCodeEvent"] | components["schemas"]["QueueEvent"];
         /** @description How the server runs. */
         System: {
             /** @description Where everything is kept; told to admins. */
@@ -4517,6 +4549,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Model"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueChange"];
+            };
+        };
+        responses: {
+            /** @description How it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -29,6 +29,7 @@ export type Verification = NonNullable<Connection["verification"]>;
 export type Delivery = NonNullable<ConnectionProject["delivery"]>;
 export type Failure = Schemas["Failure"];
 export type Job = Schemas["Job"];
+export type Queue = Schemas["Queue"];
 export type JobStep = Job["steps"][number];
 export type Project = Schemas["Project"];
 export type Message = Schemas["Message"];

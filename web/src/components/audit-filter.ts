@@ -48,6 +48,8 @@ export const ACTIONS: Record<AuditAction, { group: "Keys" | "Projects" | "People
   preview_import: { group: "Server", word: "Import looked at" },
   ask_endpoint: { group: "Keys", word: "Asked an address for its models" },
   retry_opencode: { group: "Server", word: "OpenCode tried again" },
+  pause_queue: { group: "Server", word: "Queue paused" },
+  resume_queue: { group: "Server", word: "Queue resumed" },
   rotate_keys: { group: "Server", word: "Master key changed" },
   copy_key: { group: "Server", word: "Master key copied" },
   unsandboxed: { group: "Server", word: "Started without sandbox" },

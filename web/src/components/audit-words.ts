@@ -70,6 +70,8 @@ const SENTENCES: Record<AuditAction, (event: AuditEvent, actor: Piece) => Piece[
   open_preview: of("opened the preview of"),
   cancel_job: (event, actor) => [actor, " cancelled a job", ...inProject(event)],
   retry_job: (event, actor) => [actor, " ran a job", ...inProject(event), " again"],
+  pause_queue: (_, actor) => [actor, " paused the queue"],
+  resume_queue: (_, actor) => [actor, " resumed the queue"],
   unsandboxed: () => ["The server was started without a sandbox"],
   refuse_permission: (event) => ["doce refused a permission to the agent of ", event.noun],
   export: (event, actor) => (event.noun.kind === "connection" ? [actor, " exported the key of ", event.noun] : [actor, event.noun.id === "keys" ? " tried to export keys" : " downloaded the audit log"]),

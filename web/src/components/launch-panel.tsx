@@ -3,6 +3,7 @@ import { Button } from "../ui/button";
 import { Notice } from "../ui/notice";
 import { useFailureButton, type WorkspaceControls } from "./failure-actions";
 import { Elapsed, JobSteps } from "./job-steps";
+import { QueuePaused } from "./queue-pause";
 import { waitsForRoom } from "./states";
 
 const TITLES: Record<string, string> = {
@@ -48,6 +49,7 @@ export function LaunchPanel({ project, controls }: { project: Project; controls:
             {over && (job.direction === "undo" ? "What was done has been undone." : "Your prompt and files are kept.")}
           </p>
         </header>
+        {job.state === "queued" && job.started_at === null && <QueuePaused />}
         {waitsFor && <Notice tone="amber" title={waitsFor.message} actions={action} />}
         <JobSteps job={job}>{action}</JobSteps>
         {over && !failedStep && <Notice tone="red" role="alert" title={failure?.message ?? "The job failed."} actions={action} />}

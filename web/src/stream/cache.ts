@@ -118,6 +118,9 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
         // The catalogue is OpenCode's own: what could not be read without it can be now.
         if (event.opencode.state === "ready") void cache.invalidateQueries({ queryKey: keys.providers });
         break;
+      case "queue":
+        cache.setQueryData(keys.queue, event.queue);
+        break;
     }
   }
   if (projects.size > 0) {

@@ -1,5 +1,5 @@
 // What the server's stream can say, and how its frames are read.
-import type { Connection, ImportRun, Job, KeyRotation, Message, ModelPreferences, OAuthAttempt, OpenCode, Part, Project } from "../api/types";
+import type { Connection, ImportRun, Job, KeyRotation, Message, ModelPreferences, OAuthAttempt, OpenCode, Part, Project, Queue } from "../api/types";
 
 export type StreamPayload =
   | { type: "project"; project: Project }
@@ -16,7 +16,8 @@ export type StreamPayload =
   | { type: "oauth_attempt"; attempt: OAuthAttempt }
   | { type: "import"; import: ImportRun }
   | { type: "key_rotation"; rotation: KeyRotation }
-  | { type: "opencode"; opencode: OpenCode };
+  | { type: "opencode"; opencode: OpenCode }
+  | { type: "queue"; queue: Queue };
 
 /** One event with its place in the stream. `id` is `<boot>-<n>`, or empty when the frame had none. */
 export type StreamEvent = StreamPayload & { id: string };
@@ -37,6 +38,7 @@ const TYPES: Record<StreamPayload["type"], true> = {
   import: true,
   key_rotation: true,
   opencode: true,
+  queue: true,
 };
 
 export function isEventType(type: string): type is StreamPayload["type"] {

@@ -52,6 +52,7 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "import":
     case "key_rotation":
     case "opencode":
+    case "queue":
       return list;
   }
 }
@@ -75,6 +76,7 @@ export function applyToConnections(list: Connection[], event: StreamEvent): Conn
     case "import":
     case "key_rotation":
     case "opencode":
+    case "queue":
       return list;
   }
 }

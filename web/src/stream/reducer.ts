@@ -47,6 +47,7 @@ export function reduce(state: Conversation, projectId: string, event: StreamEven
     case "import":
     case "key_rotation":
     case "opencode":
+    case "queue":
       return state;
   }
 }

@@ -44,7 +44,7 @@ pub(crate) fn definition(app: &App) -> Definition {
     .attempts(6)
     .backoff(Backoff { first: Duration::from_secs(5), ..Backoff::default() })
     .timeout(Duration::from_mins(2));
-    Definition::new(KIND, vec![renew])
+    Definition::new(KIND, vec![renew]).background()
 }
 
 /// Enqueues a renewal of a Connection's present tokens in the caller's transaction.

@@ -39,7 +39,7 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = a.clone();
         async move { ask(&app, &step).await }
     });
-    Definition::new(KIND, vec![ask])
+    Definition::new(KIND, vec![ask]).background()
 }
 
 /// Whether there is an honest question to ask about this Connection's key.

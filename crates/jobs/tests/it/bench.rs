@@ -34,6 +34,10 @@ impl SetClock {
     pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).expect("a short time"), Ordering::SeqCst);
     }
+
+    pub(crate) fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_millis()).expect("a short time"), Ordering::SeqCst);
+    }
 }
 
 /// A clock that goes by itself.
@@ -222,6 +226,21 @@ impl Bench {
         self.jobs.cancel(&mut tx, id).await.expect("the database works");
         tx.commit().await.expect("the transaction commits");
         self.jobs.changed([id]);
+    }
+
+    pub(crate) async fn pause(&self) -> bool {
+        let mut tx = self.store.write(&self.ctx()).await.expect("a transaction begins");
+        let paused = self.jobs.pause(&mut tx).await.expect("the database works");
+        tx.commit().await.expect("the transaction commits");
+        paused
+    }
+
+    pub(crate) async fn end_pause(&self) -> bool {
+        let mut tx = self.store.write(&self.ctx()).await.expect("a transaction begins");
+        let ended = self.jobs.end_pause(&mut tx).await.expect("the database works");
+        tx.commit().await.expect("the transaction commits");
+        self.jobs.wake();
+        ended
     }
 
     pub(crate) async fn drain(&self) {

@@ -3,10 +3,15 @@
 mod backend;
 mod bench;
 mod cancelling;
+mod clocks;
 mod crashing;
 mod enqueueing;
 mod harness;
+mod pausing;
+mod random;
 mod retrying;
+mod soak;
 mod speaking;
+mod turns;
 mod waiting;
 mod workers;

@@ -204,13 +204,28 @@ async fn a_shutdown_drops_a_step_that_does_not_finish_and_the_next_start_repeats
 
 /// A clock that counts how often it is read: whoever looks at the rows reads it first.
 #[derive(Debug)]
-struct Counting(Arc<AtomicUsize>, Arc<crate::bench::SetClock>);
+pub(crate) struct Counting(pub(crate) Arc<AtomicUsize>, pub(crate) Arc<crate::bench::SetClock>);
 
 impl doce_model::Clock for Counting {
     fn now(&self) -> doce_model::Ms {
         self.0.fetch_add(1, Ordering::SeqCst);
         self.1.now()
     }
+}
+
+/// Tells whether nobody looks any more: it has settled once a while passes without a look, and then a longer while
+/// must pass without one.
+pub(crate) async fn settles(reads: &AtomicUsize) -> bool {
+    let quiet = async |span: Duration| {
+        let before = reads.load(Ordering::SeqCst);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < span {
+            tokio::task::yield_now().await;
+        }
+        reads.load(Ordering::SeqCst) == before
+    };
+    bounded(async { while !quiet(Duration::from_millis(100)).await {} }).await;
+    quiet(Duration::from_millis(400)).await
 }
 
 #[tokio::test]
@@ -223,16 +238,6 @@ async fn an_idle_queue_asks_the_database_nothing() {
     jobs.start().await.unwrap();
     let id = enqueue(&bench, &jobs, "a", "s").await;
     ended(&jobs, id).await;
-    // It has settled once a while passes without a look; then a longer while must pass without one.
-    let quiet = async |span: Duration| {
-        let before = reads.load(Ordering::SeqCst);
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < span {
-            tokio::task::yield_now().await;
-        }
-        reads.load(Ordering::SeqCst) == before
-    };
-    bounded(async { while !quiet(Duration::from_millis(100)).await {} }).await;
-    assert!(quiet(Duration::from_millis(400)).await, "an idle queue polls");
+    assert!(settles(&reads).await, "an idle queue polls");
     jobs.shutdown(Duration::from_secs(5)).await;
 }

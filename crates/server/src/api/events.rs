@@ -8,7 +8,7 @@ use super::{
     connections::Connection,
     conversation::{Message, Part},
     imports::ImportRun,
-    jobs::Job,
+    jobs::{Job, Queue},
     keys::KeyRotation,
     logins::OAuthAttempt,
     model_preferences::ModelPreferences,
@@ -54,6 +54,8 @@ pub(crate) enum StreamPayload {
     KeyRotation(KeyRotationEvent),
     /// `opencode`: it is further, there, or failed.
     OpenCode(OpenCodeEvent),
+    /// `queue`: it was paused or resumed.
+    Queue(QueueEvent),
 }
 
 /// The stream has begun.
@@ -190,6 +192,13 @@ pub(crate) struct OpenCodeEvent {
     opencode: OpenCode,
 }
 
+/// The queue was paused or resumed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueueEvent {
+    /// How it is.
+    queue: Queue,
+}
+
 impl StreamPayload {
     /// Returns the `event` field of the stream.
     pub(crate) const fn name(&self) -> &'static str {
@@ -211,6 +220,7 @@ impl StreamPayload {
             Self::Import(_) => "import",
             Self::KeyRotation(_) => "key_rotation",
             Self::OpenCode(_) => "opencode",
+            Self::Queue(_) => "queue",
         }
     }
 }
@@ -252,6 +262,7 @@ impl From<&Change> for StreamPayload {
             }
             Change::Login(view) => Self::OAuthAttempt(Box::new(OAuthAttemptEvent { attempt: (&**view).into() })),
             Change::Program(state) => Self::OpenCode(OpenCodeEvent { opencode: state.into() }),
+            Change::Queue(queue) => Self::Queue(QueueEvent { queue: (*queue).into() }),
             Change::Files(project) => Self::Files(FilesEvent { project_id: project.to_string() }),
         }
     }

@@ -1,14 +1,14 @@
 //! Jobs: durable work, with its steps.
 
 use axum::{Json, extract::State as Extract};
-use doce_app::JobQuery as AppJobQuery;
+use doce_app::{JobQuery as AppJobQuery, QueueView};
 use doce_model::{Job as ModelJob, JobId, JobState as State_, JobStep as ModelStep, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Page,
-    input::{Id, Query},
+    input::{Body, Id, Query},
     words::{Direction, Failure, JobState, StepState, Time},
 };
 use crate::{
@@ -79,6 +79,28 @@ pub(crate) struct JobQuery {
     limit: Option<i64>,
     /// The `next` of the page before.
     cursor: Option<String>,
+}
+
+/// How the queue is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Queue {
+    /// Since when no job begins, if it is paused.
+    paused_at: Option<Time>,
+}
+
+/// Whether jobs may begin.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = QueueChange)]
+pub(crate) struct QueueRequest {
+    /// Whether the queue is to be paused.
+    paused: bool,
+}
+
+impl From<QueueView> for Queue {
+    fn from(queue: QueueView) -> Self {
+        Self { paused_at: queue.paused_at.map(Time::from) }
+    }
 }
 
 impl From<&ModelJob> for Job {
@@ -198,4 +220,22 @@ pub(crate) async fn retry_job(
 ) -> Result<Json<Job>, Problem> {
     let job = state.app.retry_job(&caller.ctx, &caller.user, id).await?;
     Ok(Json((&job).into()))
+}
+
+/// Tells whether the queue is paused.
+#[utoipa::path(get, path = "/api/queue", tag = "jobs",
+    responses((status = 200, description = "How it is.", body = Queue)))]
+pub(crate) async fn get_queue(Extract(state): Extract<State>, caller: Caller) -> Result<Json<Queue>, Problem> {
+    Ok(Json(state.app.queue(&caller.ctx, &caller.user).await?.into()))
+}
+
+/// Pauses the queue, or resumes it: while it is paused no job begins, and those that have begun go on to their end.
+#[utoipa::path(put, path = "/api/queue", tag = "jobs", request_body = QueueRequest,
+    responses((status = 200, description = "How it is.", body = Queue)))]
+pub(crate) async fn change_queue(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Body(request): Body<QueueRequest>,
+) -> Result<Json<Queue>, Problem> {
+    Ok(Json(state.app.pause_queue(&caller.ctx, &caller.user, request.paused).await?.into()))
 }

@@ -160,6 +160,8 @@ fn table() -> Table {
         .add(User(BUILD), routes!(jobs::get_job_log))
         .add(User(BUILD), routes!(jobs::cancel_job))
         .add(User(BUILD), routes!(jobs::retry_job))
+        .add(User(BUILD), routes!(jobs::get_queue))
+        .add(Admin(FULL), routes!(jobs::change_queue))
         .add(User(FULL), routes!(audit::list_audit))
         .add(User(FULL), routes!(audit::export_audit))
         .add(Admin(FULL), routes!(imports::get_imports, imports::begin_import))

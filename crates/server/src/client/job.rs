@@ -1,4 +1,4 @@
-//! `doce job`: shows what is being done, takes it back, or does it again.
+//! `doce job`: shows what is being done, takes it back, does it again, or lets nothing begin for a while.
 
 use std::process::ExitCode;
 
@@ -57,6 +57,12 @@ enum Command {
         #[arg(value_name = "JOB")]
         job: String,
     },
+    /// Pauses the queue: no job begins, those that have begun go on to their end. For admins
+    #[command(after_help = "While the queue is paused, a project does not start or stop, a prompt is not sent, \
+        and a key is not handed over or taken back. Restarting doce does not end the pause: `doce job resume` does.")]
+    Pause,
+    /// Resumes the queue: jobs begin again. For admins
+    Resume,
 }
 
 /// Does what was asked for.
@@ -99,8 +105,24 @@ pub(crate) async fn job(printer: &Printer, arguments: JobArgs) -> Result<ExitCod
             let job = remote.ask("do the job again", Method::POST, &path, Some(&json!({}))).await?;
             tell(printer, &remote, &job);
         }
+        Command::Pause => pause(printer, &remote, true).await?,
+        Command::Resume => pause(printer, &remote, false).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn pause(printer: &Printer, remote: &Remote, paused: bool) -> Result<(), Stop> {
+    let what = if paused { "pause the queue" } else { "resume the queue" };
+    let queue = remote.ask(what, Method::PUT, "/api/queue", Some(&json!({"paused": paused}))).await?;
+    if remote.json {
+        printer.result(&queue);
+    } else if queue["paused_at"].is_string() {
+        let since = moment(&queue["paused_at"]);
+        printer.result(format_args!("The queue is paused since {since}: no job begins. `doce job resume` ends that."));
+    } else {
+        printer.result("The queue is not paused: jobs begin.");
+    }
+    Ok(())
 }
 
 async fn find(remote: &Remote, wanted: &str) -> Result<Value, Stop> {

@@ -32,7 +32,7 @@ const SIGNED_IN_ONLY: [&str; 10] = [
     "POST /api/tokens",
 ];
 /// The routes that answer admins only.
-const ADMINS: [&str; 14] = [
+const ADMINS: [&str; 15] = [
     "DELETE /api/invites/{id}",
     "GET /api/imports",
     "GET /api/invites",
@@ -47,6 +47,7 @@ const ADMINS: [&str; 14] = [
     "POST /api/keys/copy",
     "POST /api/keys/rotate",
     "POST /api/users",
+    "PUT /api/queue",
 ];
 /// The routes whose id names something that belongs to nobody.
 const EVERYBODYS: [&str; 3] = ["DELETE /api/invites/{id}", "GET /api/providers/{id}/models", "PATCH /api/users/{id}"];

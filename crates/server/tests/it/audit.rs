@@ -131,6 +131,10 @@ async fn every_route_that_changes_something_writes_an_audit_event() {
     let deleted = walk.audited("DELETE /api/projects/{id}", &bob, browser.delete(&at).await).await;
     assert_eq!(browser.wait_for_job(&id(&deleted)).await["state"], "succeeded");
 
+    let paused = admin.put("/api/queue", &json!({"paused": true})).await;
+    walk.audited("PUT /api/queue", &ada, paused).await;
+    admin.put("/api/queue", &json!({"paused": false})).await.expect(200);
+
     let holder = age::x25519::Identity::generate().to_public().to_string();
     let export = json!({"password": PASSWORD, "recipients": [holder]});
     walk.audited("POST /api/keys/export", &bob, browser.post("/api/keys/export", &export).await).await;

@@ -6,7 +6,7 @@
 use crate::cli::{doce, run};
 
 /// Every command that has a help of its own.
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 40] = [
     "",
     "serve",
     "doctor",
@@ -41,6 +41,8 @@ const COMMANDS: [&str; 38] = [
     "job show",
     "job cancel",
     "job retry",
+    "job pause",
+    "job resume",
     "user",
     "user add",
     "user disable",

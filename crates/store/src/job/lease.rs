@@ -1,27 +1,37 @@
 //! Leases: who may work on a Job, and the writes of whoever does.
 //!
 //! Every write here takes effect only while its [`Lease`] is the row's own.
+//!
+//! Clocks are set, and machines sleep. A lease that ran out says nothing about a worker of the caller's own process,
+//! so the caller names those that live. A time farther away than any that is ever written stems from before the clock
+//! was set back, and counts as over.
+
+use std::time::Duration;
 
 use doce_model::{Direction, Failure, JobId, JobState, LogLevel, Ms, StepState, job::UNTIL_RESUMED};
 use sqlx::{Any, any::AnyRow, query::Query};
 
-use super::{failure_to_text, skip_pending};
+use super::{failure_to_text, millis, pause, skip_pending};
 use crate::{Read, StoreError, Tx, get, parse, storable};
 
 /// Lines that a Job's log keeps; the oldest go first.
 pub const MAX_LOG_LINES: i64 = 1000;
 
+/// The longest that a Job is put off: until its first try, or until the next.
+pub const FARTHEST: Duration = Duration::from_mins(15);
+
 /// What makes a queued Job `j` free to be claimed, apart from its time: the Job it waits for has ended, and no other
-/// Job of its subject is under way, be it at work or between two tries.
+/// Job of its subject is under way, be it at work or between two tries. `state IN` is what the index of live Jobs says
+/// of itself: without it every claim reads the whole table.
 const FREE: &str = "j.state = 'queued'
     AND NOT EXISTS (SELECT 1 FROM job a WHERE a.id = j.after_job AND a.state IN ('queued', 'running'))
     AND NOT EXISTS (
         SELECT 1 FROM job o
-        WHERE o.subject = j.subject AND o.id <> j.id
-          AND (o.state = 'running' OR (o.state = 'queued' AND o.started_at IS NOT NULL)))";
+        WHERE o.subject = j.subject AND o.id <> j.id AND o.state IN ('queued', 'running')
+          AND (o.state = 'running' OR o.started_at IS NOT NULL))";
 
 /// The right to work on a Job, until somebody else claims it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The Job.
     pub job_id: JobId,
@@ -45,20 +55,24 @@ impl From<sqlx::Error> for LeaseError {
     }
 }
 
-/// Returns when there is next something to do: a free Job becomes due, or a lease runs out.
+/// Returns when there is next something to do: a free Job becomes due, or a lease runs out whose worker isn't known to
+/// `live`.
 ///
-/// A Job that waits for another isn't counted: that one's end is an event of its own.
-pub async fn next_due(read: &mut impl Read) -> Result<Option<Ms>, StoreError> {
-    let sql = format!("SELECT MIN(j.run_at) FROM job j WHERE j.run_at < $1 AND {FREE}");
+/// A Job that waits for another isn't counted: that one's end is an event of its own. Neither is one that a pause holds.
+pub async fn next_due(read: &mut impl Read, live: &[Lease]) -> Result<Option<Ms>, StoreError> {
+    let sql = format!("SELECT MIN(j.run_at) FROM job j WHERE j.run_at < $1 AND {FREE} AND {}", pause::LETS_BEGIN);
     let due: Option<i64> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(UNTIL_RESUMED.0).fetch_one(read.connection()).await?;
-    let lease: Option<i64> = sqlx::query_scalar("SELECT MIN(lease_until) FROM job WHERE state = 'running'")
-        .fetch_one(read.connection())
-        .await?;
+    let sql = format!("SELECT MIN(lease_until) FROM job WHERE state = 'running' {}", but(live, 1));
+    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+    for lease in live {
+        query = query.bind(lease.job_id.to_string());
+    }
+    let lease: Option<i64> = query.fetch_one(read.connection()).await?;
     Ok(due.into_iter().chain(lease).min().map(Ms))
 }
 
-/// Claims the Job that has been due longest, until `lease_until`. Its claims are counted here, so that a crash counts.
+/// Claims the Job whose turn it is, until `lease_until`. Its claims are counted here, so that a crash counts.
 pub async fn claim(tx: &mut Tx, lease_until: Ms) -> Result<Option<Lease>, StoreError> {
     let now = tx.now();
     // `state` stands in the outer WHERE too: of two PostgreSQL transactions that chose the same row, the second
@@ -69,29 +83,39 @@ pub async fn claim(tx: &mut Tx, lease_until: Ms) -> Result<Option<Lease>, StoreE
              started_at = COALESCE(started_at, $1)
          WHERE state = 'queued' AND id = (
              SELECT j.id FROM job j
-             WHERE j.run_at <= $1 AND {FREE}
-             ORDER BY j.run_at, j.ordinal
+             WHERE {FREE} AND {} AND j.run_at <> $4
+               AND (j.run_at <= $1 OR j.run_at > $3 OR (j.claims = 0 AND j.created_at > $1))
+             ORDER BY j.run_at - j.head_start, j.ordinal
              LIMIT 1)
-         RETURNING id, lease_token"
+         RETURNING id, lease_token",
+        pause::LETS_BEGIN
     );
-    let row =
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(lease_until.0).fetch_optional(tx.connection()).await?;
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(now.0)
+        .bind(lease_until.0)
+        .bind(now.plus(FARTHEST).0)
+        .bind(UNTIL_RESUMED.0)
+        .fetch_optional(tx.connection())
+        .await?;
     row.map(|row| Ok(Lease { job_id: parse("job", "id", get(&row, "id")?)?, token: get(&row, "lease_token")? }))
         .transpose()
 }
 
-/// Gives back every lease that has run out. Its worker is taken for dead, and that counts. Returns the Jobs.
-pub async fn release_expired(tx: &mut Tx) -> Result<Vec<JobId>, StoreError> {
+/// Gives back every lease that has run out, or lasts longer than any that is given, but those of workers that `live`.
+/// The worker of such a one is taken for dead, and that counts. Returns the Jobs.
+pub async fn release_expired(tx: &mut Tx, live: &[Lease], longest: Duration) -> Result<Vec<JobId>, StoreError> {
     let now = tx.now();
-    let rows = sqlx::query(
+    let sql = format!(
         "UPDATE job SET state = 'queued', lease_until = NULL, crashes = crashes + 1
-         WHERE state = 'running' AND lease_until <= $1
+         WHERE state = 'running' AND (lease_until <= $1 OR lease_until > $2) {}
          RETURNING id",
-    )
-    .bind(now.0)
-    .fetch_all(tx.connection())
-    .await?;
-    ids(&rows)
+        but(live, 3)
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(now.0.saturating_add(millis(longest)));
+    for lease in live {
+        query = query.bind(lease.job_id.to_string());
+    }
+    ids(&query.fetch_all(tx.connection()).await?)
 }
 
 /// Gives back every lease. For a start, when no worker can be alive: whatever is held was left by a crash.
@@ -348,6 +372,15 @@ async fn fenced<'q>(
 /// Notes that a worker came back from a step alive.
 async fn survived(tx: &mut Tx, lease: Lease) -> Result<(), LeaseError> {
     fenced(tx, lease, "crashes = 0", |query| query).await
+}
+
+/// Leaves out the Jobs of these leases, which are bound from `$first` on.
+fn but(live: &[Lease], first: usize) -> String {
+    if live.is_empty() {
+        return String::new();
+    }
+    let places: Vec<String> = (first..first + live.len()).map(|n| format!("${n}")).collect();
+    format!("AND id NOT IN ({})", places.join(", "))
 }
 
 fn ids(rows: &[AnyRow]) -> Result<Vec<JobId>, StoreError> {

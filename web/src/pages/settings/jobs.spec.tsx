@@ -95,6 +95,41 @@ it("a_list_that_can_not_be_read_says_so_and_is_tried_again", async () => {
   expect(await screen.findByText("There was nothing to do yet.")).toBeTruthy();
 });
 
+const AT = "2026-01-02T10:00:00.000Z";
+const admin = () => route("get", "/api/me", { json: { id: "usr_1", username: "ada", role: "admin", created_at: AT } });
+
+it("an_admin_pauses_the_queue_after_reading_what_that_means_and_resumes_it", async () => {
+  admin();
+  route("get", "/api/jobs", page([]));
+  const asked = route("put", "/api/queue", ({ body }) => ({ json: { paused_at: body.paused === true ? AT : null } }));
+  const { user } = show(<Shown />);
+  await user.click(await screen.findByRole("button", { name: "Pause" }));
+  const asks = screen.getByRole("group", { name: "Pause the queue" });
+  expect(asks.textContent).toContain("no other begins");
+  await user.click(within(asks).getByRole("button", { name: "Let it go on" }));
+  expect(asked).toHaveLength(0);
+  await user.click(screen.getByRole("button", { name: "Pause" }));
+  await user.click(screen.getByRole("button", { name: "Pause the queue" }));
+  expect(await screen.findByText("The queue is paused")).toBeTruthy();
+  expect(screen.queryByRole("button", { name: "Pause" })).toBeNull();
+  await user.click(screen.getByRole("button", { name: "Resume" }));
+  expect(await screen.findByRole("button", { name: "Pause" })).toBeTruthy();
+  expect(screen.queryByText("The queue is paused")).toBeNull();
+  expect(asked.map(({ body }) => body)).toEqual([{ paused: true }, { paused: false }]);
+});
+
+it("a_member_is_told_by_the_stream_why_nothing_begins_and_offered_nothing", async () => {
+  route("get", "/api/jobs", page([]));
+  const { cache } = show(<Shown />);
+  await screen.findByText("There was nothing to do yet.");
+  expect(screen.queryByRole("button", { name: "Pause" })).toBeNull();
+  act(() => applyEvents(cache, [{ id: "b-1", type: "queue", queue: { paused_at: AT } }]));
+  expect((await screen.findByRole("status")).textContent).toContain("An admin of this server can end that.");
+  expect(screen.queryByRole("button", { name: "Resume" })).toBeNull();
+  act(() => applyEvents(cache, [{ id: "b-2", type: "queue", queue: { paused_at: null } }]));
+  await waitFor(() => expect(screen.queryByText("The queue is paused")).toBeNull());
+});
+
 it("an_address_may_say_anything", () => {
   expect(jobFilter({ state: "failed", kind: "launch_project", project: "prj_1" })).toEqual({ state: "failed", kind: "launch_project", project: "prj_1" });
   expect(jobFilter({ state: "toString", kind: "<script>", project: "" })).toEqual({});

@@ -9,6 +9,7 @@ import { isLive, jobFilter, JOB_KINDS, JOB_STATES, kindWords, type JobFilter } f
 import { Elapsed, JobSteps } from "../../components/job-steps";
 import { PageError } from "../../components/page-error";
 import { putJob, tell } from "../../components/project-actions";
+import { PauseQueue, QueuePaused } from "../../components/queue-pause";
 import { clock, exact, RelativeTime, took } from "../../components/relative-time";
 import { jobProgress } from "../../components/states";
 import { Word } from "../../components/state-word";
@@ -37,6 +38,8 @@ export function JobList({ filter, onFilter }: { filter: JobFilter; onFilter: (fi
         <h1 className="text-xl font-semibold tracking-tight">Jobs</h1>
         <p className="text-muted">What doce does for you, step by step. A job that ended is kept for 30 days.</p>
       </header>
+      <QueuePaused />
+      <PauseQueue />
       <Filters filter={filter} projects={projects ?? []} onFilter={onFilter} />
       {list.isPending && <Loading />}
       {!list.isPending && jobs === undefined && <PageError error={list.error} onRetry={() => void list.refetch()} />}
