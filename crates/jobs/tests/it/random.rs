@@ -1,6 +1,8 @@
 //! Everything that may happen to Jobs, in random order, beside a model of the state machine: after each thing the rows
 //! say what the model says.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on ends there")]
+
 use std::time::Duration;
 
 use doce_jobs::{CancelRequest, Definition, EnqueueError, HEAD_START, New, Policy, RETENTION, RetryError, Settings};
@@ -84,6 +86,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// A Job as the model knows it, with its one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "as the row has them")]
 struct Known {
     id: JobId,
     background: bool,

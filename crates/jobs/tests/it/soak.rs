@@ -1,6 +1,8 @@
 //! Eight workers and two thousand Jobs, on a bad day: workers die in the middle of anything, the machine sleeps, its
 //! clock is set back, Jobs are cancelled, the queue is paused. None is done twice at once, and none is lost.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on ends there")]
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
@@ -247,6 +249,34 @@ async fn is_over(bench: &Bench, users: &[UserId]) -> bool {
     true
 }
 
+/// Looks at how every Job ended, those that somebody cancelled at any time aside.
+fn check(notes: &Notes, ended: &[Job], cancelled: &HashSet<JobId>) {
+    assert_eq!(notes.twice, [""; 0], "seed {SEED}: done twice at once");
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for job in ended {
+        if job.state == JobState::Cancelled && cancelled.contains(&job.id) {
+            continue;
+        }
+        *told.entry(format!("{} {} {}", job.kind, job.state, code(job))).or_default() += 1;
+        if job.state == JobState::Succeeded {
+            assert_eq!(notes.done[&job.id], HashSet::from(["one", "two"]), "seed {SEED}: {} is half done", job.id);
+            assert!(!notes.undone.contains(&job.id), "seed {SEED}: {} was taken back", job.id);
+        } else {
+            assert!(notes.undone.contains(&job.id), "seed {SEED}: {} was not taken back", job.id);
+        }
+    }
+    let words: Vec<&str> = told.keys().map(String::as_str).collect();
+    let expected = [
+        "broken failed broken",
+        "flaky succeeded ",
+        "kills failed poison",
+        "panics failed internal",
+        "slow cancelled ",
+        "tiny succeeded ",
+    ];
+    assert_eq!(words, expected, "seed {SEED}: {told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
     let floor = Floor { notes: Arc::default(), begun: watch::Sender::new(0), workers: Arc::default() };
@@ -301,34 +331,9 @@ async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
 
     let ended = all(&bench).await;
     assert_eq!(ended.len(), made, "seed {SEED}: a job is lost");
-    let notes = floor.notes();
-    assert_eq!(notes.twice, [""; 0], "seed {SEED}: done twice at once");
+    check(&floor.notes(), &ended, &cancelled);
     assert!(deaths > 50, "seed {SEED}: only {deaths} workers died");
-    let mut told: BTreeMap<String, usize> = BTreeMap::new();
-    for job in &ended {
-        if job.state == JobState::Cancelled && cancelled.contains(&job.id) {
-            continue;
-        }
-        *told.entry(format!("{} {} {}", job.kind, job.state, code(job))).or_default() += 1;
-        if job.state == JobState::Succeeded {
-            assert_eq!(notes.done[&job.id], HashSet::from(["one", "two"]), "seed {SEED}: {} is half done", job.id);
-            assert!(!notes.undone.contains(&job.id), "seed {SEED}: {} was taken back", job.id);
-        } else {
-            assert!(notes.undone.contains(&job.id), "seed {SEED}: {} was not taken back", job.id);
-        }
-    }
-    let words: Vec<&str> = told.keys().map(String::as_str).collect();
-    let expected = [
-        "broken failed broken",
-        "flaky succeeded ",
-        "kills failed poison",
-        "panics failed internal",
-        "slow cancelled ",
-        "tiny succeeded ",
-    ];
-    assert_eq!(words, expected, "seed {SEED}: {told:?}");
     assert!(!stopped.is_empty(), "seed {SEED}: no job was cancelled while it ran");
-    drop(notes);
 
     // Some ended on days that are yet to come.
     bench.clock.advance(RETENTION + Duration::from_hours(24 * 3650));

@@ -61,7 +61,7 @@ async fn what_changes_nothing_is_neither_audited_nor_told() {
     pause(&admin, false).await;
     let told: Vec<String> = world.audit().await.into_iter().map(|entry| entry.action).collect();
     let told: Vec<&str> = told.iter().map(String::as_str).filter(|action| action.ends_with("_queue")).collect();
-    assert_eq!(told, ["pause_queue", "resume_queue"]);
+    assert_eq!(told, ["resume_queue", "pause_queue"], "newest first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

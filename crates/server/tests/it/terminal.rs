@@ -166,7 +166,7 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
     let newest = jobs.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     assert!(works(at, &["job", "show", &newest]).contains("succeeded"));
     assert!(works(at, &["job", "pause"]).starts_with("The queue is paused since "));
-    assert!(works(at, &["job", "pause", "--json"]).contains("\"paused_at\": \""));
+    assert!(works(at, &["job", "pause", "--json"]).contains("\"paused_at\":\""));
     assert_eq!(works(at, &["job", "resume"]), "The queue is not paused: jobs begin.\n");
 
     let (code, _, said) = run(doce(at).args(["project", "delete", "bakery"]));
