@@ -33,3 +33,23 @@ test("a launch is told step by step while it happens, found by its address, and 
   await page.getByRole("link", { name: `Open ${project.name}` }).click();
   await expect(new Workspace(page).answers.last()).toContainText("Done.", { timeout: LAUNCH_MS });
 });
+
+test("a pause lets nothing begin, is told where somebody waits, and ends with a click", async ({ page, api, model }) => {
+  const key = `sk-ant-${randomWord()}`;
+  await model.acceptOnly(key);
+  await api.setUp();
+  await api.connect("anthropic", model.anthropicBaseUrl, key);
+  await page.goto("/settings/jobs");
+  await page.getByRole("button", { name: "Pause", exact: true }).press("Enter");
+  await page.getByRole("button", { name: "Pause the queue" }).press("Enter");
+  await expect(page.getByText("The queue is paused")).toBeVisible();
+  const project = await api.createProject(`${randomWord()} ${say("Done.")}`, await api.model("anthropic"));
+  await expect(page.getByRole("button", { name: `Launch ${project.name}` })).toContainText("Queued");
+  await page.setViewportSize(PHONE.viewport);
+  await expectFits(page);
+  await page.goto(`/projects/${project.id}`);
+  await expect(page.getByText("The queue is paused").filter({ visible: true })).toBeVisible();
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(page.getByText("The queue is paused")).toHaveCount(0);
+  await expect(new Workspace(page).answers.last()).toContainText("Done.", { timeout: LAUNCH_MS });
+});

@@ -13,6 +13,7 @@ import { useFailureButton, type WorkspaceControls } from "./failure-actions";
 import { AgentMessage, AnswerEnd, UserMessage } from "./message-view";
 import { PageError } from "./page-error";
 import { tell } from "./project-actions";
+import { QueuePaused } from "./queue-pause";
 import { clock, RelativeTime } from "./relative-time";
 import { jobProgress, waitsForRoom } from "./states";
 import { useStickToBottom } from "./use-stick-to-bottom";
@@ -58,6 +59,7 @@ export function Conversation({ project, controls }: { project: Project; controls
             <TurnView key={turn.prompt?.id ?? turn.answers[0]?.id} turn={turn} project={project} controls={controls} newest={index === turns.length - 1} wait={wait} />
           ))}
           <Working project={project} turn={turns.at(-1)} />
+          {project.job?.state === "queued" && project.job.started_at === null && <QueuePaused className={project.state === "running" ? undefined : "md:hidden"} />}
           {(project.state === "failed" || project.job?.waits_for) && <LaunchFailure project={project} controls={controls} />}
         </div>
       </div>

@@ -3,7 +3,6 @@ import { Link } from "lucide-react";
 import { api, done } from "../api/client";
 import { invitesQuery, keys } from "../api/queries";
 import type { Invite } from "../api/types";
-import { Badge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { day } from "./day";
 import { PageError } from "./page-error";
@@ -38,9 +37,7 @@ function InviteRow({ invite }: { invite: Invite }) {
     <li className="flex items-center gap-3 px-3 py-2.5">
       <Link className="size-4 shrink-0 text-faint" aria-hidden />
       <div className="min-w-0 flex-1">
-        <p className="flex items-center gap-2">
-          For {invite.role === "admin" ? "an admin" : "a member"} <Badge>{invite.role}</Badge>
-        </p>
+        <p>For {invite.role === "admin" ? "an admin" : "a member"}</p>
         <p className="text-xs text-muted">
           from {invite.by}, <RelativeTime at={invite.created_at} /> · until {day(invite.expires_at)}
         </p>

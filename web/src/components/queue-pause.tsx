@@ -33,8 +33,7 @@ export function QueuePaused({ className }: { className?: string }) {
       title="The queue is paused"
       actions={
         me?.role === "admin" && (
-          <Button size="sm" variant="primary" busy={change.isPending} onClick={() => change.mutate(false)}>
-            <Play aria-hidden />
+          <Button size="sm" variant="primary" icon={<Play className="size-3.5" aria-hidden />} busy={change.isPending} onClick={() => change.mutate(false)}>
             Resume
           </Button>
         )
@@ -54,8 +53,7 @@ export function PauseQueue() {
   if (me?.role !== "admin" || queue === undefined || queue.paused_at !== null) return null;
   if (!asks) {
     return (
-      <Button className="justify-self-start" onClick={() => setAsks(true)}>
-        <Pause aria-hidden />
+      <Button className="justify-self-start" icon={<Pause className="size-4" aria-hidden />} onClick={() => setAsks(true)}>
         Pause
       </Button>
     );
