@@ -199,7 +199,10 @@ pub(crate) struct Inner {
     /// Steps at work are dropped.
     pub(crate) dropping: CancellationToken,
     /// Counts the reasons to look at the rows again.
-    pub(crate) wake: watch::Sender<u64>,
+    /// There may be something to begin, or something that somebody waits for has ended.
+    pub(crate) wake: watch::Sender<()>,
+    /// Somebody may want a Job to end. Apart from `wake`, so that an end doesn't make every Job at work look.
+    pub(crate) asked: watch::Sender<()>,
     definitions: OnceLock<BTreeMap<&'static str, Definition>>,
     observer: Observer,
 }
@@ -217,7 +220,8 @@ impl Jobs {
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 dropping: CancellationToken::new(),
-                wake: watch::Sender::new(0),
+                wake: watch::Sender::new(()),
+                asked: watch::Sender::new(()),
                 definitions: OnceLock::new(),
                 observer,
             }),
@@ -387,6 +391,7 @@ impl Jobs {
 
     /// Makes the workers look: something they may do, or should stop doing, was committed.
     pub fn wake(&self) {
+        self.inner.asked.send_replace(());
         self.inner.wake();
     }
 
@@ -395,7 +400,7 @@ impl Jobs {
         for id in ids {
             self.inner.observe(id);
         }
-        self.inner.wake();
+        self.wake();
     }
 
     /// Waits until a Job has ended, and returns it; at once if there is no such Job.
@@ -447,7 +452,7 @@ impl Inner {
     }
 
     pub(crate) fn wake(&self) {
-        self.wake.send_modify(|count| *count = count.wrapping_add(1));
+        self.wake.send_replace(());
     }
 
     pub(crate) fn observe(&self, id: JobId) {

@@ -84,9 +84,9 @@ pub(crate) enum Tried {
 }
 
 impl Run<'_> {
-    /// Makes one move after the other.
-    pub(crate) async fn go(&self) -> Ending {
-        match self.moves().await {
+    /// Makes one move after the other, the first of them in the transaction that claimed the Job.
+    pub(crate) async fn go(&self, claimed: Tx) -> Ending {
+        match self.moves(claimed).await {
             Ok(ending) => ending,
             Err(LeaseError::Lost(id)) => {
                 tracing::warn!(job = %id, "the lease is lost; the step was dropped");
@@ -99,13 +99,13 @@ impl Run<'_> {
         }
     }
 
-    async fn moves(&self) -> Result<Ending, LeaseError> {
-        let mut wake = self.inner.wake.subscribe();
-        // The end of a step and the beginning of the next are one transaction.
-        let mut ended: Option<Tx> = None;
+    async fn moves(&self, claimed: Tx) -> Result<Ending, LeaseError> {
+        let mut asked = self.inner.asked.subscribe();
+        // The claim, or the end of a step, and the beginning of the next are one transaction.
+        let mut ended = Some(claimed);
         loop {
             // What is committed from here on is either seen by `begin` or heard by the watch.
-            wake.mark_unchanged();
+            asked.mark_unchanged();
             let work = match self.begin(ended.take()).await? {
                 Begun::Ended => return Ok(Ending::Over),
                 Begun::Moved => continue,
@@ -115,7 +115,7 @@ impl Run<'_> {
             let cancel = CancellationToken::new();
             let tried = tokio::select! {
                 tried = self.attempt(&work, &cancel) => tried,
-                tried = self.watch(&work, &cancel, &mut wake) => tried,
+                tried = self.watch(&work, &cancel, &mut asked) => tried,
             };
             match tried {
                 Tried::Killed => return Ok(Ending::Killed),

@@ -18,7 +18,7 @@ impl Run<'_> {
         &self,
         work: &Work,
         cancel: &CancellationToken,
-        wake: &mut watch::Receiver<u64>,
+        asked: &mut watch::Receiver<()>,
     ) -> Tried {
         let settings = &self.inner.settings;
         let mut renew = interval_at(Instant::now() + settings.renew_every, settings.renew_every);
@@ -41,7 +41,7 @@ impl Run<'_> {
                         }
                     }
                 },
-                _ = wake.changed() => match self.check().await {
+                _ = asked.changed() => match self.check().await {
                     Ok(Some(_)) if work.job.direction == Direction::Forward && !cancel.is_cancelled() => {
                         cancel.cancel();
                         drop_at = Some(Instant::now() + settings.cancel_grace);

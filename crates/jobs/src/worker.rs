@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use doce_model::Ms;
-use doce_store::{StoreError, job};
+use doce_store::{StoreError, Tx, job};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -66,9 +66,9 @@ impl Jobs {
     /// For tests and tools, instead of [`Jobs::start`].
     pub async fn drain(&self) -> Result<usize, StoreError> {
         let mut claims = 0;
-        while let Some(hold) = self.inner.claim().await? {
+        while let Some((hold, claimed)) = self.inner.claim().await? {
             claims += 1;
-            match self.inner.work(hold).await {
+            match self.inner.work(hold, claimed).await {
                 Ending::Killed => break,
                 Ending::Over | Ending::Parked | Ending::Lost | Ending::Stopped | Ending::Broken => {}
             }
@@ -97,12 +97,11 @@ impl Inner {
             // Before looking, so that what is committed while looking is seen the next time round.
             wake.mark_unchanged();
             match self.claim().await {
-                Ok(Some(hold)) => {
+                Ok(Some((hold, claimed))) => {
                     let inner = Arc::clone(&self);
                     self.tracker.spawn(async move {
-                        inner.work(hold).await;
+                        inner.work(hold, claimed).await;
                         drop(permit);
-                        inner.wake();
                     });
                     continue;
                 }
@@ -130,7 +129,7 @@ impl Inner {
     }
 
     /// Waits until there may be something to claim.
-    async fn due(&self, wake: &mut watch::Receiver<u64>) {
+    async fn due(&self, wake: &mut watch::Receiver<()>) {
         let live = self.held.all();
         let next = async { job::next_due(&mut self.store.read().await?, &live).await };
         let sleep = match next.await {
@@ -153,25 +152,31 @@ impl Inner {
         }
     }
 
-    /// Takes leases from workers that are gone, then claims one Job.
-    pub(crate) async fn claim(&self) -> Result<Option<Hold>, StoreError> {
+    /// Takes leases from workers that are gone, then claims one Job, in a transaction that the beginning of its work is
+    /// written into.
+    pub(crate) async fn claim(&self) -> Result<Option<(Hold, Tx)>, StoreError> {
         let mut tx = self.store.write(&self.ctx()).await?;
         let expired = job::release_expired(&mut tx, &self.held.all(), self.settings.lease).await?;
-        let lease = job::claim(&mut tx, self.now().plus(self.settings.lease)).await?;
-        // Before the commit: from there on, others who claim ask whose it is.
-        let hold = lease.map(|lease| self.held.hold(lease));
-        tx.commit().await?;
-        for id in expired {
-            tracing::warn!(job = %id, "a worker fell silent; its job is taken up again");
-            self.observe(id);
+        if !expired.is_empty() {
+            tx.commit().await?;
+            for id in expired {
+                tracing::warn!(job = %id, "a worker fell silent; its job is taken up again");
+                self.observe(id);
+            }
+            tx = self.store.write(&self.ctx()).await?;
         }
-        Ok(hold)
+        let Some(lease) = job::claim(&mut tx, self.now().plus(self.settings.lease)).await? else {
+            return Ok(None);
+        };
+        // Before the commit: from there on, others who claim ask whose it is.
+        Ok(Some((self.held.hold(lease), tx)))
     }
 
-    /// Does a claimed Job as far as it goes.
-    pub(crate) async fn work(&self, hold: Hold) -> Ending {
-        let ending = Run { inner: self, lease: hold.lease }.go().await;
+    /// Does a Job as far as it goes whose claim isn't committed yet.
+    pub(crate) async fn work(&self, hold: Hold, claimed: Tx) -> Ending {
+        let ending = Run { inner: self, lease: hold.lease }.go(claimed).await;
         drop(hold);
+        // Others of its subject, and those who wait for its end.
         self.wake();
         ending
     }
