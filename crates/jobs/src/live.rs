@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 pub const DETAIL_EVERY: Duration = Duration::from_millis(250);
 /// How long a step has to be at work before what it says is written for the first time: a short one ends sooner, and
 /// its last word is written with its end.
-pub(crate) const DETAIL_FIRST: Duration = Duration::from_millis(40);
+pub(crate) const DETAIL_FIRST: Duration = Duration::from_millis(100);
 /// Characters that a detail keeps.
 pub const MAX_DETAIL: usize = 400;
 /// Characters that a log line keeps.

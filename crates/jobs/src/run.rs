@@ -5,7 +5,7 @@
 
 use std::{any::Any, future::poll_fn, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll};
 
-use doce_model::{Actor, Ctx, Direction, Failure, Job, JobState, LogLevel, Ms, NextMove};
+use doce_model::{Actor, Ctx, Direction, Failure, Job, JobState, LogLevel, Ms, NextMove, StepState};
 use doce_store::{
     Tx,
     job::{self, Lease, LeaseError},
@@ -139,7 +139,7 @@ impl Run<'_> {
             Some(tx) => tx,
             None => self.inner.store.write(&self.inner.ctx()).await?,
         };
-        let cancel = job::renew(&mut tx, self.lease, self.lease_until()).await?;
+        // Read before it is fenced: whatever is written below is written under the lease, or not at all.
         let job = self.read(&mut tx).await?;
         let definition = self.inner.definition(&job.kind);
         let known = |name: &str| definition.and_then(|definition| definition.step(name));
@@ -148,7 +148,7 @@ impl Run<'_> {
         let next = plan::next(&job, undoable);
         let mut begun = Begun::Moved;
         match next {
-            Next::Do(_) if cancel.is_some() => {
+            Next::Do(_) if job.cancel_requested_at.is_some() => {
                 job::turn(&mut tx, self.lease, None).await?;
                 self.note(&mut tx, LogLevel::Info, "Cancelled.".to_owned()).await?;
             }
@@ -161,7 +161,7 @@ impl Run<'_> {
                     Some(_) if job.crashes >= MAX_CRASHES => {
                         self.fail(&mut tx, &job, index, &step::poison(&row.label)).await?;
                     }
-                    Some(step) => begun = self.begin_step(&mut tx, &job, index, step).await?,
+                    Some(step) => begun = self.begin_step(&mut tx, job, index, step).await?,
                 }
             }
             Next::Undo(index) => {
@@ -175,7 +175,7 @@ impl Run<'_> {
                         self.stick(&mut tx, &job, index, &step::poison(&row.label)).await?;
                         begun = Begun::Ended;
                     }
-                    Some(step) => begun = self.begin_step(&mut tx, &job, index, step).await?,
+                    Some(step) => begun = self.begin_step(&mut tx, job, index, step).await?,
                 }
             }
             Next::Succeed => {
@@ -192,7 +192,7 @@ impl Run<'_> {
         Ok(begun)
     }
 
-    async fn begin_step(&self, tx: &mut Tx, job: &Job, index: usize, step: &Step) -> Result<Begun, LeaseError> {
+    async fn begin_step(&self, tx: &mut Tx, mut job: Job, index: usize, step: &Step) -> Result<Begun, LeaseError> {
         let Some(call) = step.way(job.direction) else {
             return Ok(Begun::Moved);
         };
@@ -200,13 +200,18 @@ impl Run<'_> {
             job::release(tx, self.lease).await?;
             return Ok(Begun::Stopped);
         }
-        job::begin_step(tx, self.lease, job.steps[index].position, job.direction).await?;
-        let job = self.read(tx).await?;
-        let row = &job.steps[index];
+        job::begin_step(tx, self.lease, self.lease_until(), job.steps[index].position, job.direction).await?;
+        // As the row says now, without reading it again.
+        let row = &mut job.steps[index];
         let attempt = match job.direction {
-            Direction::Forward => row.attempts,
-            Direction::Undo => row.undo_attempts,
+            Direction::Forward => {
+                (row.state, row.started_at, row.ended_at) = (StepState::Running, Some(tx.now()), None);
+                &mut row.attempts
+            }
+            Direction::Undo => &mut row.undo_attempts,
         };
+        *attempt += 1;
+        let attempt = *attempt;
         let ctx = Ctx::new(Actor::Job(job.id, job.user_id), job.id.to_string(), None, Arc::clone(&self.inner.clock));
         Ok(Begun::Work(Box::new(Work {
             index,

@@ -209,10 +209,14 @@ impl World {
                     Some(id) if self.known.iter().any(|known| known.id == id && known.undo) => Direction::Undo,
                     _ => Direction::Forward,
                 };
-                let done = self.under(n, async |tx, lease| job::begin_step(tx, lease, 0, way).await).await;
-                if let (Some((_, id, ())), Direction::Forward) = (done, way) {
-                    let known = self.get(id);
-                    (known.step, known.attempts) = (StepState::Running, known.attempts + 1);
+                let until = now.plus(Settings::default().lease);
+                let done = self.under(n, async |tx, lease| job::begin_step(tx, lease, until, 0, way).await).await;
+                if let Some((index, id, ())) = done {
+                    self.given[index].until = until;
+                    if way == Direction::Forward {
+                        let known = self.get(id);
+                        (known.step, known.attempts) = (StepState::Running, known.attempts + 1);
+                    }
                 }
             }
             Op::EndStep(n) => {
@@ -540,6 +544,8 @@ impl World {
             let known = self.get(id);
             (known.state, known.failure, known.finished_at) = (state, why, Some(now));
             known.step = match known.step {
+                // A Job succeeds when its steps have, so they are left alone.
+                step if state == JobState::Succeeded => step,
                 StepState::Pending | StepState::Running if known.attempts > 0 => StepState::Failed,
                 StepState::Pending => StepState::Skipped,
                 step @ (StepState::Running

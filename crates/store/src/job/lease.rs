@@ -166,10 +166,10 @@ pub async fn release(tx: &mut Tx, lease: Lease) -> Result<(), LeaseError> {
     fenced(tx, lease, "state = 'queued', lease_until = NULL", |query| query).await
 }
 
-/// Records that a step, or its undo, begins.
-pub async fn begin_step(tx: &mut Tx, lease: Lease, position: i64, way: Direction) -> Result<(), LeaseError> {
+/// Records that a step, or its undo, begins, and makes the lease last until `until`.
+pub async fn begin_step(tx: &mut Tx, lease: Lease, until: Ms, position: i64, way: Direction) -> Result<(), LeaseError> {
     let now = tx.now();
-    hold(tx, lease).await?;
+    fenced(tx, lease, "lease_until = $3", |query| query.bind(until.0)).await?;
     let id = lease.job_id.to_string();
     let begin = match way {
         Direction::Forward => sqlx::query(
@@ -305,6 +305,10 @@ pub async fn finish(tx: &mut Tx, lease: Lease, state: JobState, failure: Option<
         query.bind(state.as_str()).bind(now.0).bind(failure)
     })
     .await?;
+    // A Job succeeds when each of its steps has.
+    if state == JobState::Succeeded {
+        return Ok(());
+    }
     sqlx::query(
         "UPDATE job_step SET state = 'failed', ended_at = COALESCE(ended_at, $2)
          WHERE job_id = $1 AND attempts > 0 AND state IN ('pending', 'running')",

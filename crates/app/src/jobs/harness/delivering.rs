@@ -64,6 +64,10 @@ impl World for Replace {
 
     async fn restart(&mut self) {
         self.0.restart().await;
+        // Until it is followed again it isn't known to be idle, and the Job leaves the rest to the one after it.
+        if let Some(agent) = self.0.agent() {
+            self.0.run(|_, _| async move { agent.idle().await }).await;
+        }
     }
 
     async fn assert_done(&self) {
