@@ -95,7 +95,8 @@ fn kind_of(stat: &Stat) -> &'static str {
     }
 }
 
-/// Lists at most `limit` entries of a directory beneath `directory`. Names that are not text are left out.
+/// Lists a directory beneath `directory`: directories first, then by name, and of those the first `limit`. Names that
+/// are not text are left out.
 pub(crate) fn list(directory: &Utf8Path, path: &str, limit: usize) -> Result<Vec<Entry>, BeneathError> {
     let opened = openat2(
         root(directory)?,
@@ -104,7 +105,7 @@ pub(crate) fn list(directory: &Utf8Path, path: &str, limit: usize) -> Result<Vec
         Mode::empty(),
         RESOLVE,
     )?;
-    let mut entries = Vec::new();
+    let mut found = Vec::new();
     for entry in rustix::fs::Dir::read_from(&opened)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else {
@@ -113,17 +114,18 @@ pub(crate) fn list(directory: &Utf8Path, path: &str, limit: usize) -> Result<Vec
         if name == "." || name == ".." {
             continue;
         }
-        let Ok(stat) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
-        };
+        found.push((entry.file_type() != FileType::Directory, name.to_owned()));
+    }
+    // Of a directory of any size only those are looked at that are shown.
+    found.sort_unstable();
+    found.truncate(limit);
+    let look = |(_, name): (bool, String)| {
+        let stat = rustix::fs::statat(&opened, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let kind = kind_of(&stat);
         let size = (kind == "file").then(|| u64::try_from(stat.st_size).unwrap_or(0));
-        entries.push(Entry { name: name.to_owned(), kind, size });
-        if entries.len() == limit {
-            break;
-        }
-    }
-    Ok(entries)
+        Some(Entry { name, kind, size })
+    };
+    Ok(found.into_iter().filter_map(look).collect())
 }
 
 /// Reads a regular file beneath `directory`, of at most `limit` bytes.

@@ -46,17 +46,16 @@ impl LogSource {
 }
 
 impl App {
-    /// Lists a directory of a Workspace: directories first, then by name.
+    /// Lists a directory of a Workspace: directories first, then by name, and of those the first 5000.
     pub async fn list_files(&self, _ctx: &Ctx, user: &User, id: ProjectId, path: &str) -> Result<Vec<FileView>, Error> {
         let project = own_project(&mut self.store.read().await?, user, id).await?;
         let workspace = Utf8PathBuf::from(project.workspace);
         let at = path.to_owned();
-        let (prefix, mut entries) = blocking(path, move || {
+        let (prefix, entries) = blocking(path, move || {
             let prefix = beneath::relative(&at)?;
             Ok((prefix, beneath::list(&workspace, &at, ENTRIES_MAX)?))
         })
         .await?;
-        entries.sort_by(|a, b| (b.kind == "directory").cmp(&(a.kind == "directory")).then_with(|| a.name.cmp(&b.name)));
         Ok(entries
             .into_iter()
             .map(|entry| FileView {

@@ -532,8 +532,7 @@ pub(crate) fn enqueue_error(error: EnqueueError) -> Error {
             "You have too many jobs under way. Wait until some have ended.",
             NextMove::None,
         )),
-        EnqueueError::UnknownKind(_) | EnqueueError::PayloadTooLong(_) | EnqueueError::Store(_) => {
-            Error::internal(error)
-        }
+        EnqueueError::Store(error) => error.into(),
+        EnqueueError::UnknownKind(_) | EnqueueError::PayloadTooLong(_) => Error::internal(error),
     }
 }

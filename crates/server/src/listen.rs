@@ -4,7 +4,13 @@
 //! so long for the head of a request. Ending: no new connections; each open one is told to end after its request;
 //! what has not ended after a while is cut off.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -41,6 +47,8 @@ impl Default for Limits {
 
 /// How long accepting rests after the system refused, so that it doesn't spin.
 const REST: Duration = Duration::from_millis(100);
+/// How long the log is spared the same complaint.
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// Where connections come in: a port, or the control socket.
 pub(crate) trait Door: Send + Sync + 'static {
@@ -73,6 +81,7 @@ pub(crate) async fn serve<D: Door>(listener: D, router: Router, limits: Limits, 
     let cut = CancellationToken::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(limits.head_bytes);
+    let mut told: Option<Instant> = None;
     loop {
         let next = async {
             // A place first: who comes when all are taken waits in the system's queue.
@@ -84,8 +93,17 @@ pub(crate) async fn serve<D: Door>(listener: D, router: Router, limits: Limits, 
             (place, accepted) = next => match (place, accepted) {
                 (Ok(place), Ok(accepted)) => (place, accepted),
                 (Ok(_), Err(error)) => {
-                    tracing::debug!(%error, "a connection was not accepted");
-                    if !is_its_own_fault(&error) {
+                    if is_its_own_fault(&error) {
+                        tracing::debug!(%error, "a connection was not accepted");
+                    } else {
+                        if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+                            told = Some(Instant::now());
+                            tracing::warn!(
+                                %error,
+                                "no connection is accepted for now; if too many files are open: \
+                                 ulimit -n 65536, or LimitNOFILE=65536 in the unit of systemd"
+                            );
+                        }
                         tokio::time::sleep(REST).await;
                     }
                     continue;

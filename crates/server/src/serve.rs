@@ -158,6 +158,13 @@ pub(crate) fn cannot_open(error: OpenError) -> Stop {
         OpenError::Database(DatabaseError::Connect { database, .. }) if database.starts_with("postgres:") => {
             "see that PostgreSQL runs there and lets this user in, or correct DOCE_DATABASE_URL"
         }
+        OpenError::Database(DatabaseError::Full { .. }) => "make room on that disk: `df -h` shows it",
+        OpenError::Database(DatabaseError::Locked { .. }) => {
+            "close whatever else has the file open: `fuser -v` names it"
+        }
+        OpenError::Database(DatabaseError::Damaged { .. }) => {
+            "put a backup in its place: `doce restore BACKUP --data-dir ANOTHER-DIRECTORY`"
+        }
         OpenError::Database(_) | OpenError::Store(_) => {
             "see that the disk has room and that no newer doce has used this directory; a backup can be put in its place"
         }

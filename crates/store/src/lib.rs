@@ -33,10 +33,12 @@ pub mod model_preference;
 pub mod project;
 pub mod sealed;
 pub mod setting;
+mod trouble;
 pub mod usage;
 pub mod user;
 
 pub use database::{Database, NotPostgresUrl, PostgresUrl};
+pub use trouble::Trouble;
 
 use database::Dialect;
 
@@ -63,6 +65,18 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: sqlx::Error,
+    },
+    /// The disk is full, or can't be written.
+    #[error("write the database `{database}`: the disk is full, or can't be written; nothing was changed")]
+    Full {
+        /// Where it is.
+        database: String,
+    },
+    /// Another program, which isn't a doce, holds it.
+    #[error("open the database `{database}`: another program has locked it; nothing was changed")]
+    Locked {
+        /// Where it is.
+        database: String,
     },
     /// Another server has it open.
     #[error("open the database `{database}`: another doce is using it")]
@@ -119,7 +133,28 @@ pub enum StoreError {
     },
 }
 
+impl OpenError {
+    /// Says in its words what a query's failure tells of, if it is one of the known troubles.
+    fn of(database: &Database, error: sqlx::Error, otherwise: impl FnOnce(sqlx::Error) -> Self) -> Self {
+        let name = database.to_string();
+        match trouble::of(&error) {
+            Some(Trouble::DiskFull) => Self::Full { database: name },
+            Some(Trouble::Locked) => Self::Locked { database: name },
+            Some(Trouble::Damaged) => Self::Damaged { database: name, report: error.to_string() },
+            None => otherwise(error),
+        }
+    }
+}
+
 impl StoreError {
+    /// Tells whether the failure is one of the known troubles of a database.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Query(error) => trouble::of(error),
+            Self::Inconsistent { .. } => None,
+        }
+    }
+
     /// Tells whether a uniqueness rule refused the write.
     pub fn is_taken(&self) -> bool {
         match self {
@@ -146,6 +181,9 @@ impl Store {
         sqlx::any::install_default_drivers();
         let connect = |source| OpenError::Connect { database: database.to_string(), source };
         let dialect = database.dialect();
+        if let Database::Sqlite(path) = database {
+            check_file(path, database).await?;
+        }
         let (url, door) = match database {
             Database::Sqlite(path) => (format!("sqlite://{path}?mode=rwc"), None),
             Database::Postgres(url) => (url.as_str().to_owned(), Some(wait_for_lock(database, url).await?)),
@@ -176,10 +214,10 @@ impl Store {
         }
         {
             let mut connection = writer.acquire().await.map_err(connect)?;
-            if dialect == Dialect::Sqlite {
-                check_file(&mut connection, database).await?;
-            }
-            schema::migrate(&mut connection, dialect).await?;
+            schema::migrate(&mut connection, dialect).await.map_err(|error| match error {
+                OpenError::Migrate(source) => OpenError::of(database, source, OpenError::Migrate),
+                error => error,
+            })?;
         }
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
@@ -230,7 +268,17 @@ impl Store {
 
     /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind.
     pub async fn write(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
-        let inner = self.writer.begin_with(self.dialect.begin()).await?;
+        let inner = match self.writer.begin_with(self.dialect.begin()).await {
+            Ok(inner) => inner,
+            Err(error) if trouble::of(&error).is_some() => return Err(error.into()),
+            Err(error) => {
+                // After a full disk SQLite has ended the transaction by itself; its connection goes on counting it
+                // and takes no other (sqlx 0.9, observed). Another connection does.
+                tracing::warn!(error = %error, "a connection takes no transaction: it is replaced");
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(self.dialect.begin()).await?
+            }
+        };
         Ok(Tx { inner, ctx: ctx.clone() })
     }
 
@@ -272,14 +320,19 @@ async fn set(connection: &mut AnyConnection, settings: &[&'static str]) -> Resul
     Ok(())
 }
 
-/// Refuses a file that is damaged, before anything is written to it.
-async fn check_file(connection: &mut AnyConnection, database: &Database) -> Result<(), OpenError> {
-    let damaged = |report| OpenError::Damaged { database: database.to_string(), report };
-    let report: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|e| damaged(e.to_string()))?;
-    if report == "ok" { Ok(()) } else { Err(damaged(report)) }
+/// Refuses a file that is damaged, locked, or on a full disk, before anything is written to it.
+///
+/// On a connection of its own: a pool tells none of that, it tries again until its time is over.
+async fn check_file(path: &str, database: &Database) -> Result<(), OpenError> {
+    let failed = |source| {
+        OpenError::of(database, source, |source| OpenError::Connect { database: database.to_string(), source })
+    };
+    let mut connection = AnyConnection::connect(&format!("sqlite://{path}?mode=rwc")).await.map_err(failed)?;
+    tune(&mut connection, Dialect::Sqlite).await.map_err(failed)?;
+    let report: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    if report == "ok" { Ok(()) } else { Err(OpenError::Damaged { database: database.to_string(), report }) }
 }
 
 /// Takes the lock of a PostgreSQL database, for as long as the connection lives, or fails if another server has it.

@@ -33,6 +33,9 @@ function indent(depth: number): string {
   return INDENT[Math.min(depth, INDENT.length - 1)] ?? "pl-1.5";
 }
 
+/** Entries that the server lists of one directory, the first by name. */
+const LISTED_MOST = 5000;
+
 /** Directories that are there, and that nobody reads by hand. */
 const QUIET = new Set(["node_modules", ".git", "dist"]);
 
@@ -47,6 +50,7 @@ function Directory({ projectId, path, depth, file, onFile }: Props & { path: str
       {sorted.map((entry) => (
         <Entry key={entry.path} entry={entry} projectId={projectId} depth={depth} file={file} onFile={onFile} />
       ))}
+      {data.length >= LISTED_MOST && <li className={cn("py-1 text-xs text-faint", indent(depth))}>Only the first {LISTED_MOST} are shown.</li>}
     </ul>
   );
 }

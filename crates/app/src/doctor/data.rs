@@ -68,6 +68,8 @@ pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
                 let repair = match &error {
                     StoreOpenError::Newer { .. } => "install the newer doce".to_owned(),
                     StoreOpenError::Older { .. } => "doce serve".to_owned(),
+                    StoreOpenError::Full { .. } => format!("df -h {}", around.data_dir),
+                    StoreOpenError::Locked { .. } => format!("fuser -v {database}"),
                     StoreOpenError::Damaged { .. } => "doce restore BACKUP --data-dir ANOTHER-DIRECTORY".to_owned(),
                     StoreOpenError::Connect { .. } | StoreOpenError::InUse { .. } | StoreOpenError::Migrate(_) => {
                         match &around.database_url {

@@ -8,6 +8,7 @@ mod api_tokens;
 mod audit;
 mod audit_log;
 mod backup;
+mod bad_days;
 mod cli;
 mod connections;
 mod custom;

@@ -1,0 +1,185 @@
+//! Agents and providers that don't do what they should.
+
+use std::time::Duration;
+
+use doce_testkit::{ScriptedModel, wait_for};
+use serde_json::{Value, json};
+
+use super::day;
+use crate::world::{BOUND, Browser, World, id};
+
+/// Somebody with a key, and a project whose first prompt this is.
+async fn prompted(world: &World, prompt: &str) -> (Browser, String) {
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let created = browser.create_project(prompt).await;
+    browser.wait_for_job(&id(&created["job"])).await;
+    // The provider answers as long as the test goes on.
+    std::mem::forget(model);
+    (browser, id(&created["project"]))
+}
+
+async fn wait_for_session(browser: &Browser, project: &str, kind: &str) -> Value {
+    wait_for(&format!("a session that is {kind}"), BOUND, async || {
+        let found = browser.get(&format!("/api/projects/{project}")).await.expect(200);
+        (found["session"]["kind"] == kind).then(|| found["session"].clone())
+    })
+    .await
+}
+
+/// Presses *Stop*, and asserts that the next prompt is answered.
+async fn assert_stopped_and_of_use(browser: &Browser, project: &str) {
+    let at = format!("/api/projects/{project}");
+    browser.post(&format!("{at}/abort"), &json!({})).await.expect(202);
+    wait_for_session(browser, project, "idle").await;
+    browser.prompt(project, &json!({"text": "[[say: here again]]"})).await;
+    browser.wait_for_words(project, "here again").await;
+}
+
+/// The newest message with an error.
+async fn error_of(browser: &Browser, project: &str) -> Value {
+    wait_for("a message with an error", BOUND, async || {
+        let list = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
+        let found = list["items"].as_array()?.iter().rev().find(|message| message["error"].is_object());
+        found.map(|message| message["error"].clone())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_says_nothing_for_ten_minutes_can_be_stopped() {
+    let day = day("a_provider_that_says_nothing_for_ten_minutes_can_be_stopped");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[hang]]").await;
+    wait_for_session(&browser, &project, &day.shown).await;
+    world.clock.advance(Duration::from_mins(10));
+    // Somebody looks: it is still told as what it is, and nobody has asked the provider anew.
+    wait_for_session(&browser, &project, &day.shown).await;
+    assert_stopped_and_of_use(&browser, &project).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_wants_ten_minutes_of_rest_is_told_with_the_time() {
+    let day = day("a_provider_that_wants_ten_minutes_of_rest_is_told_with_the_time");
+    let world = World::running().await;
+    #[expect(clippy::disallowed_methods, reason = "the agent's time is the machine's")]
+    let begun = jiff::Timestamp::now();
+    let (browser, project) = prompted(&world, "[[status: 429, retry-after: 600]]").await;
+    let session = wait_for_session(&browser, &project, &day.shown).await;
+    let next: jiff::Timestamp = session["next_at"].as_str().expect("the time is told").parse().unwrap();
+    let wait = next.duration_since(begun).as_secs();
+    assert!((540..=660).contains(&wait), "{session}");
+    assert_stopped_and_of_use(&browser, &project).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_killed_is_told_and_its_conversation_goes_on() {
+    let day = day("an_agent_that_is_killed_is_told_and_its_conversation_goes_on");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[say: before]][[hang]]").await;
+    wait_for_session(&browser, &project, "busy").await;
+    let agent = agent();
+    signal(agent, "KILL");
+    let error = error_of(&browser, &project).await;
+    assert_eq!(error["code"], json!(day.shown), "{error}");
+    assert_eq!(error["action"]["label"], json!(day.next), "{error}");
+    browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
+    browser.wait_for_words(&project, "here again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_will_not_die_ends_with_its_project() {
+    let day = day("a_child_that_will_not_die_ends_with_its_project");
+    let world = World::running().await;
+    let marker = "doce-will-not-die";
+    let stubborn = format!(
+        "sh -c 'trap \"\" TERM INT HUP; exec 2>/dev/null; while :; do sleep 1; done' {marker} >/dev/null 2>&1 & echo begun"
+    );
+    let (browser, project) = prompted(&world, &format!("[[bash: {stubborn}]][[say: done]]")).await;
+    browser.wait_for_words(&project, "done").await;
+    let runs = || running(|_, program| program.contains(marker) && program.starts_with("sh"));
+    wait_for("the child", BOUND, async || (!runs().is_empty()).then_some(())).await;
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    let job = browser.wait_for_job(&id(&stop)).await;
+    assert_eq!(job["state"], json!(day.shown), "{job}");
+    assert!(runs().is_empty(), "it runs on: {:?}", runs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
+    let day = day("an_agent_that_hangs_is_told_and_can_be_stopped");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[say: before]]").await;
+    browser.wait_for_words(&project, "before").await;
+    let agent = agent();
+    // Its port is open, and it answers nothing.
+    signal(agent, "STOP");
+    let prompt = json!({"text": "[[say: never]]"});
+    let accepted = browser.post(&format!("/api/projects/{project}/prompts"), &prompt).await.expect(202);
+    let job = wait_for("a step that tries again", Duration::from_mins(2), async || {
+        let job = browser.get(&format!("/api/jobs/{}", id(&accepted["job"]))).await.expect(200);
+        let told = job["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|step| step["detail"].as_str().is_some_and(|detail| detail.contains(&day.shown)));
+        (told || job["state"] == "failed").then_some(job)
+    })
+    .await;
+    assert!(job.to_string().contains(&day.shown), "{job}");
+    // *Stop* ends it all the same, without waiting for its answer.
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    assert_eq!(browser.wait_for_job(&id(&stop)).await["state"], "succeeded");
+    assert!(running(|pid, _| pid == agent).is_empty(), "it is still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tools_five_megabytes_are_cut_where_they_are_kept() {
+    let day = day("a_tools_five_megabytes_are_cut_where_they_are_kept");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[bash: head -c 5000000 /dev/zero | tr '\\\\0' x]][[say: done]]").await;
+    browser.wait_for_words(&project, "done").await;
+    let answer = browser.get(&format!("/api/projects/{project}/messages")).await;
+    assert!(answer.body.len() < 1_000_000, "{} bytes", answer.body.len());
+    assert!(answer.text().contains("xxxx") && answer.text().contains(&day.shown), "it isn't said to be cut");
+}
+
+/// The processes that somebody may see: pid and command line.
+fn running(is: impl Fn(u32, &str) -> bool) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    processes
+        .filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let program = std::fs::read(process.path().join("cmdline")).ok()?;
+            let state = std::fs::read_to_string(process.path().join("stat")).ok()?;
+            let is_dead = state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+            (!is_dead && is(pid, &String::from_utf8_lossy(&program))).then_some(pid)
+        })
+        .collect()
+}
+
+/// Returns who started a process, if it runs.
+fn parent_of(pid: u32) -> Option<u32> {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    state.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The agent's own process: the one in the workspace that this test's server started.
+fn agent() -> u32 {
+    let is_ours =
+        |pid: u32| std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == std::process::id());
+    let is_in_workspace = |pid: u32| {
+        std::fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|set| memchr::memmem::find(&set, b"PWD=/workspace\0").is_some())
+    };
+    let found =
+        running(|pid, program| program.starts_with("/opt/opencode\0serve\0") && is_in_workspace(pid) && is_ours(pid));
+    *found.first().expect("the agent runs")
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is what happens to it on a bad day")]
+fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.expect("there is a kill").success());
+}

@@ -1,0 +1,229 @@
+//! The disk, the database, the master key, the port and the descriptors.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use doce_testkit::LockedDatabase;
+use serde_json::{Value, json};
+
+use super::day;
+use crate::{
+    cli::{Serving, doce, first_account, run},
+    world::{BOUND, World},
+};
+
+/// A data directory that a server has used and left in order.
+async fn used() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let serving = Serving::start(doce(directory.path()));
+    first_account(&serving).await;
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    directory
+}
+
+/// Asserts that a server doesn't start, says what the row says, and soon.
+fn assert_refused(name: &str, command: &mut Command) {
+    let day = day(name);
+    let begun = Instant::now();
+    let (code, _, said) = run(command.arg("serve"));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(&day.shown) && said.contains(&day.next), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_database_is_refused_and_left_as_it_is() {
+    let directory = used().await;
+    let database = directory.path().join("data/doce.sqlite");
+    let whole = std::fs::read(&database).unwrap();
+    let middle = whole.len() / 2;
+    // Its head, its middle, and its end.
+    for damage in [0..4096, middle..middle + 4096, whole.len() - 4096..whole.len()] {
+        let mut bytes = whole.clone();
+        bytes[damage.clone()].fill(0xa5);
+        std::fs::write(&database, &bytes).unwrap();
+        assert_refused("a_damaged_database_is_refused_and_left_as_it_is", &mut doce(directory.path()));
+        assert_eq!(std::fs::read(&database).unwrap(), bytes, "{damage:?}: something was written over it");
+    }
+    std::fs::write(&database, whole).unwrap();
+    drop(Serving::start(doce(directory.path())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_database_takes_no_change_and_is_read_meanwhile() {
+    let day = day("a_locked_database_takes_no_change_and_is_read_meanwhile");
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let held = LockedDatabase::hold(&world.data().join("doce.sqlite")).await;
+    let add = json!({"username": "bob", "password": "correct horse battery", "role": "member"});
+    let (refused, list) = tokio::join!(admin.post("/api/users", &add), admin.get("/api/users"));
+    assert_eq!(list.expect(200)["items"].as_array().unwrap().len(), 1);
+    assert!(refused.problem(503, &day.shown)["detail"].as_str().unwrap().contains(&day.next));
+    drop(held);
+    admin.post("/api/users", &add).await.expect(201);
+}
+
+/// A `doce` whose data directory is a disk of `size` bytes in memory, seen by it alone.
+fn on_a_small_disk(directory: &Path, size: u64) -> Command {
+    let disk = directory.join("data");
+    std::fs::create_dir_all(&disk).expect("a directory can be made");
+    let original = doce(directory);
+    #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
+    let mut command = Command::new("bwrap");
+    command.env_clear();
+    for (name, value) in original.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.args(["--dev-bind", "/", "/", "--die-with-parent", "--size", &size.to_string(), "--tmpfs"]).arg(disk);
+    command.arg("--").arg(original.get_program());
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_is_named_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    for kilobytes in [64, 128, 256, 384] {
+        assert_refused(
+            "a_disk_without_room_is_named_at_the_start",
+            &mut on_a_small_disk(directory.path(), kilobytes * 1024),
+        );
+    }
+}
+
+/// Where the disk of a server is, as others see it: the data directory of its process.
+fn disk_of(directory: &Path) -> PathBuf {
+    let data = directory.join("data").display().to_string();
+    let processes = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    let own = processes.filter(|process| {
+        let read = |name: &str| std::fs::read(process.path().join(name)).unwrap_or_default();
+        let (program, variables) = (read("cmdline"), read("environ"));
+        program.ends_with(b"/doce\0serve\0")
+            && !program.starts_with(b"bwrap")
+            && memchr::memmem::find(&variables, format!("DOCE_DATA_DIR={data}\0").as_bytes()).is_some()
+    });
+    let pid = own.map(|process| process.file_name()).next().expect("doce runs");
+    Path::new("/proc").join(pid).join("root").join(data.trim_start_matches('/'))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
+    let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = on_a_small_disk(directory.path(), 6 * 1024 * 1024);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let serving = Serving::start(command);
+    let (client, cookie) = first_account(&serving).await;
+    let (url, disk) = (serving.url.clone(), disk_of(directory.path()));
+    let ask = async |method: reqwest::Method, path: &str, body: Option<Value>| {
+        let mut request = client.request(method, format!("{url}{path}")).header("cookie", &cookie);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.timeout(BOUND).send().await.expect("it answers");
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+    };
+    let mut names = vec!["ada".to_owned()];
+    let mut refused = 0;
+    // From a disk with a little room down to one that has none, so that each write meets its end once.
+    for room in (0..48_u64).rev() {
+        let filler = disk.join("filler");
+        let mut file = std::fs::File::create(&filler).expect("it is ours");
+        while file.write_all(&[7; 4096]).is_ok() {}
+        let size = file.metadata().unwrap().len();
+        file.set_len(size.saturating_sub(room * 4096)).unwrap();
+        let name = format!("person{room}");
+        let add = json!({"username": name, "password": "correct horse battery", "role": "member"});
+        match ask(reqwest::Method::POST, "/api/users", Some(add)).await {
+            (201, _) => names.push(name),
+            (503, problem) => {
+                assert_eq!(problem["code"], json!(day.shown), "{problem}");
+                assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
+                refused += 1;
+            }
+            (status, problem) => {
+                let log = std::fs::read_to_string(&log).unwrap();
+                panic!("{room} pages: {status} {problem}: {log}");
+            }
+        }
+        // What there is can be read all the time.
+        assert_eq!(ask(reqwest::Method::GET, "/api/users", None).await.0, 200, "{room} pages");
+        std::fs::remove_file(&filler).unwrap();
+    }
+    assert!(refused > 0, "the disk was never full");
+    let (_, list) = ask(reqwest::Method::GET, "/api/users", None).await;
+    let mut found: Vec<&str> =
+        list["items"].as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
+    found.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(found, names, "what was taken is there, and what was refused is not");
+    let add = json!({"username": "later", "password": "correct horse battery", "role": "member"});
+    assert_eq!(ask(reqwest::Method::POST, "/api/users", Some(add)).await.0, 201, "with room it goes on by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_master_key_is_not_replaced() {
+    let directory = used().await;
+    let key = directory.path().join("data/master.key");
+    std::fs::remove_file(&key).unwrap();
+    assert_refused("a_lost_master_key_is_not_replaced", &mut doce(directory.path()));
+    assert!(!key.exists(), "another one was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_master_key_is_told_by_its_id() {
+    let (directory, other) = (used().await, used().await);
+    let place = |of: &tempfile::TempDir| of.path().join("data/master.key");
+    let before = std::fs::read(place(&other)).unwrap();
+    std::fs::copy(place(&other), place(&directory)).unwrap();
+    assert_refused("a_wrong_master_key_is_told_by_its_id", &mut doce(directory.path()));
+    assert_eq!(std::fs::read(place(&directory)).unwrap(), before, "the file is left as it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    assert_refused("a_taken_port_is_named", doce(directory.path()).env("DOCE_LISTEN", &address));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_descriptors_hold_up_those_who_come_and_nobody_else() {
+    let directory = used().await;
+    let original = doce(directory.path());
+    #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
+    let mut command = Command::new("sh");
+    command.env_clear();
+    for (name, value) in original.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.args(["-c", "ulimit -n 96; exec \"$0\" \"$@\""]).arg(original.get_program());
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let serving = Serving::start(command);
+    let port = serving.port();
+    let crowd: Vec<_> = (0..120).filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).ok()).collect();
+    assert!(crowd.len() > 96, "only {} connections", crowd.len());
+    drop(crowd);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let health = client.get(format!("{}/api/health", serving.url)).timeout(BOUND).send().await;
+    assert_eq!(health.expect("it answers again").status(), 200);
+    let day = day("too_few_descriptors_hold_up_those_who_come_and_nobody_else");
+    serving.signal("TERM");
+    let (code, said) = serving.end().await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&day.shown) && said.contains(&day.next), "{said}");
+    assert_eq!(said.matches(&day.next).count(), 1, "the log is not filled with it");
+}

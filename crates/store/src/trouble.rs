@@ -1,0 +1,65 @@
+//! Troubles of a database that somebody can end without knowing anything of doce: told apart from all other errors, so
+//! that what is said is what to do.
+
+/// What is wrong with the database, from the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk is full, or can't be written.
+    DiskFull,
+    /// Another program holds it.
+    Locked,
+    /// It is damaged.
+    Damaged,
+}
+
+/// Finds which trouble an error tells of.
+pub(crate) fn of(error: &sqlx::Error) -> Option<Trouble> {
+    match error {
+        sqlx::Error::Database(error) => of_code(&error.code()?),
+        sqlx::Error::PoolTimedOut => Some(Trouble::Locked),
+        _ => None,
+    }
+}
+
+/// A code of PostgreSQL has five characters; SQLite's are numbers of fewer digits, whose low byte is the kind.
+fn of_code(code: &str) -> Option<Trouble> {
+    match code {
+        "55P03" => return Some(Trouble::Locked),
+        "XX001" | "XX002" => return Some(Trouble::Damaged),
+        // SQLite's IOERR_WRITE, _FSYNC, _SHMSIZE: a quota, or a full disk where a hole of a file was to be filled.
+        "53100" | "778" | "1034" | "4874" => return Some(Trouble::DiskFull),
+        _ if code.len() == 5 => return None,
+        _ => {}
+    }
+    match code.parse::<u32>().ok()? & 0xff {
+        13 => Some(Trouble::DiskFull),
+        5 | 6 => Some(Trouble::Locked),
+        11 | 26 => Some(Trouble::Damaged),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_databases_codes_are_its_own() {
+        for (code, trouble) in [
+            ("13", Some(Trouble::DiskFull)),
+            ("4874", Some(Trouble::DiskFull)),
+            ("53100", Some(Trouble::DiskFull)),
+            ("5", Some(Trouble::Locked)),
+            ("261", Some(Trouble::Locked)),
+            ("11", Some(Trouble::Damaged)),
+            ("26", Some(Trouble::Damaged)),
+            // Its low byte would be SQLite's BUSY: PostgreSQL's `insufficient_privilege`.
+            ("42501", None),
+            ("2067", None),
+            ("23505", None),
+            ("words", None),
+        ] {
+            assert_eq!(of_code(code), trouble, "{code}");
+        }
+    }
+}

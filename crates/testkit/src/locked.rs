@@ -1,0 +1,24 @@
+//! A database that another program holds.
+
+use camino::Utf8Path;
+use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+/// Holds the right to write to a SQLite database, as another program might. Dropped, it lets go.
+#[derive(Debug)]
+pub struct LockedDatabase {
+    #[expect(dead_code, reason = "it is closed with this value")]
+    connection: SqliteConnection,
+}
+
+impl LockedDatabase {
+    /// Takes it. Waits for whoever writes at the moment.
+    ///
+    /// # Panics
+    /// If there is no such database, or somebody writes for longer than five seconds.
+    pub async fn hold(database: &Utf8Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(database);
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+        connection.execute("BEGIN IMMEDIATE").await.expect("nobody writes for long");
+        Self { connection }
+    }
+}
