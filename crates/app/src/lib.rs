@@ -371,6 +371,7 @@ impl App {
             if let Err(e) = app.resume_waiting(None).await {
                 tracing::error!(error = chain(&e), "the jobs that wait for a key were not looked at");
             }
+            reconcilers::restarts::look_at_all(&app).await;
             // Survivors have their places by now.
             room::give(&app).await;
         });

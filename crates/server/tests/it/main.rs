@@ -27,6 +27,7 @@ mod people;
 mod preview;
 mod problems;
 mod projects;
+mod restarts;
 mod room;
 mod stream;
 mod terminal;
