@@ -26,6 +26,9 @@ use crate::{
 pub(crate) const MOST_STARTS: u32 = 5;
 /// An Agent that lived for so long was well: its end begins a new count.
 pub(crate) const WELL_AFTER: Duration = Duration::from_mins(10);
+/// An end that nobody did anything about for so long is history: what was left so by an earlier doce, or before a night
+/// without power, is started when somebody wants it.
+const HISTORY_AFTER: Duration = Duration::from_hours(1);
 /// How long to wait before it is started again.
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), max: Duration::from_mins(1) };
 /// Most characters of a reason that are kept.
@@ -56,18 +59,19 @@ async fn start_again(app: &App, id: ProjectId) -> Result<(), Error> {
         return Ok(());
     }
     // Most looks find nothing to do; those take no turn at writing.
-    if next(&mut app.store.read().await?, id).await?.is_none() {
+    if next(&mut app.store.read().await?, id, app.clock.now()).await?.is_none() {
         return Ok(());
     }
     let ctx = app.ctx(Actor::Reconciler("restarts"), &id.to_string());
     let mut tx = app.store.write(&ctx).await?;
-    let Some((project, restart)) = next(&mut tx, id).await? else { return Ok(()) };
+    let now = tx.now();
+    let Some((project, restart)) = next(&mut tx, id, now).await? else { return Ok(()) };
     let gives_up = restart.number > MOST_STARTS;
-    let wait = if gives_up { Duration::ZERO } else { wait(id, tx.now(), restart.number) };
+    let wait = if gives_up { Duration::ZERO } else { wait(id, now, restart.number) };
     let new = New::new(start_project::KIND, jobs::project_subject(id), project.user_id)
         .project(id)
         .payload(&start_project::Payload { restart: Some(restart.clone()) })
-        .run_at(tx.now().plus(wait));
+        .run_at(now.plus(wait));
     let enqueued = app.jobs.enqueue(&mut tx, new).await.map_err(enqueue_error)?;
     if !gives_up {
         let detail = format!("start {} of {MOST_STARTS}: {}", restart.number, restart.because);
@@ -81,7 +85,11 @@ async fn start_again(app: &App, id: ProjectId) -> Result<(), Error> {
 
 /// Returns which start is next for a Project whose Agent ended by itself. `None` if it didn't, or something else is
 /// about to happen in the Project.
-async fn next(read: &mut impl Read, id: ProjectId) -> Result<Option<(Project, start_project::Restart)>, Error> {
+async fn next(
+    read: &mut impl Read,
+    id: ProjectId,
+    now: Ms,
+) -> Result<Option<(Project, start_project::Restart)>, Error> {
     let Some(project) = project::find(read, id).await?.filter(|project| project.desired == Desired::Running) else {
         return Ok(None);
     };
@@ -98,18 +106,18 @@ async fn next(read: &mut impl Read, id: ProjectId) -> Result<Option<(Project, st
     let filter = job::Filter { subject: Some(jobs::project_subject(id)), ..job::Filter::default() };
     let Some(last) = job::list(read, &filter, None, 1).await?.pop() else { return Ok(None) };
     let instance = instance::find_last(read, id).await?;
-    Ok(restart_after(&last, instance.as_ref()).map(|restart| (project, restart)))
+    Ok(restart_after(&last, instance.as_ref(), now).map(|restart| (project, restart)))
 }
 
 /// Says which start follows what happened last. `None` if nothing is to be done about it by itself.
-fn restart_after(last: &Job, instance: Option<&Instance>) -> Option<start_project::Restart> {
+fn restart_after(last: &Job, instance: Option<&Instance>, now: Ms) -> Option<start_project::Restart> {
     let before = restart_of(last).map_or(0, |restart| restart.number);
     let (number, because) = match last.state {
         // Its start went well, and it ended later.
         JobState::Succeeded => {
             let instance = instance?;
             let (ending, ended_at) = (instance.ending.as_deref()?, instance.ended_at?);
-            if agents::is_ours(ending) {
+            if agents::is_ours(ending) || now.since(ended_at) >= HISTORY_AFTER {
                 return None;
             }
             let was_well = ended_at.since(instance.created_at) >= WELL_AFTER;
@@ -206,10 +214,12 @@ mod tests {
         }
     }
 
+    /// A little after the ends.
+    const NOW: Ms = Ms(1_000_000);
     const THIRD: &str = r#"{"restart":{"number":3,"because":"The agent ended."}}"#;
 
     fn number_after(last: &Job, instance: &Instance) -> Option<u32> {
-        restart_after(last, Some(instance)).map(|restart| restart.number)
+        restart_after(last, Some(instance), NOW).map(|restart| restart.number)
     }
 
     #[test]
@@ -239,6 +249,15 @@ mod tests {
             let ours = an_instance(ending, Duration::from_mins(1));
             assert_eq!(number_after(&a_job(JobState::Succeeded, "{}", None), &ours), None, "{ending}");
         }
+    }
+
+    #[test]
+    fn an_end_of_long_ago_is_history() {
+        let soon = an_instance("exited with code 1", Duration::from_mins(1));
+        let last = a_job(JobState::Succeeded, "{}", None);
+        let ended = soon.ended_at.expect("it has");
+        let restarts = |after| restart_after(&last, Some(&soon), ended.plus(after)).is_some();
+        assert!(restarts(HISTORY_AFTER / 2) && !restarts(HISTORY_AFTER));
     }
 
     #[test]
