@@ -197,9 +197,10 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
         }
         ("user_not_found", _) => Some("`doce user list` shows the accounts".to_owned()),
         (_, Some(hint)) => Some(hint.to_owned()),
-        ("internal", None) => Some(format!("look for {} in the server's log", text(&problem["request_id"]))),
+        ("internal", None) => Some("look for the reference in the server's log".to_owned()),
         (_, None) => None,
     };
+    let stop = stop.reference(problem["request_id"].as_str());
     match hint {
         Some(hint) => stop.hint(hint),
         None => stop,
