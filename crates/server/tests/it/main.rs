@@ -30,6 +30,7 @@ mod projects;
 mod restarts;
 mod room;
 mod stream;
+mod system;
 mod terminal;
 mod words;
 mod workspace;
