@@ -211,3 +211,20 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
 pub(super) fn whole(items: &[Value]) -> Value {
     json!({"items": items, "next": null})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_refused_or_failed_at_has_its_reference() {
+        let problem = json!({"detail": "Something failed.", "code": "internal", "hint": null, "request_id": "req_4f"});
+        let stop = refused("list the projects", StatusCode::INTERNAL_SERVER_ERROR, &problem);
+        assert_eq!(stop.reference.as_deref(), Some("req_4f"));
+        assert_eq!(stop.hint.as_deref(), Some("look for the reference in the server's log"));
+        assert!(!stop.by_user);
+        // What stands in between may answer without one.
+        let stop = refused("list the projects", StatusCode::BAD_GATEWAY, &Value::Null);
+        assert_eq!((stop.reference, stop.hint), (None, None));
+    }
+}

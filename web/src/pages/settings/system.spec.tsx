@@ -97,6 +97,8 @@ it("a_failure_says_its_reference_and_can_be_tried_again", async () => {
   const { user } = show(<SystemPage />);
   const alert = await screen.findByRole("alert");
   expect(alert.textContent).toContain("Something failed inside the server.");
+  expect(alert.textContent).toContain("Reference req_1");
+  expect(within(alert).getByRole("button", { name: "Copy the reference" })).toBeTruthy();
   fails = false;
   await user.click(within(alert).getByRole("button", { name: "Try again" }));
   await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());

@@ -83,7 +83,7 @@ function Versions({ system, status }: { system: System; status: SystemStatus }) 
   const sandbox = SANDBOX[system.sandbox.state];
   const { database, disk } = status;
   return (
-    <Section title="Versions and place" lead={<>Running since <RelativeTime at={status.started_at} />.</>}>
+    <Section title="Versions and place" lead={<>Started <RelativeTime at={status.started_at} />.</>}>
       <Facts>
         <dt>doce</dt>
         <dd>{system.version}</dd>
@@ -135,7 +135,7 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 }
 
 function Agents({ status: { agents, queue } }: { status: SystemStatus }) {
-  const most = agents.most === null ? "as many as the memory holds" : `at most ${agents.most}`;
+  const most = agents.most === null ? "there may be as many as the memory holds" : `there may be ${agents.most}`;
   const jobs = [
     [queue.running, "at work"],
     [queue.due, "due"],
@@ -147,9 +147,9 @@ function Agents({ status: { agents, queue } }: { status: SystemStatus }) {
       <Facts>
         <dt>Agents</dt>
         <dd className="tabular-nums">
-          {agents.running} running, {most}
+          {agents.running} running
           {agents.starting > 0 && `, ${agents.starting} starting`}
-          {agents.waiting > 0 && <span className={TONE_TEXT.amber}>, {agents.waiting} waiting for room</span>}
+          {agents.waiting > 0 && <span className={TONE_TEXT.amber}>, {agents.waiting} waiting for room</span>}; {most}
         </dd>
         {agents.memory_total !== null && agents.memory_available !== null && (
           <>
