@@ -142,6 +142,12 @@ const peopleRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/people")),
 });
 
+const systemRoute = createRoute({
+  getParentRoute: () => settingsRoute,
+  path: "/system",
+  component: lazyRouteComponent(() => import("./pages/settings/system")),
+});
+
 const accountRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/account",
@@ -152,7 +158,7 @@ const routeTree = rootRoute.addChildren([
   setupRoute,
   signInRoute,
   inviteRoute,
-  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, jobsRoute, auditRoute, keysRoute, importRoute, peopleRoute, accountRoute])]),
+  signedInRoute.addChildren([dashboardRoute, projectRoute, settingsRoute.addChildren([settingsIndexRoute, providersRoute, modelsRoute, jobsRoute, auditRoute, keysRoute, importRoute, peopleRoute, systemRoute, accountRoute])]),
 ]);
 
 export function createAppRouter(cache: QueryClient) {

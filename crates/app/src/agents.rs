@@ -22,13 +22,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, beneath, follower::Live};
+use crate::{App, beneath, follower::Live, reconcilers::restarts};
 
 /// How long an Agent may take to end before it is killed.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(4);
 
 /// How long after a Prompt its answer may take to begin. Beyond that, an idle Agent has let go of it.
 pub(crate) const ANSWER_BEGINS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How an Instance ended that doce stopped.
+pub(crate) const STOPPED: &str = "stopped";
+/// How an Instance ended whose Agent never answered.
+pub(crate) const DID_NOT_START: &str = "did not start";
+
+/// Tells whether an Instance ended by doce's doing, rather than by itself.
+pub(crate) fn is_ours(ending: &str) -> bool {
+    ending == STOPPED || ending == DID_NOT_START
+}
 
 /// An Agent that runs.
 pub(crate) struct Agent {
@@ -270,11 +280,12 @@ async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     app.agents.remove(agent);
     app.room.look();
     agent.status.send_replace(SessionStatus::None);
-    let words = if agent.stopping.load(Ordering::SeqCst) { "stopped".to_owned() } else { ending.to_string() };
+    let words = if agent.stopping.load(Ordering::SeqCst) { STOPPED.to_owned() } else { ending.to_string() };
     if let Err(e) = record_end(app, agent.project_id, agent.instance_id, &words).await {
         tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the end of an agent was not recorded");
     }
     app.previews.stop(agent.project_id).await;
+    restarts::look(app, agent.project_id).await;
     app.publish_project(agent.project_id).await;
 }
 

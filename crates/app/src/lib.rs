@@ -40,6 +40,7 @@ mod queue;
 mod reconcilers;
 mod room;
 mod steps;
+pub mod system;
 mod terminal;
 pub mod views;
 
@@ -222,6 +223,9 @@ pub struct Inner {
     pub(crate) agents: agents::Agents,
     pub(crate) previews: previews::Previews,
     pub(crate) room: room::Room,
+    pub(crate) measured: system::LastMeasured,
+    /// When this was opened.
+    pub(crate) started_at: doce_model::Ms,
     /// Users whose browsers are told in a moment how their Connections stand.
     pub(crate) connections_changed: Mutex<BTreeSet<doce_model::UserId>>,
     /// Told when answers wait to be told of.
@@ -317,6 +321,8 @@ impl App {
                 agents: agents::Agents::default(),
                 previews: previews::Previews::default(),
                 room: room::Room::default(),
+                measured: system::LastMeasured::default(),
+                started_at: clock.now(),
                 connections_changed: Mutex::default(),
                 uses: tokio::sync::Notify::new(),
                 tasks: TaskTracker::new(),
@@ -371,6 +377,7 @@ impl App {
             if let Err(e) = app.resume_waiting(None).await {
                 tracing::error!(error = chain(&e), "the jobs that wait for a key were not looked at");
             }
+            reconcilers::restarts::look_at_all(&app).await;
             // Survivors have their places by now.
             room::give(&app).await;
         });

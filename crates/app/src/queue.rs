@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use crate::{
     App, Error, chain,
     events::Change,
-    jobs::{apply_delivery, delete_project, launch_project, send_prompt},
+    jobs::{apply_delivery, delete_project, launch_project, send_prompt, start_project},
     people::admins_only,
     projects::{enqueue_error, read_cursor},
+    reconcilers::restarts,
     room,
     steps::delivery,
 };
@@ -254,6 +255,11 @@ async fn tell(app: &App, id: JobId) -> Result<(), Error> {
     }
     if !job.state.is_live() {
         app.room.forget(job.id);
+    }
+    // The Agent may have ended while this Job was at work, or at its hands.
+    let starts = [launch_project::KIND, start_project::KIND, send_prompt::KIND].contains(&job.kind.as_str());
+    if let Some(project_id) = job.project_id.filter(|_| starts && !job.state.is_live()) {
+        restarts::look(app, project_id).await;
     }
     // What it waits for may have come before it began to wait.
     app.resume_if_mended(&job).await?;

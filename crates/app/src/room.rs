@@ -24,6 +24,7 @@ use crate::{
     chain,
     jobs::{self, step_error, stop_project},
     projects::enqueue_error,
+    system::AgentRoom,
 };
 
 /// What an Agent takes when it has worked for a while.
@@ -213,6 +214,20 @@ fn free(app: &App, state: &State) -> usize {
             in_all.min(fit(available.saturating_sub(OTHERS_MEMORY / 4)).saturating_sub(starting))
         }
     }
+}
+
+/// Counts the places that are taken, and who waits for one.
+pub(crate) async fn agent_room(app: &App) -> Result<AgentRoom, Error> {
+    let waiting = waiting(app).await?.len();
+    let memory = memory();
+    Ok(AgentRoom {
+        running: app.agents.all().len(),
+        starting: app.room.lock().starting.len(),
+        waiting,
+        most: app.config.agents.most,
+        memory_total: memory.map(|(total, _)| total),
+        memory_available: memory.map(|(_, available)| available),
+    })
 }
 
 /// Reads how much memory there is, and how much of it may be had, in bytes.

@@ -8,6 +8,9 @@ const SIGNAL_BASE: i32 = 128;
 /// The highest signal number there is.
 const SIGNAL_MAX: i32 = 64;
 
+/// What the kernel kills with when memory runs out.
+const SIGKILL: i32 = 9;
+
 /// What a process ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -42,7 +45,12 @@ impl fmt::Display for Ending {
             Cause::Signal(signal) => write!(f, "was killed by signal {signal}")?,
             Cause::Unknown => f.write_str("ended")?,
         }
-        if self.out_of_memory { f.write_str(", out of memory") } else { Ok(()) }
+        match self.cause {
+            _ if self.out_of_memory => f.write_str(", out of memory"),
+            // Nobody else kills an agent or a dev server so: where doce does, it says that it stopped it.
+            Cause::Signal(SIGKILL) => f.write_str(", perhaps because the machine ran out of memory"),
+            Cause::Signal(_) | Cause::Code(_) | Cause::Unknown => Ok(()),
+        }
     }
 }
 
@@ -80,5 +88,9 @@ mod tests {
     fn an_ending_reads_as_the_end_of_a_sentence() {
         let ending = Ending { cause: Cause::Signal(9), out_of_memory: true };
         assert_eq!(ending.to_string(), "was killed by signal 9, out of memory");
+        let ending = Ending { cause: Cause::Signal(9), out_of_memory: false };
+        assert_eq!(ending.to_string(), "was killed by signal 9, perhaps because the machine ran out of memory");
+        let ending = Ending { cause: Cause::Code(1), out_of_memory: false };
+        assert_eq!(ending.to_string(), "exited with code 1");
     }
 }

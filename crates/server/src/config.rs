@@ -298,6 +298,8 @@ pub(crate) struct Stop {
     pub(crate) error: anyhow::Error,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// The number of the request that failed, for whoever looks into the server's log.
+    pub(crate) reference: Option<String>,
     /// Whether it was asked for wrongly, rather than failed.
     pub(crate) by_user: bool,
 }
@@ -305,17 +307,22 @@ pub(crate) struct Stop {
 impl Stop {
     /// Something failed.
     pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), hint: None, by_user: false }
+        Self { error: error.into(), hint: None, reference: None, by_user: false }
     }
 
     /// Something was asked for that can't be.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), hint: None, by_user: true }
+        Self { error: error.into(), hint: None, reference: None, by_user: true }
     }
 
     /// Says what to do about it.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Says which request it was.
+    pub(crate) fn reference(self, id: Option<&str>) -> Self {
+        Self { reference: id.map(str::to_owned), ..self }
     }
 }
 
@@ -327,7 +334,7 @@ pub fn main() -> ExitCode {
     match run(&printer, std::env::args_os()) {
         Ok(code) => code,
         Err(stop) => {
-            printer.error(&stop.error, stop.hint.as_deref());
+            printer.error(&stop.error, stop.hint.as_deref(), stop.reference.as_deref());
             ExitCode::from(if stop.by_user { 2 } else { 1 })
         }
     }

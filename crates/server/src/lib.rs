@@ -21,6 +21,7 @@ mod keys;
 pub mod listen;
 mod lock;
 mod logs;
+mod metrics;
 pub mod preview;
 mod preview_host;
 mod printer;

@@ -69,8 +69,8 @@ impl Printer {
         })
     }
 
-    /// Writes an error: its name, the reasons below it, and the next move.
-    pub(crate) fn error(&self, error: &anyhow::Error, hint: Option<&str>) {
+    /// Writes an error: its name, the reasons below it, the next move, and by what it is found in the server's log.
+    pub(crate) fn error(&self, error: &anyhow::Error, hint: Option<&str>, reference: Option<&str>) {
         self.line(format_args!("error: {error}"));
         let mut said = error.to_string();
         for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -82,6 +82,9 @@ impl Printer {
         }
         if let Some(hint) = hint {
             self.line(format_args!("  try: {hint}"));
+        }
+        if let Some(reference) = reference {
+            self.line(format_args!("  reference: {reference}"));
         }
     }
 

@@ -8,8 +8,8 @@ use doce_model::{Clock, Ctx, Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Names, api::stream::Streams, guard::proof::Holder, preview::Preview, preview_host::ports::Ports,
-    server::Limits, setup_code::SetupCode,
+    address::Names, api::stream::Streams, guard::proof::Holder, metrics::Metrics, preview::Preview,
+    preview_host::ports::Ports, server::Limits, setup_code::SetupCode,
 };
 
 /// The server's parts, shared by all requests.
@@ -28,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) listen: SocketAddr,
     pub(crate) setup_code: SetupCode,
     pub(crate) streams: Streams,
+    pub(crate) metrics: Metrics,
     pub(crate) preview: Preview,
     pub(crate) ports: Ports,
     /// What runs beside requests; shutting down waits for it.

@@ -21,6 +21,7 @@ pub use schema::known_version;
 
 pub mod api_token;
 pub mod audit;
+pub mod census;
 pub mod connection;
 pub mod conversation;
 pub mod custom_provider;

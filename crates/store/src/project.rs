@@ -126,6 +126,15 @@ pub async fn list_places(read: &mut impl Read) -> Result<Vec<Place>, StoreError>
     rows.iter().map(place).collect()
 }
 
+/// Lists the Projects of which their owners want this.
+pub async fn list_desired(read: &mut impl Read, desired: Desired) -> Result<Vec<ProjectId>, StoreError> {
+    let rows = sqlx::query("SELECT id FROM project WHERE desired = $1 ORDER BY id")
+        .bind(desired.as_str())
+        .fetch_all(read.connection())
+        .await?;
+    rows.iter().map(|row| parse("project", "id", get(row, "id")?)).collect()
+}
+
 /// Says where the files of a Project are from here on.
 pub async fn put_at(tx: &mut Tx, place: &Place) -> Result<(), StoreError> {
     sqlx::query("UPDATE project SET workspace = $2, home = $3 WHERE id = $1")

@@ -5,6 +5,8 @@ import type { Problem } from "./types";
 
 /** What a request that didn't succeed says: the server's problem details, or that the server wasn't reached. */
 export class ApiError extends Error {
+  /** What it says, for places that show the reference beside it; `message` has both where the server itself failed. */
+  readonly detail: string;
   readonly status: number;
   readonly code: string;
   readonly hint: string | null;
@@ -13,8 +15,10 @@ export class ApiError extends Error {
   readonly retryAfterSeconds: number | null;
 
   constructor(status: number, problem: Partial<Problem>, retryAfterSeconds: number | null = null) {
-    super(problem.detail || problem.title || `The server answered ${status}.`);
+    const detail = problem.detail || problem.title || `The server answered ${status}.`;
+    super(status >= 500 && problem.request_id ? `${detail} Reference ${problem.request_id}.` : detail);
     this.name = "ApiError";
+    this.detail = detail;
     this.status = status;
     this.code = problem.code ?? "unknown";
     this.hint = problem.hint ?? null;

@@ -19,6 +19,8 @@ export const SHOWN_FILE_BYTES = 400_000;
 
 export const keys = {
   system: ["system"] as const,
+  systemStatus: ["system-status"] as const,
+  doctor: ["doctor"] as const,
   signIns: ["sign-ins"] as const,
   tokens: ["tokens"] as const,
   invites: ["invites"] as const,
@@ -45,6 +47,12 @@ export const keys = {
 };
 
 export const systemQuery = queryOptions({ queryKey: keys.system, queryFn: () => take(api.GET("/api/system")), staleTime: 60_000 });
+
+/** What runs and what it takes, for admins. Disks are measured once a minute at most, so there is no need to ask more often. */
+export const systemStatusQuery = queryOptions({ queryKey: keys.systemStatus, queryFn: () => take(api.GET("/api/system/status")), staleTime: 0 });
+
+/** What is wrong with the server’s machine, for admins. It takes a few seconds. */
+export const doctorQuery = queryOptions({ queryKey: keys.doctor, queryFn: async () => (await take(api.GET("/api/system/doctor"))).items, staleTime: 60_000 });
 
 export const signInsQuery = queryOptions({
   queryKey: keys.signIns,

@@ -1023,6 +1023,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how the server is doing. Disks are measured once a minute at most. */
+        get: operations["get_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tokens": {
         parameters: {
             query?: never;
@@ -1093,12 +1110,50 @@ export interface paths {
         patch: operations["change_user"];
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns what the server does in numbers, as Prometheus reads them. No label tells of a person, a project or a key. */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
+        /** @description How many agents there are and may be. */
+        AgentRoom: {
+            /**
+             * Format: int64
+             * @description Bytes of it that may be had.
+             */
+            memory_available: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of the machine's memory, if it tells.
+             */
+            memory_total: number | null;
+            /** @description Most at a time; null is as many as the memory holds. */
+            most: number | null;
+            /** @description They run. */
+            running: number;
+            /** @description They are being started. */
+            starting: number;
+            /** @description Jobs that wait for a place of theirs. */
+            waiting: number;
+        };
         /** @description An API token. */
         ApiToken: {
             /** @description When it was made. */
@@ -1368,6 +1423,18 @@ export interface components {
             /** @description When it last changed. */
             updated_at: components["schemas"]["Time"];
         };
+        /** @description The database. */
+        DatabaseFacts: {
+            /**
+             * Format: int64
+             * @description Bytes that it takes.
+             */
+            bytes: number;
+            /** @description `SQLite` or `PostgreSQL`. */
+            kind: string;
+            /** @description Its version. */
+            version: string;
+        };
         /** @description What an agent holds of a connection. */
         Delivery: {
             /** @description Since when. */
@@ -1407,6 +1474,19 @@ export interface components {
         Desired: "running" | "stopped" | "deleted";
         /** @enum {string} */
         Direction: "forward" | "undo";
+        /** @description The disk of the data directory. */
+        DiskRoom: {
+            /**
+             * Format: int64
+             * @description Bytes that may still be written.
+             */
+            free: number;
+            /**
+             * Format: int64
+             * @description Bytes in all.
+             */
+            total: number;
+        };
         /** @description What an endpoint offers. */
         EndpointOffer: {
             /** @description The address at which its models were found. */
@@ -2371,6 +2451,27 @@ export interface components {
         };
         /** @enum {string} */
         ProjectState: "launching" | "running" | "stopping" | "stopped" | "failed" | "deleting";
+        /** @description What a project takes. */
+        ProjectUse: {
+            /**
+             * Format: int64
+             * @description Bytes on the disk; null if it is newer than the measurement.
+             */
+            disk: number | null;
+            /** @description Whether it takes more: it has more files than are counted. */
+            disk_at_least: boolean;
+            /** @description Which. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Bytes of memory of its agent; null where none runs.
+             */
+            memory: number | null;
+            /** @description Its name; null where it isn't the caller's. */
+            name: string | null;
+            /** @description Its owner's name. */
+            owner: string;
+        };
         /** @description A model vendor. */
         Provider: {
             /** @description Whether the user has to say where requests go. */
@@ -2496,6 +2597,24 @@ export interface components {
             /** @description Which version of doce. */
             version: string;
         };
+        /** @description How the server is doing. */
+        SystemStatus: {
+            /** @description How many agents there are and may be. */
+            agents: components["schemas"]["AgentRoom"];
+            /** @description The database. */
+            database: components["schemas"]["DatabaseFacts"];
+            disk: components["schemas"]["DiskRoom"] | null;
+            /** @description When disks and programs were looked at: once a minute at most. */
+            measured_at: string;
+            /** @description What each project takes, those that take most first. */
+            projects: components["schemas"]["ProjectUse"][];
+            /** @description Jobs that have not ended. */
+            queue: components["schemas"]["QueueDepth"];
+            /** @description When it was started. */
+            started_at: string;
+            /** @description The programs that projects are run with. */
+            tools: components["schemas"]["ToolVersion"][];
+        };
         /** Format: date-time */
         Time: string;
         /** @enum {string} */
@@ -2519,6 +2638,13 @@ export interface components {
         };
         /** @enum {string} */
         ToolStatus: "pending" | "running" | "completed" | "error";
+        /** @description A program of the server's machine. */
+        ToolVersion: {
+            /** @description Which. */
+            name: string;
+            /** @description Its version; null where it isn't there or doesn't say. */
+            version: string | null;
+        };
         /** @description A person with an account. */
         User: {
             /** @description When the account was made. */
@@ -4895,6 +5021,35 @@ export interface operations {
             };
         };
     };
+    get_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is doing. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SystemStatus"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_tokens: {
         parameters: {
             query?: never;
@@ -5072,6 +5227,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/openmetrics-text": string;
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -1,6 +1,7 @@
 import { asApiError } from "../api/client";
 import { Button } from "../ui/button";
 import { Notice } from "../ui/notice";
+import { Reference } from "./reference";
 
 /** What stands where a page would be, when it couldn't be read. */
 export function PageError({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
@@ -10,7 +11,7 @@ export function PageError({ error, onRetry }: { error: unknown; onRetry?: () => 
       <Notice
         tone="red"
         role="alert"
-        title={problem.status === 0 ? "doce can’t be reached" : problem.message}
+        title={problem.status === 0 ? "doce can’t be reached" : problem.detail}
         actions={
           onRetry && (
             <Button size="sm" onClick={onRetry}>
@@ -19,8 +20,8 @@ export function PageError({ error, onRetry }: { error: unknown; onRetry?: () => 
           )
         }
       >
-        {problem.status === 0 ? problem.message : problem.hint}
-        {problem.requestId && <span className="mt-1 block font-mono text-xs text-faint">{problem.requestId}</span>}
+        {problem.status === 0 ? problem.detail : problem.hint}
+        {problem.requestId && <Reference id={problem.requestId} />}
       </Notice>
     </div>
   );

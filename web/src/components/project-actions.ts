@@ -1,14 +1,17 @@
 // What can be asked of a project with one press. Each answer goes into the cache; the stream brings the rest.
 import { useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { createElement } from "react";
 import { api, asApiError, take } from "../api/client";
 import { keys } from "../api/queries";
 import type { Job, Message, Project } from "../api/types";
 import { applyEvents } from "../stream/cache";
 import { upsertMessage, type Conversation } from "../stream/reducer";
 import { toast } from "../ui/toast";
+import { Reference } from "./reference";
 
 export function tell(error: unknown): void {
-  toast(asApiError(error).message, "bad");
+  const { detail, requestId } = asApiError(error);
+  toast(detail, "bad", requestId === null ? null : createElement(Reference, { id: requestId }));
 }
 
 export function putProject(cache: QueryClient, project: Project): void {

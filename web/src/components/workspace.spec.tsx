@@ -150,6 +150,19 @@ it("a_failed_launch_shows_its_step_its_reason_and_one_button", async () => {
   await waitFor(() => expect(asked).toHaveLength(1));
 });
 
+it("an_agent_that_kept_ending_says_why_and_is_started_again_by_its_one_button", async () => {
+  route("get", "/api/connections", page([aConnection()]));
+  const asked = route("post", "/api/projects/prj_1/start", { status: 202, json: aJob({ kind: "start_project", state: "queued" }) as never });
+  const message = "Gave up after 5 starts. The agent was killed by signal 9, perhaps because the machine ran out of memory. Its log may say why.";
+  const job = aJob({ kind: "start_project", state: "failed", error: { code: "agent_gave_up", message, action: { kind: "start", label: "Start again", connection_id: null } } });
+  job.steps[1] = { ...job.steps[1]!, state: "failed", ended_at: "2026-01-02T10:00:02.000Z" };
+  const { user } = show(<LaunchPanel project={aProject({ state: "failed", job })} controls={controls} />);
+  expect((await screen.findAllByText(message)).length).toBeGreaterThan(0);
+  expect(screen.getAllByRole("button")).toHaveLength(1);
+  await user.click(screen.getByRole("button", { name: "Start again" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
+});
+
 const needsKey = (kind: "connect_provider" | "replace_key") =>
   aJob({ state: "queued", waits_for: { code: "needs_key", message: "Anthropic is not connected. Connect it, and this goes on.", action: { kind, label: "Connect provider", connection_id: kind === "replace_key" ? "con_1" : null } } });
 

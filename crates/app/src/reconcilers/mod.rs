@@ -2,5 +2,6 @@
 
 pub(crate) mod instances;
 pub(crate) mod renewals;
+pub(crate) mod restarts;
 pub(crate) mod uses;
 pub(crate) mod verifications;

@@ -17,6 +17,7 @@ use crate::{
     jobs::{project_id, step_error},
     keys::AGENT_PASSWORD,
     program::{self, AgentPlace, WORKSPACE},
+    reconcilers::restarts,
     room,
     steps::{delivery, workspace},
 };
@@ -30,7 +31,10 @@ pub(crate) fn start_step(app: &App) -> Step {
     let (a, b) = (app.clone(), app.clone());
     Step::new("start_instance", "Start the agent", move |step| {
         let app = a.clone();
-        async move { start(&app, &step).await }
+        async move {
+            restarts::refuse_one_too_many(&step)?;
+            start(&app, &step).await
+        }
     })
     .undo(move |step| {
         let app = b.clone();
@@ -68,7 +72,7 @@ async fn start(app: &App, step: &StepCtx) -> Result<(), StepError> {
         .map_err(StepError::internal)?;
     if let Some(left) = left {
         app.runtime.sweep(&marker(app, left.id), &[]).await;
-        agents::record_end(app, id, left.id, "did not start").await.map_err(step_error)?;
+        agents::record_end(app, id, left.id, agents::DID_NOT_START).await.map_err(step_error)?;
     }
     // A Delivery dies with its Instance: whatever an earlier one left in the home goes before a new one reads it.
     agents::forget_credentials(app, id).await;
@@ -95,7 +99,7 @@ async fn start(app: &App, step: &StepCtx) -> Result<(), StepError> {
         Ok(()) => Ok(()),
         Err(e) => {
             app.runtime.sweep(&marker(app, record.id), &[]).await;
-            agents::record_end(app, id, record.id, "did not start").await.map_err(step_error)?;
+            agents::record_end(app, id, record.id, agents::DID_NOT_START).await.map_err(step_error)?;
             Err(e)
         }
     }
@@ -261,7 +265,7 @@ pub(crate) async fn stop(app: &App, step: &StepCtx) -> Result<(), StepError> {
         .map_err(StepError::internal)?;
     if let Some(left) = left {
         app.runtime.sweep(&marker(app, left.id), &[]).await;
-        agents::record_end(app, id, left.id, "stopped").await.map_err(step_error)?;
+        agents::record_end(app, id, left.id, agents::STOPPED).await.map_err(step_error)?;
     }
     agents::forget_credentials(app, id).await;
     Ok(())

@@ -290,6 +290,11 @@ impl Streams {
         }
     }
 
+    /// Counts those that are open.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().seats.values().map(Vec::len).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         // A panic while it was held can't leave it half changed: each change is one call.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)

@@ -190,15 +190,16 @@ impl From<&ModelFailure> for Failure {
             message: failure.message.clone(),
             action: FailureAction {
                 kind: failure.next.into(),
-                label: label(failure.next),
+                label: label(failure),
                 connection_id: failure.connection_id.map(|id| id.to_string()),
             },
         }
     }
 }
 
-fn label(next: NextMove) -> &'static str {
-    match next {
+fn label(failure: &ModelFailure) -> &'static str {
+    match failure.next {
+        NextMove::Start if failure.code == "agent_gave_up" => "Start again",
         NextMove::ConnectProvider => "Connect provider",
         NextMove::ReplaceKey => "Replace key",
         NextMove::Retry => "Try again",

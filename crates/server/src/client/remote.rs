@@ -197,9 +197,10 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
         }
         ("user_not_found", _) => Some("`doce user list` shows the accounts".to_owned()),
         (_, Some(hint)) => Some(hint.to_owned()),
-        ("internal", None) => Some(format!("look for {} in the server's log", text(&problem["request_id"]))),
+        ("internal", None) => Some("look for the reference in the server's log".to_owned()),
         (_, None) => None,
     };
+    let stop = stop.reference(problem["request_id"].as_str());
     match hint {
         Some(hint) => stop.hint(hint),
         None => stop,
@@ -209,4 +210,21 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
 /// Writes a list as the API does, whole.
 pub(super) fn whole(items: &[Value]) -> Value {
     json!({"items": items, "next": null})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_refused_or_failed_at_has_its_reference() {
+        let problem = json!({"detail": "Something failed.", "code": "internal", "hint": null, "request_id": "req_4f"});
+        let stop = refused("list the projects", StatusCode::INTERNAL_SERVER_ERROR, &problem);
+        assert_eq!(stop.reference.as_deref(), Some("req_4f"));
+        assert_eq!(stop.hint.as_deref(), Some("look for the reference in the server's log"));
+        assert!(!stop.by_user);
+        // What stands in between may answer without one.
+        let stop = refused("list the projects", StatusCode::BAD_GATEWAY, &Value::Null);
+        assert_eq!((stop.reference, stop.hint), (None, None));
+    }
 }

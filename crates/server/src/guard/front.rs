@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt::Write as _, net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Request, State as Extract},
+    extract::{MatchedPath, Request, State as Extract},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -17,7 +17,7 @@ use crate::{
     address::{Named, Peer, Place, Via},
     control::Control,
     error::{Problem, code},
-    preview_host,
+    metrics, preview_host,
     state::State,
 };
 
@@ -60,14 +60,17 @@ async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, pl
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let is_api = is_api(&path);
+    // The template, not the path: that may hold anything.
+    let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(ctx);
     request.extensions_mut().insert(place.clone());
     let span = tracing::info_span!("request", %id);
     let began = std::time::Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     span.in_scope(|| {
-        let status = response.status().as_u16();
-        let took = began.elapsed().as_millis();
+        let (status, took) = (response.status(), began.elapsed());
+        state.metrics.answered(&method, route.as_ref().map_or(metrics::PAGES, MatchedPath::as_str), status, took);
+        let (status, took) = (status.as_u16(), took.as_millis());
         tracing::debug!(%method, path, status, took, "answered");
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             if let Some(cause) = problem.cause() {
@@ -81,9 +84,9 @@ async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, pl
     response
 }
 
-/// Says whether a path is the API's.
+/// Says whether a path is the API's. Metrics are where everybody looks for them.
 pub(crate) fn is_api(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
+    path == "/api" || path.starts_with("/api/") || path == "/metrics"
 }
 
 /// Says whether a proxy claims to have forwarded the request.

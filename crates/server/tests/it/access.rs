@@ -32,14 +32,16 @@ const SIGNED_IN_ONLY: [&str; 10] = [
     "POST /api/tokens",
 ];
 /// The routes that answer admins only.
-const ADMINS: [&str; 15] = [
+const ADMINS: [&str; 17] = [
     "DELETE /api/invites/{id}",
     "GET /api/imports",
     "GET /api/invites",
     "GET /api/keys",
     "GET /api/local-providers",
     "GET /api/system/doctor",
+    "GET /api/system/status",
     "GET /api/users",
+    "GET /metrics",
     "PATCH /api/users/{id}",
     "POST /api/imports",
     "POST /api/imports/preview",

@@ -206,10 +206,18 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     doce.settled(&project, "running").await;
     assert_eq!(files_with(&doce.data, &second), BTreeSet::from([auth.clone()]));
 
-    // After kill -9 of doce and of the agent, and a restart, nowhere at all.
+    // After kill -9 of doce and of the agent, and a restart, the agent is started again and handed the key; once the
+    // project is stopped, it is nowhere at all.
+    let before = doce.project(&project).await["instance"]["id"].clone();
     doce.kill();
     kill_agents(&doce.data);
     doce.start();
+    wait_for("another agent", BOUND, || async {
+        let view = doce.project(&project).await;
+        (view["state"] == "running" && view["instance"]["id"] != before).then_some(())
+    })
+    .await;
+    doce.post(&format!("/api/projects/{project}/stop"), json!({})).await;
     doce.settled(&project, "stopped").await;
     assert_eq!(files_with(&doce.data, &second), BTreeSet::new());
     assert!(!auth.exists());

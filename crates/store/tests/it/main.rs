@@ -4,6 +4,7 @@ mod audit_chain;
 mod audit_pages;
 mod backend;
 mod bench;
+mod census;
 mod migrating;
 mod model_preference;
 mod queries;

@@ -10,6 +10,8 @@ mod audit_pages;
 mod backend;
 #[path = "../it/bench.rs"]
 mod bench;
+#[path = "../it/census.rs"]
+mod census;
 mod locking;
 #[path = "../it/migrating.rs"]
 mod migrating;

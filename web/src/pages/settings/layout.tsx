@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
-import { Cpu, KeyRound, ListChecks, PackageOpen, ScrollText, UserRound, UsersRound, Vault } from "lucide-react";
+import { Activity, Cpu, KeyRound, ListChecks, PackageOpen, ScrollText, UserRound, UsersRound, Vault } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { meQuery } from "../../api/session";
 import { Header } from "../../components/header";
@@ -52,6 +52,10 @@ export default function SettingsLayout() {
                 <Link to="/settings/people" className={LINK} activeProps={ACTIVE}>
                   <UsersRound aria-hidden />
                   People
+                </Link>
+                <Link to="/settings/system" className={LINK} activeProps={ACTIVE}>
+                  <Activity aria-hidden />
+                  System
                 </Link>
               </>
             )}
