@@ -137,7 +137,7 @@ fn check(event: &Event) -> Result<(), TestCaseError> {
         Event::SessionStatus { status: Status::Retry { message, .. }, .. } => (message.as_str(), message.clone()),
         _ => return Ok(()),
     };
-    prop_assert!(told.chars().count() <= 501 && !told.chars().any(char::is_control), "{:?}", told);
+    prop_assert!(told.chars().count() <= 500 && !told.chars().any(char::is_control), "{:?}", told);
     prop_assert!(!whole.contains(PLANTED), "{}", whole);
     Ok(())
 }
@@ -179,7 +179,7 @@ proptest! {
         which in any::<Index>(),
         from in any::<Index>(),
         length in 0..6_usize,
-        with in prop_oneof![texts(), Just("[".repeat(5000)), Just("{\"a\":".repeat(5000)), Just("\\ud800".to_owned()),
+        with in prop_oneof![texts(), Just("[".repeat(600)), Just("{\"a\":".repeat(600)), Just("\\ud800".to_owned()),
             Just("1e999".to_owned()), Just("-0".to_owned())],
     ) {
         let mut text: Vec<char> = which.get(&envelopes()).to_string().chars().collect();

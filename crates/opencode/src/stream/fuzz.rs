@@ -62,7 +62,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let data_in_lines = texts().prop_map(|text| {
         let value = serde_json::json!({"payload": {"type": "file.edited", "properties": {"file": text}}});
         let pretty = serde_json::to_string_pretty(&value).expect("it is JSON");
-        pretty.lines().map(|line| format!("data: {line}\n")).collect::<String>().into_bytes()
+        format!("data: {}\n", pretty.replace('\n', "\ndata: ")).into_bytes()
     });
     let line = prop_oneof![Just("\n"), Just("\r"), Just("\r\n"), Just("")];
     let field = prop_oneof![
