@@ -120,14 +120,13 @@ pub(crate) fn fuzz(project: &Project, arguments: &[String]) -> Result<ExitCode> 
             provide(*tool, &mut world, deadline).with_context(|| format!("provide {}", tool.name()))?;
         }
         println!("\n── {} ──", target.name());
-        let result = match target.tests() {
-            Some(tests) => rounds(&world, tests, share, deadline),
-            None => {
-                let reports = project.target().join("xtask/fuzz");
-                let seed = first_seed()?;
-                println!("seed {seed}");
-                routes(&world, &Routes { reports: &reports, bound: share, seed }, deadline)
-            }
+        let result = if let Some(tests) = target.tests() {
+            rounds(&world, tests, share, deadline)
+        } else {
+            let reports = project.target().join("xtask/fuzz");
+            let seed = first_seed()?;
+            println!("seed {seed}");
+            routes(&world, &Routes { reports: &reports, bound: share, seed }, deadline)
         };
         if let Err(error) = result {
             println!("{error:#}");
