@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run · build · generate · test · bench`.
+//! The project's own commands: `cargo xtask run · build · generate · test · fuzz · bench`.
 //!
 //! Deliberately small, so that it compiles in seconds on a machine that has never seen the
 //! project: no async, no HTTP, no argument parser. What the program itself can do (install
@@ -11,6 +11,7 @@
 
 mod bench;
 mod build;
+mod fuzz;
 mod generate;
 mod prerequisites;
 mod process;
@@ -35,6 +36,7 @@ The project's own commands.
   cargo xtask generate [--check]            openapi.json and the web client's types, from the server
   cargo xtask test [SUITE…] [--allow-skip SUITE]…
                                             every test, or the suites named
+  cargo xtask fuzz [--minutes N] [TARGET…]  the tests that make their own input, for longer; `--help` lists them
   cargo xtask bench [NAME…]                 measure the optimised program, and print each figure beside its goal
 
 `run` keeps its data in ./data unless DOCE_DATA_DIR says otherwise.";
@@ -78,6 +80,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "test" => test::test(&project, &test::Options::parse(rest)?),
+        "fuzz" => fuzz::fuzz(&project, rest),
         "bench" => bench::bench(&project, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

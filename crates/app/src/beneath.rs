@@ -46,8 +46,13 @@ pub enum BeneathError {
 impl From<rustix::io::Errno> for BeneathError {
     fn from(errno: rustix::io::Errno) -> Self {
         match errno {
-            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Self::Absent,
+            // Nothing is at a path that is too long to be one.
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::NAMETOOLONG => Self::Absent,
             rustix::io::Errno::LOOP | rustix::io::Errno::XDEV => Self::Refused,
+            // An Agent took the permission away.
+            rustix::io::Errno::ACCESS => Self::OtherKind { what: "closed to doce" },
+            // A socket can't be opened at all.
+            rustix::io::Errno::NXIO => Self::OtherKind { what: "a socket" },
             other => Self::Io(other.into()),
         }
     }
@@ -199,3 +204,6 @@ pub(crate) fn is_file(directory: &Utf8Path, path: &str) -> bool {
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     })
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -116,10 +116,11 @@ impl AgentError {
 /// Cuts a text to one capped line without control characters and without what looks like a key.
 pub(crate) fn clean(text: &str) -> String {
     let line = text.trim_start().lines().next().unwrap_or_default();
+    let is_whole = line.chars().nth(MESSAGE_LIMIT).is_none();
     let mut out = String::new();
     let mut word = String::new();
     for (count, char) in line.chars().chain(std::iter::once(' ')).enumerate() {
-        if count > MESSAGE_LIMIT {
+        if !is_whole && count == MESSAGE_LIMIT - 1 {
             // Secret: the word at the cut is dropped, or half a key would not look like one.
             out.push('…');
             return out;
@@ -213,8 +214,10 @@ mod tests {
     fn a_message_is_one_capped_line() {
         assert_eq!(clean("first\u{7}line\n    at stack (file.ts:1)"), "first line");
         let long = clean(&"word ".repeat(1_000));
-        assert!(long.chars().count() <= MESSAGE_LIMIT + 2, "{}", long.chars().count());
+        assert!(long.chars().count() <= MESSAGE_LIMIT, "{}", long.chars().count());
         assert!(long.ends_with('…'));
+        assert_eq!(clean(&".".repeat(501)).chars().count(), MESSAGE_LIMIT);
+        assert_eq!(clean(&".".repeat(500)), ".".repeat(500));
         let key_at_the_cut = format!("{}{}", "x ".repeat(245), "a1".repeat(40));
         assert!(!clean(&key_at_the_cut).contains("a1a1a1a1"), "a key may not survive by being cut");
     }

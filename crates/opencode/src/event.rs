@@ -389,6 +389,9 @@ impl<'de> Deserialize<'de> for Status {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -18,6 +18,8 @@ mod client;
 mod event;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod ids;
 mod message;

@@ -87,9 +87,13 @@ fn bytes(response: reqwest::Response, bounds: Bounds) -> impl Stream<Item = Resu
     struct State {
         response: reqwest::Response,
         meter: Meter,
+        is_over: bool,
     }
-    let state = State { response, meter: Meter::default() };
+    let state = State { response, meter: Meter::default(), is_over: false };
     futures::stream::try_unfold(state, move |mut state| async move {
+        if state.is_over {
+            return Err(StreamError::TooLarge { limit: bounds.event });
+        }
         let chunk = tokio::time::timeout(bounds.silence, state.response.chunk())
             .await
             .map_err(|_elapsed| StreamError::Silent { after: bounds.silence })?
@@ -97,10 +101,10 @@ fn bytes(response: reqwest::Response, bounds: Bounds) -> impl Stream<Item = Resu
         let Some(chunk) = chunk else {
             return Err(StreamError::Ended);
         };
-        if state.meter.take(&chunk) > bounds.event {
-            return Err(StreamError::TooLarge { limit: bounds.event });
-        }
-        Ok(Some((chunk, state)))
+        // The events before it, in the same chunk, still arrive.
+        let fits = state.meter.take(&chunk, bounds.event);
+        state.is_over = fits < chunk.len();
+        Ok(Some((chunk.slice(..fits), state)))
     })
 }
 
@@ -141,30 +145,35 @@ fn stream_error(error: sse_stream::Error) -> StreamError {
     }
 }
 
-/// Counts the bytes of the event that is being received; an empty line ends one.
+/// Counts the bytes of the event that is being received; an empty line ends one. A line ends with LF, CR, or both.
 #[derive(Default)]
 struct Meter {
     since_event: usize,
     line_is_empty: bool,
+    after_return: bool,
 }
 
 impl Meter {
-    /// Returns the longest that an event was while `chunk` passed.
-    fn take(&mut self, chunk: &[u8]) -> usize {
-        let mut longest = self.since_event;
-        for byte in chunk {
+    /// Returns how many bytes of `chunk` come before an event is longer than `limit`.
+    fn take(&mut self, chunk: &[u8], limit: usize) -> usize {
+        for (at, byte) in chunk.iter().enumerate() {
             self.since_event += 1;
-            longest = longest.max(self.since_event);
+            if self.since_event > limit {
+                return at;
+            }
             match byte {
-                b'\n' if self.line_is_empty => self.since_event = 0,
-                b'\n' => self.line_is_empty = true,
-                b'\r' => {}
+                b'\n' if self.after_return => {}
+                b'\n' | b'\r' if self.line_is_empty => self.since_event = 0,
+                b'\n' | b'\r' => self.line_is_empty = true,
                 _ => self.line_is_empty = false,
             }
+            self.after_return = *byte == b'\r';
         }
-        longest
+        chunk.len()
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

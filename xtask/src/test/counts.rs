@@ -45,6 +45,12 @@ impl Counts {
         }
     }
 
+    /// Both together.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.add(Ok(other), Ok(()));
+        self
+    }
+
     /// Adds what a runner reported. Its exit code must agree: a runner that broke down before or
     /// after the tests is a failure too.
     pub(super) fn add(&mut self, reported: Result<Self>, exit: Result<()>) {
@@ -69,8 +75,8 @@ impl Counts {
     }
 }
 
-/// Reads the report that nextest writes for build servers.
-pub(super) fn nextest(report: &Path) -> Result<Counts> {
+/// Reads a report of the kind that is written for build servers, by nextest or by schemathesis.
+pub(super) fn junit_file(report: &Path) -> Result<Counts> {
     let text = fs::read_to_string(report).with_context(|| format!("read {}", report.display()))?;
     Ok(junit(&text))
 }
@@ -79,7 +85,7 @@ fn junit(text: &str) -> Counts {
     let mut counts = Counts::default();
     for case in text.split("<testcase ").skip(1) {
         let case = case.split("</testcase>").next().unwrap_or(case);
-        let name = format!("{} {}", attribute(case, "classname"), attribute(case, "name"));
+        let name = format!("{} {}", attribute(case, "classname"), attribute(case, "name")).trim().to_owned();
         if case.contains("<failure") || case.contains("<error") {
             counts.failed += 1;
             counts.problems.push(name);
@@ -279,7 +285,7 @@ test it::c ... ok</system-out>
     #[test]
     fn a_missing_report_is_a_failure() {
         let mut counts = Counts::default();
-        counts.add(nextest(Path::new("/no/report")), Ok(()));
+        counts.add(junit_file(Path::new("/no/report")), Ok(()));
         assert_eq!(counts.failed, 1);
     }
 }

@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::counts::{self, Counts};
 use super::tools::{self, Tool};
 use crate::build;
+use crate::fuzz;
 use crate::generate;
 use crate::process::{self, Deadline};
 use crate::project::Project;
@@ -34,13 +35,15 @@ pub(super) enum Suite {
     Real,
     Web,
     Openapi,
+    /// The routes, asked what nobody thought of: schemathesis, with one seed.
+    Fuzz,
     /// A real browser before the real program.
     Browser,
     Deny,
 }
 
 impl Suite {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Tools,
         Self::Fmt,
         Self::Clippy,
@@ -52,6 +55,7 @@ impl Suite {
         Self::Real,
         Self::Web,
         Self::Openapi,
+        Self::Fuzz,
         Self::Browser,
         Self::Deny,
     ];
@@ -69,6 +73,7 @@ impl Suite {
             Self::Real => "real",
             Self::Web => "web",
             Self::Openapi => "openapi",
+            Self::Fuzz => "fuzz",
             Self::Browser => "browser",
             Self::Deny => "deny",
         }
@@ -79,7 +84,7 @@ impl Suite {
         let minutes = match self {
             Self::Fmt | Self::Tidy | Self::Deny => 5,
             Self::Web => 15,
-            Self::Doc | Self::Postgres | Self::UseCase | Self::Real | Self::Openapi => 40,
+            Self::Doc | Self::Postgres | Self::UseCase | Self::Real | Self::Openapi | Self::Fuzz => 40,
             Self::Tools | Self::Clippy | Self::Unit | Self::Browser => 60,
         };
         Duration::from_mins(minutes)
@@ -100,6 +105,7 @@ impl Suite {
                 Tool::OpenCode,
             ],
             Self::Web | Self::Openapi => &[Tool::Node, Tool::WebPackages],
+            Self::Fuzz => fuzz::ROUTES_NEED,
             Self::Browser => &[
                 Tool::Git,
                 Tool::Node,
@@ -133,7 +139,7 @@ impl<'a> World<'a> {
         Ok(Self { project, environment, missing: BTreeMap::new(), node: String::new() })
     }
 
-    pub(super) fn project(&self) -> &'a Project {
+    pub(crate) fn project(&self) -> &'a Project {
         self.project
     }
 
@@ -219,6 +225,7 @@ pub(super) fn run(suite: Suite, world: &World<'_>) -> Counts {
         Suite::Real => nextest(world, REAL, ONE_BY_ONE, None, deadline),
         Suite::Web => web_client(world, deadline),
         Suite::Openapi => checks([generate::generate(world.project(), generate::Mode::Check).map(drop)]),
+        Suite::Fuzz => routes(world, deadline),
         Suite::Browser => browser(world, deadline),
         Suite::Deny => deny(world, deadline),
     }
@@ -330,7 +337,7 @@ fn nextest(world: &World<'_>, filter: &str, profile: &str, cluster: Option<&Clus
         run.arg("--ignore-default-filter").env("DOCE_TEST_PG", cluster.url());
     }
     let exit = process::run(&mut run, deadline);
-    counts.add(counts::nextest(&report), exit);
+    counts.add(counts::junit_file(&report), exit);
     counts
 }
 
@@ -356,6 +363,22 @@ fn web_client(world: &World<'_>, deadline: Deadline) -> Counts {
         }
         Err(error) => counts.fail(format!("{error:#}")),
     }
+    counts
+}
+
+/// As long as a test may take, and the same requests in every run.
+fn routes(world: &World<'_>, deadline: Deadline) -> Counts {
+    const BOUND: Duration = Duration::from_secs(80);
+    const SEED: u32 = 1;
+    let mut counts = Counts::default();
+    let reports = world.project().target().join("xtask/fuzz");
+    let files = fuzz::PEOPLE.map(|who| reports.join(format!("{who}.xml")));
+    let exit = files
+        .iter()
+        .try_for_each(|file| forget(file))
+        .and_then(|()| fuzz::routes(world, &fuzz::Routes { reports: &reports, bound: BOUND, seed: SEED }, deadline));
+    let told = files.iter().map(|file| counts::junit_file(file)).collect::<Result<Vec<_>>>();
+    counts.add(told.map(|told| told.into_iter().fold(Counts::default(), Counts::and)), exit);
     counts
 }
 

@@ -34,13 +34,14 @@ pub(crate) enum Tool {
     WebPackages,
     BrowserPackages,
     PostgreSql,
+    Schemathesis,
     OpenCode,
     Nextest,
     CargoDeny,
 }
 
 impl Tool {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Git,
         Self::Node,
         Self::Bubblewrap,
@@ -50,6 +51,7 @@ impl Tool {
         Self::WebPackages,
         Self::BrowserPackages,
         Self::PostgreSql,
+        Self::Schemathesis,
         Self::OpenCode,
         Self::Nextest,
         Self::CargoDeny,
@@ -66,6 +68,7 @@ impl Tool {
             Self::WebPackages => "npm packages of web/",
             Self::BrowserPackages => "npm packages of e2e/",
             Self::PostgreSql => "PostgreSQL",
+            Self::Schemathesis => "schemathesis",
             Self::OpenCode => "OpenCode",
             Self::Nextest => "cargo-nextest",
             Self::CargoDeny => "cargo-deny",
@@ -85,6 +88,7 @@ pub(crate) fn provide(tool: Tool, world: &mut World<'_>, deadline: Deadline) -> 
         Tool::WebPackages => npm_packages("web", world, deadline),
         Tool::BrowserPackages => npm_packages("e2e", world, deadline),
         Tool::PostgreSql => postgresql(deadline),
+        Tool::Schemathesis => schemathesis(world, deadline),
         Tool::OpenCode => opencode(world, deadline),
         Tool::Nextest => nextest(world, deadline),
         Tool::CargoDeny => cargo_deny(world, deadline),
@@ -209,6 +213,32 @@ fn postgresql(deadline: Deadline) -> Result<String> {
     }
     let programs = cluster::programs().context("no PostgreSQL, although the package is installed")?;
     version_of(&programs.join("postgres").display().to_string()).context("PostgreSQL can't be run")
+}
+
+/// What asks the routes, in exactly the versions that `fuzz/requirements.txt` names, in a folder of its own. Its Python
+/// is found by `SCHEMATHESIS_PYTHON`.
+fn schemathesis(world: &mut World<'_>, deadline: Deadline) -> Result<String> {
+    let requirements = world.project().path("fuzz/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).with_context(|| format!("read {}", requirements.display()))?;
+    let folder = world.project().tools().join("schemathesis");
+    let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
+    if std::fs::read_to_string(&installed).ok().as_deref() != Some(&wanted) {
+        packaged("python3", &["python3", "python3-venv"], deadline)?;
+        let make = |deadline| {
+            let mut venv = process::command("python3", world.project().root());
+            process::run(venv.args(["-m", "venv", "--clear"]).arg(&folder), deadline)
+        };
+        // Debian's Python has `venv` in a package of its own.
+        make(deadline).or_else(|_| apt(&["python3-venv"], deadline).and_then(|()| make(deadline)))?;
+        let mut pip = process::command(&python, world.project().root());
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+        pip.args(["--require-hashes", "--requirement"]).arg(&requirements);
+        process::run(&mut pip, deadline)?;
+        std::fs::write(&installed, &wanted).with_context(|| format!("write {}", installed.display()))?;
+    }
+    let version = version_of(&folder.join("bin/schemathesis").display().to_string()).context("it can't be run")?;
+    world.set("SCHEMATHESIS_PYTHON", python.display().to_string());
+    Ok(version)
 }
 
 fn node(world: &mut World<'_>) -> Result<String> {

@@ -12,6 +12,7 @@ fn is_program(path: &str) -> bool {
         && path.contains("/src/")
         && !path.starts_with("crates/testkit/")
         && !path.ends_with("/tests.rs")
+        && !path.ends_with("/fuzz.rs")
 }
 
 fn is_rust(path: &str) -> bool {

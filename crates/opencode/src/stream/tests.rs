@@ -21,12 +21,12 @@ async fn read(parts: Vec<Vec<u8>>, end: End, bounds: Bounds) -> (Vec<Event>, Str
     (events, last.expect_err("a stream ends with an error"))
 }
 
-fn frame(kind: &str, properties: &serde_json::Value) -> Vec<u8> {
+pub(super) fn frame(kind: &str, properties: &serde_json::Value) -> Vec<u8> {
     let frame = json!({"directory": "/w", "payload": {"id": "evt_1", "type": kind, "properties": properties}});
     format!("data: {frame}\n\n").into_bytes()
 }
 
-fn delta(text: &str) -> Vec<u8> {
+pub(super) fn delta(text: &str) -> Vec<u8> {
     frame(
         "message.part.delta",
         &json!({"sessionID": "s", "messageID": "m", "partID": "p", "field": "text", "delta": text}),
@@ -37,7 +37,7 @@ fn idle() -> Event {
     Event::SessionIdle { session: "s".to_owned() }
 }
 
-fn idle_frame() -> Vec<u8> {
+pub(super) fn idle_frame() -> Vec<u8> {
     frame("session.idle", &json!({"sessionID": "s"}))
 }
 
@@ -124,6 +124,24 @@ async fn many_events_may_together_be_longer_than_one() {
     let (events, error) = read(vec![idle_frame(); 100], End::Clean, bounds).await;
     assert_eq!(events.len(), 100);
     assert!(matches!(error, StreamError::Ended), "{error:?}");
+}
+
+#[tokio::test]
+async fn lines_may_end_with_a_carriage_return_alone() {
+    let bounds = Bounds { event: 1024, ..Bounds::default() };
+    let frame = String::from_utf8(idle_frame()).unwrap().replace('\n', "\r").into_bytes();
+    let (events, error) = read(vec![frame; 100], End::Clean, bounds).await;
+    assert_eq!(events.len(), 100);
+    assert!(matches!(error, StreamError::Ended), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_comes_in_one_chunk_with_an_event_over_the_limit_arrives() {
+    let bounds = Bounds { event: 1024, ..Bounds::default() };
+    let chunk = [idle_frame(), delta(&"x".repeat(2048)), idle_frame()].concat();
+    let (events, error) = read(vec![chunk], End::Clean, bounds).await;
+    assert_eq!(events, [idle()]);
+    assert!(matches!(error, StreamError::TooLarge { limit: 1024 }), "{error:?}");
 }
 
 #[tokio::test]

@@ -45,6 +45,16 @@ async fn every_kind_of_failure_has_the_same_members_and_its_requests_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_array_is_not_taken_for_the_fields_of_a_request() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let answer = browser.post("/api/users", &json!(["ben", crate::world::PASSWORD, "member"])).await;
+    assert_eq!(answer.problem(422, "invalid")["field"], "body");
+    let answer = browser.send(browser.request(Method::PATCH, "/api/me").json(&json!([null, null]))).await;
+    assert_eq!(answer.problem(422, "invalid")["field"], "body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_the_wrong_place_is_not_repeated() {
     let world = World::start().await;
     let browser = world.admin().await;
