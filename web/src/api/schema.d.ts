@@ -2515,6 +2515,34 @@ export interface components {
             /** @description Whether the queue is to be paused. */
             paused: boolean;
         };
+        /** @description Jobs that have not ended. */
+        QueueDepth: {
+            /**
+             * Format: int64
+             * @description They could begin.
+             */
+            due: number;
+            /**
+             * Format: int64
+             * @description They have a time that has not come.
+             */
+            later: number;
+            /**
+             * Format: int64
+             * @description Seconds for which the oldest that is due has been.
+             */
+            oldest_due_seconds: number;
+            /**
+             * Format: int64
+             * @description They are at work.
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description They wait for a person, or for room.
+             */
+            waiting: number;
+        };
         /** @description The queue was paused or resumed. */
         QueueEvent: {
             /** @description How it is. */
