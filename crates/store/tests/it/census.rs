@@ -60,7 +60,7 @@ async fn jobs_are_counted_by_what_they_wait_for() {
         queued("stop", START.plus(Duration::from_mins(5))),
         waiting.clone(),
     ] {
-        job::insert(&mut tx, &job).await.expect("it is new");
+        job::insert(&mut tx, &job, Duration::ZERO).await.expect("it is new");
     }
     tx.commit().await.expect("it is kept");
     let sql = format!("UPDATE job SET run_at = {} WHERE id = '{}'", UNTIL_RESUMED.0, waiting.id);

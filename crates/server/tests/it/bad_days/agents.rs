@@ -37,16 +37,6 @@ async fn assert_stopped_and_of_use(browser: &Browser, project: &str) {
     browser.wait_for_words(project, "here again").await;
 }
 
-/// The newest message with an error.
-async fn error_of(browser: &Browser, project: &str) -> Value {
-    wait_for("a message with an error", BOUND, async || {
-        let list = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
-        let found = list["items"].as_array()?.iter().rev().find(|message| message["error"].is_object());
-        found.map(|message| message["error"].clone())
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_says_nothing_for_ten_minutes_can_be_stopped() {
     let day = day("a_provider_that_says_nothing_for_ten_minutes_can_be_stopped");
@@ -71,21 +61,6 @@ async fn a_provider_that_wants_ten_minutes_of_rest_is_told_with_the_time() {
     let wait = next.duration_since(begun).as_secs();
     assert!((540..=660).contains(&wait), "{session}");
     assert_stopped_and_of_use(&browser, &project).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_is_killed_is_told_and_its_conversation_goes_on() {
-    let day = day("an_agent_that_is_killed_is_told_and_its_conversation_goes_on");
-    let world = World::running().await;
-    let (browser, project) = prompted(&world, "[[say: before]][[hang]]").await;
-    wait_for_session(&browser, &project, "busy").await;
-    let agent = agent();
-    signal(agent, "KILL");
-    let error = error_of(&browser, &project).await;
-    assert_eq!(error["code"], json!(day.shown), "{error}");
-    assert_eq!(error["action"]["label"], json!(day.next), "{error}");
-    browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
-    browser.wait_for_words(&project, "here again").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

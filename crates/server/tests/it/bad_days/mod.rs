@@ -30,9 +30,9 @@ fn days() -> Vec<Day> {
     let days: Vec<Day> = rows
         .map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-            let [_, shown, next, test] = cells[..] else { panic!("a row has four cells: {row}") };
-            let plain = |text: &str| text.replace('`', "");
-            Day { test: plain(test), shown: plain(shown), next: plain(next) }
+            let [_, shown, next, name] = cells[..] else { panic!("a row has four cells: {row}") };
+            let plain = |markdown: &str| markdown.replace('`', "");
+            Day { test: plain(name), shown: plain(shown), next: plain(next) }
         })
         .collect();
     assert!(days.len() >= 15, "the search has gone blind");
