@@ -12,7 +12,8 @@ use std::{
 
 use doce_jobs::{Backoff, New, StepCtx, StepError};
 use doce_model::{
-    Actor, AuditAction, AuditEvent, Desired, Failure, Instance, Job, JobState, Ms, NextMove, Project, ProjectId,
+    Actor, AuditAction, AuditEvent, Desired, Failure, Instance, Job, JobState, LogLevel, Ms, NextMove, Project,
+    ProjectId,
 };
 use doce_store::{Read, conversation, instance, job, project};
 
@@ -146,15 +147,23 @@ fn restart_of(job: &Job) -> Option<start_project::Restart> {
     serde_json::from_str::<start_project::Payload>(&job.payload).ok()?.restart
 }
 
-/// Fails the Job that comes after [`MOST_STARTS`] of them, with the reason of the last.
-pub(crate) fn refuse_one_too_many(step: &StepCtx) -> Result<(), StepError> {
+/// Notes why a Job starts an Agent again; fails the one that comes after [`MOST_STARTS`] of them, with the reason of the
+/// last.
+pub(crate) fn note_or_give_up(step: &StepCtx) -> Result<(), StepError> {
     match restart_of(&step.job) {
         Some(restart) if restart.number > MOST_STARTS => Err(StepError::fail(Failure::new(
             "agent_gave_up",
             format!("Gave up after {MOST_STARTS} starts. {}", restart.because),
             NextMove::Start,
         ))),
-        Some(_) | None => Ok(()),
+        Some(restart) => {
+            step.log(
+                LogLevel::Warn,
+                format!("Start {} of {MOST_STARTS} in a row. {}", restart.number, restart.because),
+            );
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 

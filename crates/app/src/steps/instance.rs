@@ -32,7 +32,7 @@ pub(crate) fn start_step(app: &App) -> Step {
     Step::new("start_instance", "Start the agent", move |step| {
         let app = a.clone();
         async move {
-            restarts::refuse_one_too_many(&step)?;
+            restarts::note_or_give_up(&step)?;
             start(&app, &step).await
         }
     })

@@ -86,6 +86,9 @@ async fn an_agent_that_was_killed_is_started_again_and_nothing_is_prompted() {
     kill_agents(&world);
     another(&world, &browser, &project, &connection, &before).await;
     assert_eq!(messages(&browser, &project).await, 2, "one prompt and its answer");
+    let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
+    let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
+    assert!(log.to_string().contains("Start 1 of 5 in a row. The agent was killed by signal 9"), "{log}");
     let audit = world.audit().await;
     let event = audit.iter().find(|entry| entry.actor == "reconciler:restarts").expect("it is on record");
     assert_eq!((event.action.as_str(), event.noun.as_str()), ("start_project", project.as_str()));
