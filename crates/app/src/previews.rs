@@ -203,7 +203,7 @@ impl Run {
         let verb = if has_lock { "ci" } else { "install" };
         let mut spec = self.spec("install", workspace, node, INSTALL_MEMORY)?;
         spec.args = [verb, "--ignore-scripts", "--no-audit", "--no-fund"].map(str::to_owned).into();
-        spec.nice = Some(10);
+        spec.nice = Some(14);
         let path = self.app.layout.log(self.project.id, "install");
         let mut lines: Vec<String> = Vec::new();
         let mut on_line = |_: Stream, line: &str| lines.push(line.to_owned());
@@ -238,7 +238,7 @@ impl Run {
             spec.env.push(("PORT".to_owned(), port.to_string()));
             spec.env.push(("HOST".to_owned(), "127.0.0.1".to_owned()));
         }
-        spec.nice = Some(5);
+        spec.nice = Some(9);
         self.app
             .runtime
             .start(&spec, self.app.layout.log(self.project.id, "preview"))

@@ -415,6 +415,8 @@ pub(crate) async fn agent_spec(app: &App, place: &AgentPlace<'_>) -> Result<Spec
     spec.binds = binds;
     spec.tmpfs = vec![user_home.into()];
     spec.network = true;
+    // Who looks at a page doesn't wait for what all the agents compute; previews and installations wait for agents.
+    spec.nice = Some(4);
     spec.oom_score_adj = Some(500);
     spec.limits = Limits { memory: Some(AGENT_MEMORY), processes: Some(AGENT_PROCESSES) };
     Ok(spec)

@@ -168,6 +168,7 @@ pub(crate) async fn first_commit(
         spec.env = env;
         spec.cwd = program_path(app, &work);
         spec.binds = binds;
+        spec.nice = Some(4);
         let output = app.runtime.run(&spec, GIT_BOUND, None).await.map_err(|e| {
             StepError::retry(Failure::new(
                 "git_failed",

@@ -53,7 +53,7 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
         format!("goal; median of {ROUNDS} rounds of {}; doce.dev 660–730 µs", CONNECTIONS * REQUESTS_EACH),
         json!(costs),
     )];
-    for (what, path) in [("the list of projects", "/api/projects?limit=20"), ("a conversation", "messages")] {
+    for (what, path) in [("ten of the list of projects", "/api/projects?limit=10"), ("a conversation", "messages")] {
         let (mut few, mut many) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             // In turn, so that what the machine does meanwhile hits both.
