@@ -154,8 +154,11 @@ impl Inner {
 
     /// Takes leases from workers that are gone, then claims one Job, in a transaction that the beginning of its work is
     /// written into.
+    ///
+    /// It doesn't wait for the disk: after a power cut the Job is queued as it was, and what its step had done by then
+    /// is found by its repeat. What a step writes itself, and its end, wait.
     pub(crate) async fn claim(&self) -> Result<Option<(Hold, Tx)>, StoreError> {
-        let mut tx = self.store.write(&self.ctx()).await?;
+        let mut tx = self.store.write_without_sync(&self.ctx()).await?;
         let expired = job::release_expired(&mut tx, &self.held.all(), self.settings.lease).await?;
         if !expired.is_empty() {
             tx.commit().await?;
@@ -163,7 +166,7 @@ impl Inner {
                 tracing::warn!(job = %id, "a worker fell silent; its job is taken up again");
                 self.observe(id);
             }
-            tx = self.store.write(&self.ctx()).await?;
+            tx = self.store.write_without_sync(&self.ctx()).await?;
         }
         let Some(lease) = job::claim(&mut tx, self.now().plus(self.settings.lease)).await? else {
             return Ok(None);

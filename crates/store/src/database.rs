@@ -115,9 +115,18 @@ impl Dialect {
         match self {
             // IMMEDIATE: a transaction that begins by reading and then writes would fail with BUSY_SNAPSHOT whenever
             // another process's write came between, and waiting does not help there (SQLite 3.51, observed).
-            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Sqlite => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
             // One connection writes and no other process may, so no two transactions that write ever meet.
             Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Begins a transaction that may write, and whose commit doesn't wait for the disk.
+    pub(crate) const fn begin_without_sync(self) -> &'static str {
+        match self {
+            // The setting is the connection's, so each transaction says its own.
+            Self::Sqlite => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN; SET LOCAL synchronous_commit = off",
         }
     }
 

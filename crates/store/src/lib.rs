@@ -267,9 +267,20 @@ impl Store {
         Ok(())
     }
 
-    /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind.
+    /// Begins a transaction that may write. Dropped without [`Tx::commit`], it leaves nothing behind; committed, it
+    /// outlives a power cut.
     pub async fn write(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
-        let inner = match self.writer.begin_with(self.dialect.begin()).await {
+        self.begin(ctx, self.dialect.begin()).await
+    }
+
+    /// Begins a transaction that may write, and whose commit doesn't wait for the disk: the end of the process can't
+    /// undo it, a power cut can, with all that came after it. For what is found and done again then.
+    pub async fn write_without_sync(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
+        self.begin(ctx, self.dialect.begin_without_sync()).await
+    }
+
+    async fn begin(&self, ctx: &Ctx, begin: &'static str) -> Result<Tx, StoreError> {
+        let inner = match self.writer.begin_with(begin).await {
             Ok(inner) => inner,
             Err(error) if trouble::of(&error).is_some() => return Err(error.into()),
             Err(error) => {
@@ -277,7 +288,7 @@ impl Store {
                 // and takes no other (sqlx 0.9, observed). Another connection does.
                 tracing::warn!(error = %error, "a connection takes no transaction: it is replaced");
                 self.writer.acquire().await?.close().await?;
-                self.writer.begin_with(self.dialect.begin()).await?
+                self.writer.begin_with(begin).await?
             }
         };
         Ok(Tx { inner, ctx: ctx.clone() })

@@ -27,7 +27,7 @@ pub(super) enum Suite {
     Doc,
     /// Everything of Rust that isn't in the next two.
     Unit,
-    /// The store and the queue on PostgreSQL: the test programs whose name is `postgres`.
+    /// The store, the queue and the main job on PostgreSQL: the test programs whose name is `postgres`.
     Postgres,
     /// The use cases, through HTTP, with a fake Agent.
     UseCase,
@@ -94,7 +94,16 @@ impl Suite {
         match self {
             Self::Tools | Self::Fmt | Self::Clippy | Self::Tidy | Self::Doc => &[],
             Self::Unit | Self::UseCase => &[Tool::Nextest, Tool::Git, Tool::Node, Tool::WebPackages],
-            Self::Postgres => &[Tool::Nextest, Tool::Node, Tool::WebPackages, Tool::PostgreSql],
+            Self::Postgres => &[
+                Tool::Nextest,
+                Tool::Git,
+                Tool::Node,
+                Tool::WebPackages,
+                Tool::Bubblewrap,
+                Tool::Sandbox,
+                Tool::OpenCode,
+                Tool::PostgreSql,
+            ],
             Self::Real => &[
                 Tool::Nextest,
                 Tool::Git,

@@ -87,6 +87,7 @@ async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
     let world = World::running().await;
     let (browser, project) = prompted(&world, "[[say: before]]").await;
     browser.wait_for_words(&project, "before").await;
+    wait_for_session(&browser, &project, "idle").await;
     let agent = agent();
     // Its port is open, and it answers nothing.
     signal(agent, "STOP");
