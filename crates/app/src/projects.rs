@@ -3,11 +3,13 @@
 //! A request writes what is wanted and enqueues the Job that brings it about, in one transaction; the answer does not
 //! wait for it. What a Project is doing is derived from its Jobs and its Instance each time, and stored nowhere.
 
+use std::collections::HashMap;
+
 use doce_jobs::{EnqueueError, New, Policy};
 use doce_model::{
-    AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, Desired, Failure, Job, JobId, JobState, Message,
-    MessageId, MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId, Session,
-    SessionId, SessionStatus, Speaker, User,
+    AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, Desired, Failure, Instance, Job, JobId, JobState,
+    Message, MessageId, MessageState, ModelRef, Ms, NextMove, Observed, Part, PartId, PartKind, Project, ProjectId,
+    Session, SessionId, SessionStatus, Speaker, User,
     project::{NAME_MAX, PROMPT_MAX, ProjectState, name_from_prompt, slug_from},
 };
 use doce_store::{Read, Tx, connection, conversation, delivery, instance, job, project};
@@ -41,11 +43,7 @@ impl App {
         let projects = project::list(&mut read, user.id, after, limit).await?;
         let full = i64::try_from(projects.len()).unwrap_or(i64::MAX) == limit;
         let next = projects.last().filter(|_| full).map(|last| format!("{}.{}", last.last_active_at.0, last.id));
-        let mut views = Vec::with_capacity(projects.len());
-        for project in projects {
-            views.push(self.project_view(&mut read, project).await?);
-        }
-        Ok((views, next))
+        Ok((self.project_views(&mut read, projects).await?, next))
     }
 
     /// Returns one of a user's Projects.
@@ -292,18 +290,38 @@ impl App {
 
     /// Derives what a Project is doing.
     pub(crate) async fn project_view(&self, read: &mut impl Read, project: Project) -> Result<ProjectView, Error> {
-        let live_jobs = job::live_for_subject(read, &jobs::project_subject(project.id)).await?;
-        let instance = instance::find_live(read, project.id).await?;
-        let agent = self.agents.find(project.id);
-        let live = live_jobs.into_iter().next();
-        let last = if live.is_some() {
-            None
-        } else {
-            let filter = job::Filter { subject: Some(jobs::project_subject(project.id)), ..job::Filter::default() };
-            job::list(read, &filter, None, 1).await?.pop()
+        let id = project.id;
+        self.project_views(read, vec![project]).await?.pop().ok_or_else(|| Error::not_found("project", id))
+    }
+
+    /// Derives what each of these Projects is doing, with as many queries as for one.
+    async fn project_views(&self, read: &mut impl Read, projects: Vec<Project>) -> Result<Vec<ProjectView>, Error> {
+        let subjects = projects.iter().map(|project| jobs::project_subject(project.id)).collect();
+        let mut by_subject: HashMap<String, Vec<Job>> = HashMap::new();
+        for job in job::present(read, &subjects).await? {
+            by_subject.entry(job.subject.clone()).or_default().push(job);
+        }
+        let ids = projects.iter().map(|project| project.id).collect();
+        let live = instance::live_of(read, &ids).await?;
+        let mut instances: HashMap<ProjectId, Instance> =
+            live.into_iter().map(|instance| (instance.project_id, instance)).collect();
+        let view = |project: Project| {
+            let jobs = by_subject.remove(&jobs::project_subject(project.id)).unwrap_or_default();
+            let instance = instances.remove(&project.id);
+            self.view_of(project, jobs, instance)
         };
-        let failed = last.filter(|job| match job.state {
-            JobState::Failed | JobState::Stuck => true,
+        Ok(projects.into_iter().map(view).collect())
+    }
+
+    /// Derives what a Project is doing from the Jobs that concern it, oldest first, and its Instance.
+    fn view_of(&self, project: Project, jobs: Vec<Job>, instance: Option<Instance>) -> ProjectView {
+        let (mut live, mut ended): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| match job.state {
+            JobState::Queued | JobState::Running => true,
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Stuck => false,
+        });
+        let live = if live.is_empty() { None } else { Some(live.remove(0)) };
+        let failed = ended.pop().filter(|job| match job.state {
+            JobState::Failed | JobState::Stuck => live.is_none(),
             JobState::Queued | JobState::Running | JobState::Succeeded | JobState::Cancelled => false,
         });
         let healthy = instance.as_ref().is_some_and(|instance| match instance.observed {
@@ -321,9 +339,9 @@ impl App {
             (None, Some(_)) => ProjectState::Failed,
             (None, None) => ProjectState::Stopped,
         };
-        let session = agent.as_ref().map_or(SessionStatus::None, |agent| agent.status());
+        let session = self.agents.find(project.id).map_or(SessionStatus::None, |agent| agent.status());
         let preview = self.previews.view(project.id);
-        Ok(ProjectView { project, state, job: live.or(failed), instance, session, preview })
+        ProjectView { project, state, job: live.or(failed), instance, session, preview }
     }
 
     /// Refuses a model that no Connection of the user reaches. `chosen` are the Connections that stand in for defaults.
@@ -409,13 +427,13 @@ impl App {
         &self,
         user: &User,
         id: ProjectId,
-        choice: &[(String, ConnectionId)],
+        choice: &[(String, Option<ConnectionId>)],
     ) -> Result<Vec<(String, ConnectionId)>, Error> {
         let mut read = self.store.read().await?;
         own_project(&mut read, user, id).await?;
         let mut chosen = connection::chosen(&mut read, id).await?;
         chosen.retain(|(provider, _)| !choice.iter().any(|(other, _)| other == provider));
-        chosen.extend_from_slice(choice);
+        chosen.extend(choice.iter().filter_map(|(provider, id)| id.map(|id| (provider.clone(), id))));
         Ok(chosen)
     }
 

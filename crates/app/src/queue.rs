@@ -87,7 +87,7 @@ impl App {
         let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
         let before = cursor.map(read_cursor::<JobId>).transpose()?;
         let JobQuery { project_id, state, kind } = only.clone();
-        let filter = job::Filter { user_id: Some(user.id), project_id, state, kind, ..job::Filter::default() };
+        let filter = job::Filter { user_id: Some(user.id), project_id, state, kind };
         let jobs = job::list(&mut self.store.read().await?, &filter, before, limit).await?;
         let full = i64::try_from(jobs.len()).unwrap_or(i64::MAX) == limit;
         let next = jobs.last().filter(|_| full).map(|last| format!("{}.{}", last.created_at.0, last.id));
@@ -320,6 +320,7 @@ fn next_of(failure: &Failure) -> NextMove {
         other @ (NextMove::ConnectProvider
         | NextMove::ReplaceKey
         | NextMove::Continue
+        | NextMove::TopUp
         | NextMove::SwitchModel
         | NextMove::OpenLogs) => other,
     }

@@ -65,7 +65,7 @@ impl fmt::Debug for StepCtx {
 #[derive(Debug)]
 pub struct StepError {
     pub(crate) verdict: Verdict,
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     pub(crate) after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -81,19 +81,19 @@ pub(crate) enum Verdict {
 impl StepError {
     /// It may go better the next time.
     pub fn retry(failure: Failure) -> Self {
-        Self { verdict: Verdict::Retry, failure, after: None, source: None }
+        Self { verdict: Verdict::Retry, failure: Box::new(failure), after: None, source: None }
     }
 
     /// It won't go better: take back what was done.
     pub fn fail(failure: Failure) -> Self {
-        Self { verdict: Verdict::Fail, failure, after: None, source: None }
+        Self { verdict: Verdict::Fail, failure: Box::new(failure), after: None, source: None }
     }
 
     /// It can't be done before a person has done something: the Job waits, without a worker, for [`crate::Jobs::resume`].
     ///
     /// Only for a step that has done nothing yet in this try, and not for an undo, which fails with it.
     pub fn wait(failure: Failure) -> Self {
-        Self { verdict: Verdict::Wait, failure, after: None, source: None }
+        Self { verdict: Verdict::Wait, failure: Box::new(failure), after: None, source: None }
     }
 
     /// Something of our own broke, which a person can't help: worth another try.
@@ -174,5 +174,6 @@ pub(crate) fn undo_failed(label: &str, first: Option<&Failure>, undo: &Failure) 
         message: format!("{before}Taking back “{label}” did not work either: {}", undo.message),
         next: undo.next,
         connection_id: undo.connection_id,
+        until: undo.until,
     }
 }

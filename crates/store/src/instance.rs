@@ -1,9 +1,11 @@
 //! Instances: incarnations of Projects, and how to find their processes again.
 
-use doce_model::{Instance, InstanceId, Ms, Observed, ProjectId, UserId};
-use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
-use crate::{Read, StoreError, Tx, get, parse};
+use doce_model::{Instance, InstanceId, Ms, Observed, ProjectId, UserId};
+use sqlx::{any::AnyRow, query::Query};
+
+use crate::{Read, StoreError, Tx, chunks, get, parse, places};
 
 const COLUMNS: &str =
     "id, project_id, observed, pid, pid_started, boot_id, port, password_sealed, created_at, ended_at,
@@ -101,6 +103,21 @@ pub async fn find_live(read: &mut impl Read, project_id: ProjectId) -> Result<Op
     let row =
         sqlx::query(sqlx::AssertSqlSafe(sql)).bind(project_id.to_string()).fetch_optional(read.connection()).await?;
     row.as_ref().map(instance).transpose()
+}
+
+/// Lists the Instances of these Projects that have not ended.
+pub async fn live_of(read: &mut impl Read, projects: &BTreeSet<ProjectId>) -> Result<Vec<Instance>, StoreError> {
+    let mut found = Vec::new();
+    for ids in chunks(projects) {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM instance WHERE observed <> 'exited' AND project_id IN ({})",
+            places(1, ids.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let rows = ids.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await?;
+        found.extend(rows.iter().map(instance).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
 }
 
 /// Finds the newest Instance of a Project, ended or not.

@@ -4,15 +4,18 @@
 //! worker that was thought dead writes nothing (`lease`). What a step does, and which one comes next, is decided in
 //! `doce-jobs`; here are only the rows.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use doce_model::{
     Direction, Failure, Job, JobId, JobLine, JobState, JobStep, Ms, ProjectId, StepState, UserId, job::UNTIL_RESUMED,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::any::AnyRow;
+use sqlx::{any::AnyRow, query::Query};
 
-use crate::{Read, StoreError, Tx, get, parse, parse_opt};
+use crate::{Read, StoreError, Tx, chunks, get, parse, parse_opt, places};
 
 mod lease;
 pub mod pause;
@@ -32,8 +35,6 @@ pub struct Filter {
     pub user_id: Option<UserId>,
     /// Of this Project.
     pub project_id: Option<ProjectId>,
-    /// On this subject.
-    pub subject: Option<String>,
     /// In this state.
     pub state: Option<JobState>,
     /// Of this kind.
@@ -58,6 +59,8 @@ struct FailureRow {
     message: String,
     next: String,
     connection_id: Option<String>,
+    #[serde(default)]
+    until: Option<i64>,
 }
 
 /// Writes a failure as a column's text.
@@ -67,6 +70,7 @@ pub(crate) fn failure_to_text(failure: &Failure) -> String {
         message: failure.message.clone(),
         next: failure.next.as_str().to_owned(),
         connection_id: failure.connection_id.map(|id| id.to_string()),
+        until: failure.until.map(|at| at.0),
     })
     .to_string()
 }
@@ -81,6 +85,7 @@ pub(crate) fn failure_from_text(table: &'static str, text: &str) -> Result<Failu
     Ok(Failure {
         next: parse(table, "failure", &row.next)?,
         connection_id: parse_opt(table, "failure", row.connection_id.as_deref())?,
+        until: row.until.map(Ms),
         code: row.code,
         message: row.message,
     })
@@ -147,17 +152,15 @@ pub async fn list(
         "SELECT {COLUMNS} FROM job
          WHERE (CAST($1 AS TEXT) IS NULL OR user_id = $1)
            AND (CAST($2 AS TEXT) IS NULL OR project_id = $2)
-           AND (CAST($3 AS TEXT) IS NULL OR subject = $3)
-           AND (CAST($4 AS TEXT) IS NULL OR state = $4)
-           AND (CAST($5 AS TEXT) IS NULL OR kind = $5)
-           AND (created_at < $6 OR (created_at = $6 AND id < $7))
+           AND (CAST($3 AS TEXT) IS NULL OR state = $3)
+           AND (CAST($4 AS TEXT) IS NULL OR kind = $4)
+           AND (created_at < $5 OR (created_at = $5 AND id < $6))
          ORDER BY created_at DESC, id DESC
-         LIMIT $8"
+         LIMIT $7"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(filter.user_id.map(|id| id.to_string()))
         .bind(filter.project_id.map(|id| id.to_string()))
-        .bind(filter.subject.as_deref())
         .bind(filter.state.map(JobState::as_str))
         .bind(filter.kind.as_deref())
         .bind(at)
@@ -179,6 +182,26 @@ pub async fn live_for_subject(read: &mut impl Read, subject: &str) -> Result<Vec
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(subject).fetch_all(read.connection()).await?;
     let jobs = rows.iter().map(job).collect::<Result<_, _>>()?;
     with_steps(read, jobs).await
+}
+
+/// Lists what is to be known of these subjects: their Jobs that have not ended, and the newest Job of each. Oldest first.
+pub async fn present(read: &mut impl Read, subjects: &BTreeSet<String>) -> Result<Vec<Job>, StoreError> {
+    let mut found = Vec::new();
+    for subjects in chunks(subjects) {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job AS present
+             WHERE subject IN ({})
+               AND (state IN ('queued', 'running')
+                    OR NOT EXISTS (SELECT 1 FROM job AS later
+                                   WHERE later.subject = present.subject AND later.ordinal > present.ordinal))
+             ORDER BY ordinal",
+            places(1, subjects.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let rows = subjects.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await?;
+        found.extend(rows.iter().map(job).collect::<Result<Vec<_>, _>>()?);
+    }
+    with_steps(read, found).await
 }
 
 /// Lists the Jobs that wait for something a person does, of one user or of all, oldest first.
@@ -335,13 +358,12 @@ async fn with_steps(read: &mut impl Read, mut jobs: Vec<Job>) -> Result<Vec<Job>
     if jobs.is_empty() {
         return Ok(jobs);
     }
-    let places: Vec<String> = (1..=jobs.len()).map(|n| format!("${n}")).collect();
     let sql = format!(
         "SELECT job_id, position, name, label, state, attempts, undo_attempts, started_at, ended_at, undone_at, detail
          FROM job_step
          WHERE job_id IN ({})
          ORDER BY job_id, position",
-        places.join(", ")
+        places(1, jobs.len())
     );
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
     for job in &jobs {

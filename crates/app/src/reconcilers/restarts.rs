@@ -104,8 +104,7 @@ async fn next(
             return Ok(None);
         }
     }
-    let filter = job::Filter { subject: Some(jobs::project_subject(id)), ..job::Filter::default() };
-    let Some(last) = job::list(read, &filter, None, 1).await?.pop() else { return Ok(None) };
+    let Some(last) = job::present(read, &[jobs::project_subject(id)].into()).await?.pop() else { return Ok(None) };
     let instance = instance::find_last(read, id).await?;
     Ok(restart_after(&last, instance.as_ref(), now).map(|restart| (project, restart)))
 }

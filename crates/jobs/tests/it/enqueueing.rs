@@ -352,7 +352,23 @@ async fn a_list_is_filtered_and_paged_newest_first() {
     assert_eq!(count(Filter::default(), &mut read).await, 6);
     assert_eq!(count(Filter { kind: Some("b".to_owned()), ..Filter::default() }, &mut read).await, 2);
     assert_eq!(count(Filter { project_id: Some(project), ..Filter::default() }, &mut read).await, 5);
-    assert_eq!(count(Filter { subject: Some("s3".to_owned()), ..Filter::default() }, &mut read).await, 1);
     assert_eq!(count(Filter { state: Some(JobState::Queued), ..Filter::default() }, &mut read).await, 0);
     assert_eq!(count(Filter { state: Some(JobState::Succeeded), ..mine }, &mut read).await, 5);
+}
+
+#[tokio::test]
+async fn of_a_subject_the_newest_job_is_known_and_all_that_live() {
+    let calls = Calls::default();
+    let bench = Bench::new(two(&calls)).await;
+    bench.enqueue(bench.job("a", "over")).await;
+    bench.drain().await;
+    let newest = bench.enqueue(bench.job("b", "over")).await.id;
+    bench.enqueue(bench.job("a", "busy")).await;
+    bench.drain().await;
+    let first = bench.enqueue(bench.job("a", "busy").run_at(Ms(START.0 + 3_600_000))).await.id;
+    let mut read = bench.store.read().await.unwrap();
+    let subjects = ["over", "busy", "never"].map(str::to_owned).into();
+    let present: Vec<_> = job::present(&mut read, &subjects).await.unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(present, [newest, first]);
+    assert!(job::present(&mut read, &[].into()).await.unwrap().is_empty());
 }
