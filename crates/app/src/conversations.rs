@@ -7,6 +7,7 @@ use doce_model::{
     AuditAction, AuditEvent, Ctx, Desired, Failure, Job, Message, MessageId, MessageState, ModelRef, NextMove,
     ProjectId, Session, Speaker, User,
 };
+use doce_opencode::Status;
 use doce_store::{Tx, conversation, instance, job, project};
 
 use crate::{
@@ -77,10 +78,11 @@ impl App {
         };
         let chosen = self.choice_with(user, id, &[]).await?;
         self.check_model(user, &model, &chosen).await?;
+        let answering = self.is_answering(id).await?;
         let mut tx = self.store.write(ctx).await?;
         let mut project = own_project(&mut tx, user, id).await?;
         let session = session_of(&mut tx, id).await?;
-        self.require_not_busy(&mut tx, &session, id).await?;
+        require_not_busy(&mut tx, &session, answering).await?;
         project.model = model.clone();
         project.desired = Desired::Running;
         project.last_active_at = tx.now();
@@ -179,19 +181,22 @@ impl App {
         self.project_view(&mut read, project).await
     }
 
-    async fn require_not_busy(&self, tx: &mut Tx, session: &Session, id: ProjectId) -> Result<(), Error> {
-        let waiting = conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
-        let answering = self.agents.find(id).is_some_and(|agent| !agent.is_idle());
-        // Between a Prompt's arrival and the first sign of its answer the Agent still says "idle".
-        let arriving = conversation::last(tx, session.id).await?.is_some_and(|last| last.state == MessageState::Sent);
-        if waiting.is_empty() && !answering && !arriving {
-            return Ok(());
-        }
-        Err(Error::Conflict(Failure::new(
-            "busy",
-            "The agent is still answering. Wait, or stop it first.",
-            NextMove::None,
-        )))
+    /// Tells whether a Project's Agent writes an answer. One that is said to is asked itself before somebody is refused
+    /// for it: the follower may not have looked at an adopted one yet, or hear late of an end.
+    async fn is_answering(&self, id: ProjectId) -> Result<bool, Error> {
+        let Some(agent) = self.agents.find(id).filter(|agent| !agent.is_idle()) else {
+            return Ok(false);
+        };
+        let session = session_of(&mut self.store.read().await?, id).await?;
+        let Some(agent_session) = session.agent_session_id else {
+            return Ok(false);
+        };
+        // One that doesn't answer is left alone.
+        Ok(agent
+            .client
+            .statuses()
+            .await
+            .map_or(true, |statuses| statuses.get(&agent_session).is_some_and(|status| *status != Status::Idle)))
     }
 
     /// Tells the owner's browsers how a Message stands, with its Parts.
@@ -212,6 +217,17 @@ impl App {
             tracing::error!(message = %id, error = crate::chain(&e), "a message was not published");
         }
     }
+}
+
+/// Refuses a Prompt while another one is under way.
+async fn require_not_busy(tx: &mut Tx, session: &Session, answering: bool) -> Result<(), Error> {
+    let waiting = conversation::in_states(tx, session.id, &[MessageState::Waiting, MessageState::Sending]).await?;
+    // Between a Prompt's arrival and the first sign of its answer the Agent still says "idle".
+    let arriving = conversation::last(tx, session.id).await?.is_some_and(|last| last.state == MessageState::Sent);
+    if waiting.is_empty() && !answering && !arriving {
+        return Ok(());
+    }
+    Err(Error::Conflict(Failure::new("busy", "The agent is still answering. Wait, or stop it first.", NextMove::None)))
 }
 
 pub(crate) async fn session_of(read: &mut impl doce_store::Read, id: ProjectId) -> Result<Session, Error> {

@@ -96,7 +96,9 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
         ))),
         Err(RenewalError::Final { word }) => {
             // Somebody else may have won the race: then there is a newer version, and nothing is lost.
-            let Some(mut record) = present(app, id, payload.version).await? else {
+            let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
+            let found = connection::find(&mut tx, id).await.map_err(StepError::internal)?;
+            let Some(mut record) = found.filter(|found| is_present(found, payload.version)) else {
                 return Ok(());
             };
             let message = if word == "not_renewable" {
@@ -106,7 +108,6 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
             };
             record.status = ConnectionStatus::Expired;
             record.error_message = Some(message.clone());
-            let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
             connection::update(&mut tx, &record).await.map_err(StepError::internal)?;
             tx.audit(AuditEvent::refused(AuditAction::Refresh, &record.id, &word).fingerprint(&record.fingerprint))
                 .await

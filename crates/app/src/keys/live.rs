@@ -102,6 +102,8 @@ impl App {
     /// Tells what its owner should know of the master key. Admins only.
     pub async fn master_key(&self, _ctx: &Ctx, by: &User) -> Result<MasterKeyView, Error> {
         admins_only(by)?;
+        // Before what it changes: whoever reads that it is over reads the new key, too.
+        let mut rotation = self.rotation.change(|state| state.clone());
         let mut read = self.store.read().await?;
         let id = self.key_in_force(&mut read).await?;
         let since = setting::find(&mut read, SINCE).await?.and_then(|at| at.parse().ok()).map(Ms);
@@ -110,9 +112,12 @@ impl App {
         drop(read);
         let place = KeyPlace::of(&self.config);
         let found = tokio::task::spawn_blocking(move || files(&place)).await.map_err(Error::internal)?;
-        let mut rotation = self.rotation.change(|state| state.clone());
         if found.is_unfinished && rotation.state == RotationState::Idle {
-            rotation.state = RotationState::Unfinished;
+            // One may have begun meanwhile.
+            rotation = self.rotation.change(|state| state.clone());
+            if rotation.state == RotationState::Idle {
+                rotation.state = RotationState::Unfinished;
+            }
         }
         Ok(MasterKeyView {
             copied_at: copied.and_then(|text| {

@@ -45,7 +45,9 @@ async fn enqueue_due(app: &App) -> Result<Duration, Error> {
         }
         let ctx = app.ctx(Actor::Reconciler("renewals"), &tokens.connection_id.to_string());
         let mut tx = app.store.write(&ctx).await?;
-        let Some(record) = connection::find(&mut tx, tokens.connection_id).await? else {
+        let found = connection::find(&mut tx, tokens.connection_id).await?;
+        // Renewed since it was read above: the newer tokens are not due, and have a line of their own the next time.
+        let Some(record) = found.filter(|found| found.version == tokens.version) else {
             continue;
         };
         if !renewal::is_possible(&record.provider_id) && tokens.expires_at > now {
