@@ -36,6 +36,7 @@ function provider(providerId, name, popular, keyUrl, baseUrl) {
     default_base_url: baseUrl,
     base_url_required: providerId === "ollama" || providerId === "lm-studio",
     key_url: keyUrl,
+    credit_url: null,
     model_count: 14,
     connected: false,
   };

@@ -82,6 +82,7 @@ export function aProvider(more: Partial<Provider> = {}): Provider {
     default_base_url: "https://api.anthropic.com/v1",
     base_url_required: false,
     key_url: "https://console.anthropic.com/settings/keys",
+    credit_url: "https://console.anthropic.com/settings/billing",
     model_count: 2,
     connected: false,
     ...more,

@@ -48,6 +48,31 @@ const KEY_URLS: &[(&str, &str)] = &[
     ("zai", "https://z.ai/manage-apikey/apikey-list"),
 ];
 
+/// Where one pays. From the providers' own consoles.
+const CREDIT_URLS: &[(&str, &str)] = &[
+    ("anthropic", "https://console.anthropic.com/settings/billing"),
+    ("openai", "https://platform.openai.com/settings/organization/billing"),
+    ("google", "https://aistudio.google.com/usage"),
+    ("openrouter", "https://openrouter.ai/settings/credits"),
+    ("groq", "https://console.groq.com/settings/billing"),
+    ("mistral", "https://console.mistral.ai/billing"),
+    ("deepseek", "https://platform.deepseek.com/top_up"),
+    ("xai", "https://console.x.ai"),
+    ("opencode", "https://opencode.ai/auth"),
+    ("togetherai", "https://api.together.ai/settings/billing"),
+    ("fireworks-ai", "https://fireworks.ai/account/billing"),
+    ("cerebras", "https://cloud.cerebras.ai"),
+    ("huggingface", "https://huggingface.co/settings/billing"),
+    ("cohere", "https://dashboard.cohere.com/billing"),
+    ("perplexity", "https://www.perplexity.ai/settings/api"),
+    ("moonshotai", "https://platform.moonshot.ai/console/pay"),
+    ("zai", "https://z.ai/manage-apikey/billing"),
+];
+
+fn address_of(addresses: &[(&str, &'static str)], provider_id: &str) -> Option<&'static str> {
+    addresses.iter().find(|(id, _)| *id == provider_id).map(|(_, address)| *address)
+}
+
 /// What is kept in the file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stored {
@@ -173,7 +198,8 @@ pub(crate) fn provider_view(provider: &Provider, methods: &AuthMethods, connecte
         delivery: delivery_plan(&provider.name),
         default_base_url: endpoint.and_then(Endpoint::default_base_url),
         base_url_required: endpoint.is_some_and(Endpoint::base_url_required),
-        key_url: KEY_URLS.iter().find(|(id, _)| *id == provider.id).map(|(_, url)| *url),
+        key_url: address_of(KEY_URLS, &provider.id),
+        credit_url: address_of(CREDIT_URLS, &provider.id),
         model_count: usable_models(provider).count(),
         connected,
     }

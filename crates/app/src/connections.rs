@@ -293,6 +293,13 @@ impl App {
         let mut tx = self.store.write(ctx).await?;
         let mut record = self.own_connection(&mut tx, user.id, id).await?;
         record.auth_type = AuthType::OAuth;
+        // A sign-in goes to the provider's own address, or to the instance that was answered just now.
+        record.base_url = None;
+        record.kept_version = None;
+        if !new.metadata.is_empty() {
+            let sealed = self.seal_metadata(&tx, &record, &new.metadata)?;
+            connection::set_metadata(&mut tx, id, sealed.as_deref()).await?;
+        }
         self.write_version(&mut tx, &mut record, &tokens, &secret, verification).await?;
         tx.audit(AuditEvent::ok(AuditAction::Replace, &record.id).fingerprint(&record.fingerprint)).await?;
         tx.commit().await?;
@@ -471,7 +478,11 @@ impl App {
         else {
             return Ok(None);
         };
-        settle(&mut record, answer, tx.now());
+        // That nothing can be asked about a sign-in takes nothing from what its renewal or use has shown.
+        let is_silent = record.auth_type == AuthType::OAuth && answer.outcome == Outcome::Unsupported;
+        if !is_silent || record.verification.is_none() {
+            settle(&mut record, answer, tx.now());
+        }
         connection::update(&mut tx, &record).await?;
         tx.audit(
             AuditEvent::ok(AuditAction::Verify, &record.id)
@@ -517,6 +528,8 @@ impl App {
             self.customs.remove(&custom.id);
         }
         self.jobs.wake();
+        // Another Connection of the Provider may have taken its place.
+        self.resume_waiting(Some(user.id)).await?;
         self.bus.publish(user.id, Change::ConnectionDeleted(id));
         self.publish_connections(user.id).await?;
         Ok(())

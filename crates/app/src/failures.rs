@@ -1,10 +1,17 @@
 //! What a person is told about an Agent's errors: the provider, the reason, and the one next move.
 
-use doce_model::{ConnectionId, Failure, NextMove};
+use std::time::Duration;
+
+use doce_model::{ConnectionId, Failure, Ms, NextMove};
 use doce_opencode::AgentError;
 
 /// Says what an answer's error means. `None` if the user stopped it: that is no failure.
-pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<ConnectionId>) -> Option<Failure> {
+pub(crate) fn of_answer(
+    error: &AgentError,
+    provider: &str,
+    connection: Option<ConnectionId>,
+    now: Ms,
+) -> Option<Failure> {
     let failure = match error {
         AgentError::Aborted => return None,
         AgentError::ProviderAuth { .. } => Failure::new(
@@ -17,11 +24,16 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
             format!("{provider} rejected the key (401): replace it, or sign in again, then continue."),
             NextMove::ReplaceKey,
         ),
-        AgentError::Api { status: Some(402), .. } => Failure::new(
-            "no_credit",
-            format!("{provider} says there is no credit left (402). Top it up and continue, or choose another model."),
-            NextMove::SwitchModel,
-        ),
+        AgentError::Api { status: Some(status), message, .. } if *status == 402 || says_no_credit(message) => {
+            Failure::new(
+                "no_credit",
+                format!(
+                    "{provider} says there is no credit left ({status}). Top it up and continue, or choose another \
+                     model."
+                ),
+                NextMove::TopUp,
+            )
+        }
         AgentError::Api { status: Some(403), message, .. } => Failure::new(
             "provider_refused_request",
             format!("{provider} refused this request (403): {message}"),
@@ -34,12 +46,10 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
         ),
         AgentError::Api { status: Some(429), retry_after, .. } => Failure::new(
             "rate_limited",
-            format!(
-                "{provider} is limiting requests (429), and still did after several tries. Wait {}, then continue.",
-                how_long(*retry_after)
-            ),
+            format!("{provider} is limiting requests (429), and still did after several tries. Wait, then continue."),
             NextMove::Continue,
-        ),
+        )
+        .until(retry_after.filter(|wait| *wait > 0).map(|wait| now.plus(Duration::from_secs(wait)))),
         AgentError::Api { status: Some(status), message, .. } => {
             Failure::new("provider_failed", format!("{provider} failed ({status}): {message}"), NextMove::Continue)
         }
@@ -76,14 +86,18 @@ pub(crate) fn of_answer(error: &AgentError, provider: &str, connection: Option<C
     })
 }
 
-/// Says how long a provider wants to be left alone.
-fn how_long(seconds: Option<u64>) -> String {
-    match seconds {
-        None | Some(0) => "a little".to_owned(),
-        Some(seconds @ ..60) => format!("{seconds} s"),
-        Some(seconds @ ..3600) => format!("{} min", seconds.div_ceil(60)),
-        Some(seconds) => format!("{} h", seconds.div_ceil(3600)),
-    }
+/// Tells whether a provider's words are about money, whatever number stands before them: `OpenAI` says it with 429,
+/// Anthropic with 400.
+fn says_no_credit(message: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "credit balance is too low",
+        "insufficient_quota",
+        "exceeded your current quota",
+        "insufficient balance",
+        "insufficient credits",
+    ];
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| message.contains(words))
 }
 
 /// Tells whether an error says that the provider rejected the key itself.
@@ -103,8 +117,6 @@ pub(crate) fn rejects_key(error: &AgentError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use doce_model::Ms;
-
     use super::*;
 
     #[test]
@@ -118,7 +130,7 @@ mod tests {
         let id = ConnectionId::new(Ms(1));
         for (error, code, next) in [
             (api(Some(401)), "key_rejected_in_use", NextMove::ReplaceKey),
-            (api(Some(402)), "no_credit", NextMove::SwitchModel),
+            (api(Some(402)), "no_credit", NextMove::TopUp),
             (api(Some(403)), "provider_refused_request", NextMove::SwitchModel),
             (api(Some(404)), "model_not_found", NextMove::SwitchModel),
             (api(Some(429)), "rate_limited", NextMove::Continue),
@@ -130,20 +142,34 @@ mod tests {
                 NextMove::ConnectProvider,
             ),
         ] {
-            let failure = of_answer(&error, "Acme", Some(id)).expect("it is a failure");
+            let failure = of_answer(&error, "Acme", Some(id), Ms(1)).expect("it is a failure");
             assert_eq!((failure.code.as_str(), failure.next), (code, next));
             assert_eq!(failure.connection_id, Some(id));
             assert!(failure.message.contains("Acme"), "{}", failure.message);
         }
-        assert_eq!(of_answer(&AgentError::Aborted, "Acme", None), None);
+        assert_eq!(of_answer(&AgentError::Aborted, "Acme", None, Ms(1)), None);
+    }
+
+    fn api(status: u16, message: &str, retry_after: Option<u64>) -> AgentError {
+        AgentError::Api { status: Some(status), retryable: false, message: message.to_owned(), retry_after }
     }
 
     #[test]
-    fn a_limit_says_how_long_to_wait() {
-        for (seconds, words) in
-            [(None, "a little"), (Some(0), "a little"), (Some(20), "20 s"), (Some(90), "2 min"), (Some(7000), "2 h")]
-        {
-            assert_eq!(how_long(seconds), words);
+    fn a_limit_says_until_when() {
+        let until = |wait| of_answer(&api(429, "Slow down.", wait), "Acme", None, Ms(1000)).expect("it is one").until;
+        assert_eq!([None, Some(0), Some(600)].map(until), [None, None, Some(Ms(601_000))]);
+    }
+
+    #[test]
+    fn words_about_money_count_more_than_the_number_before_them() {
+        for (status, words) in [
+            (429, "You exceeded your current quota, please check your plan and billing details."),
+            (400, "Your credit balance is too low to access the Anthropic API."),
+            (402, "Insufficient Balance"),
+            (403, "INSUFFICIENT_QUOTA"),
+        ] {
+            let failure = of_answer(&api(status, words, None), "Acme", None, Ms(1)).expect("it is one");
+            assert_eq!((failure.code.as_str(), failure.next), ("no_credit", NextMove::TopUp), "{words}");
         }
     }
 }

@@ -431,11 +431,12 @@ impl Follower {
         if let Some(error) = &info.error {
             let provider = self.app.provider_name(info.provider_id.as_deref().unwrap_or_default());
             let followed = self.messages.get_mut(&info.id).expect("it was there a moment ago");
+            let now = self.app.clock.now();
             followed.message.failure =
-                failures::of_answer(error, &provider, paid_by.as_ref().map(|(connection, _)| connection.id));
+                failures::of_answer(error, &provider, paid_by.as_ref().map(|(connection, _)| connection.id), now);
             followed.message.state =
                 if followed.message.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
-            followed.message.completed_at = Some(self.app.clock.now());
+            followed.message.completed_at = Some(now);
             self.error = None;
         } else if info.completed_at.is_some() && followed.message.state == MessageState::Streaming {
             // Stopped while it waited to try again, an answer ends without an error and without a reason to
@@ -907,7 +908,8 @@ impl Follower {
                     let provider_id = followed.message.model.clone().map(|m| m.provider_id).unwrap_or_default();
                     let provider = self.app.provider_name(&provider_id);
                     let followed = self.messages.get_mut(&id).expect("it was there a moment ago");
-                    followed.message.failure = failures::of_answer(&error, &provider, followed.message.connection_id);
+                    followed.message.failure =
+                        failures::of_answer(&error, &provider, followed.message.connection_id, now);
                     followed.message.state =
                         if followed.message.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
                 }
@@ -939,7 +941,7 @@ impl Follower {
                 Some(error) => {
                     let provider_id = last.model.clone().map(|m| m.provider_id).unwrap_or_default();
                     let provider = self.app.provider_name(&provider_id);
-                    last.failure = failures::of_answer(&error, &provider, last.connection_id);
+                    last.failure = failures::of_answer(&error, &provider, last.connection_id, now);
                     last.state = if last.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };
                 }
                 None => last.state = MessageState::Interrupted,

@@ -48,6 +48,8 @@ pub(crate) struct Answer {
 struct Way {
     /// What stands before the path instead of the base URL.
     root: Option<&'static str>,
+    /// What of the base URL is put in place of what, where the call is at a host beside it.
+    beside: Option<(&'static str, &'static str)>,
     path: &'static str,
     query: Option<&'static str>,
     headers: &'static [(&'static str, &'static str)],
@@ -56,7 +58,7 @@ struct Way {
 }
 
 const fn about_the_key(path: &'static str) -> Way {
-    Way { root: None, path, query: None, headers: &[], needs_key: true }
+    Way { root: None, beside: None, path, query: None, headers: &[], needs_key: true }
 }
 
 const fn models(needs_key: bool) -> Way {
@@ -82,6 +84,16 @@ fn way(endpoint: &Endpoint, own_address: bool) -> Option<Way> {
         }),
         "huggingface" => Some(Way { root: Some("https://huggingface.co/api"), ..about_the_key("whoami-v2") }),
         "cohere" => Some(Way { root: Some("https://api.cohere.com/v1"), ..models(true) }),
+        // Both kinds of account have one quota.
+        "zai" | "zai-coding-plan" => {
+            Some(Way { root: Some("https://api.z.ai/api"), ..about_the_key("monitor/usage/quota/limit") })
+        }
+        // The region's host that answers prompts has a neighbour that lists what there is.
+        "amazon-bedrock" => {
+            Some(Way { beside: Some(("//bedrock-runtime.", "//bedrock.")), ..about_the_key("foundation-models") })
+        }
+        // A resource lists its models to holders of its keys only.
+        "azure" => Some(models(true)),
         _ => None,
     };
     if let Some(own) = own.filter(|_| !own_address) {
@@ -105,6 +117,7 @@ fn way(endpoint: &Endpoint, own_address: bool) -> Option<Way> {
                 | "@ai-sdk/togetherai"
                 | "@ai-sdk/xai"
                 | "@ai-sdk/vercel"
+                | "@ai-sdk/azure"
                 | "venice-ai-sdk-provider"
                 | "@openrouter/ai-sdk-provider",
             ) => models(false),
@@ -225,6 +238,11 @@ fn in_words(id: &str, name: &str, body: &[u8]) -> Option<Answer> {
         "xai" if is("api_key_blocked", true) || is("api_key_disabled", true) => {
             (Outcome::Invalid, format!("{name} says that this key is blocked or disabled. Create a new one."))
         }
+        // Its answers are all 200, and say in themselves what they are.
+        "zai" | "zai-coding-plan" if said.get("code").and_then(serde_json::Value::as_i64) == Some(401) => (
+            Outcome::Invalid,
+            format!("{name} rejected this key (401). Check that you copied all of it, or create a new one."),
+        ),
         "xai" if is("team_blocked", true) => {
             (Outcome::Invalid, format!("{name} says that the team of this key is blocked. See your account there."))
         }
@@ -255,8 +273,12 @@ fn contains(body: &[u8], words: &str) -> bool {
 async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Reply, Answer> {
     let name = question.provider_name;
     let unreachable = |detail: String| Answer { outcome: Outcome::Unreachable, detail };
-    let before = way.root.unwrap_or(question.base_url).trim_end_matches('/');
-    let mut url = Url::parse(&format!("{before}/{}", way.path))
+    let before = match (way.root, way.beside) {
+        (Some(root), _) => root.to_owned(),
+        (None, Some((from, to))) => question.base_url.replacen(from, to, 1),
+        (None, None) => question.base_url.to_owned(),
+    };
+    let mut url = Url::parse(&format!("{}/{}", before.trim_end_matches('/'), way.path))
         .map_err(|_| unreachable(format!("The base URL of {name} is not an address.")))?;
     url.set_query(way.query);
     let place = place_of(&url);
@@ -437,6 +459,8 @@ mod tests {
             ("xai", r#"{"api_key_disabled":true}"#, Outcome::Invalid),
             ("xai", r#"{"team_blocked":true}"#, Outcome::Invalid),
             ("groq", r#"{"is_available":false,"team_blocked":true}"#, Outcome::Valid),
+            ("zai", r#"{"code":200,"success":true,"data":{}}"#, Outcome::Valid),
+            ("zai", r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, Outcome::Invalid),
             ("deepseek", "not JSON", Outcome::Valid),
         ] {
             assert_eq!(outcome(id, 200, body), expected, "{id}: {body}");
@@ -472,6 +496,8 @@ mod tests {
             ("opencode-go", "usage"),
             ("fireworks-ai", "accounts/fireworks/models"),
             ("huggingface", "whoami-v2"),
+            ("zai", "monitor/usage/quota/limit"),
+            ("azure", "models"),
         ] {
             assert_eq!(way(endpoint(id), false).map(|way| way.path), Some(place), "{id}");
             let own = way(endpoint(id), true).expect("it speaks OpenAI's protocol");

@@ -1,7 +1,5 @@
 //! Which Connection pays in a Project, Provider by Provider: the one chosen for it, or else its owner's default.
 
-use std::collections::BTreeMap;
-
 use doce_model::{
     AuditAction, AuditEvent, Connection, ConnectionId, Ctx, Delivery, DeliveryStatus, JobState, ProjectId, User,
 };
@@ -71,13 +69,21 @@ impl App {
         tx: &mut Tx,
         user: &User,
         id: ProjectId,
-        choice: &[(String, ConnectionId)],
+        choice: &[(String, Option<ConnectionId>)],
     ) -> Result<(), Error> {
         if choice.is_empty() {
             return Ok(());
         }
-        for connection in self.check_choice(tx, user, choice).await? {
+        let chosen: Vec<_> = choice.iter().filter_map(|(provider, id)| id.map(|id| (provider.clone(), id))).collect();
+        for connection in self.check_choice(tx, user, &chosen).await? {
             connection::choose(tx, id, user.id, &connection.provider_id, connection.id).await?;
+        }
+        for (provider_id, _) in choice.iter().filter(|(_, id)| id.is_none()) {
+            connection::unchoose(tx, id, provider_id).await?;
+        }
+        let mut payers = connection::of_project(tx, id, user.id).await?;
+        payers.retain(|payer| choice.iter().any(|(provider_id, _)| *provider_id == payer.provider_id));
+        for connection in &payers {
             tx.audit(
                 AuditEvent::ok(AuditAction::SwitchConnection, &connection.id)
                     .project(id)
@@ -86,9 +92,9 @@ impl App {
             .await?;
         }
         if let Some(instance) = instance::find_live(tx, id).await? {
-            let payers: BTreeMap<_, _> = choice.iter().map(|(provider, id)| (provider.as_str(), *id)).collect();
             for old in delivery::of_instance(tx, instance.id).await? {
-                let is_other = payers.get(old.provider_id.as_str()).is_some_and(|id| *id != old.connection_id);
+                let is_other =
+                    payers.iter().any(|new| new.provider_id == old.provider_id && new.id != old.connection_id);
                 if is_other && old.status == DeliveryStatus::Delivered {
                     delivery::upsert(tx, &waits_for_other(old, tx.now()), user.id).await?;
                 }
@@ -111,12 +117,8 @@ pub(crate) fn waits_for_other(old: Delivery, now: doce_model::Ms) -> Delivery {
 /// Lists what an Instance was handed. What waits and was tried in vain is said to have failed, and why.
 async fn held(read: &mut impl Read, id: doce_model::InstanceId) -> Result<Vec<Delivery>, Error> {
     let held = delivery::of_instance(read, id).await?;
-    let filter = job::Filter {
-        subject: Some(instance_subject(id)),
-        kind: Some(apply_delivery::KIND.to_owned()),
-        ..job::Filter::default()
-    };
-    let last = job::list(read, &filter, None, 1).await?.pop();
+    // Nothing else has an Instance for its subject.
+    let last = job::present(read, &[instance_subject(id)].into()).await?.pop();
     let failure = last.and_then(|job| match job.state {
         JobState::Failed | JobState::Stuck => job.failure,
         JobState::Queued | JobState::Running | JobState::Succeeded | JobState::Cancelled => None,

@@ -89,6 +89,8 @@ pub struct ProviderView {
     pub base_url_required: bool,
     /// Where one gets a key.
     pub key_url: Option<&'static str>,
+    /// Where one pays for it.
+    pub credit_url: Option<&'static str>,
     /// How many models it has.
     pub model_count: usize,
     /// Whether the asking user has connected it.
@@ -197,8 +199,8 @@ pub struct ProjectChange {
     pub name: Option<String>,
     /// The model of its next Prompts.
     pub model: Option<ModelRef>,
-    /// Connections that pay from here on: Provider id and Connection id.
-    pub connections: Vec<(String, doce_model::ConnectionId)>,
+    /// Who pays from here on: Provider id, and a Connection or the owner's default again.
+    pub connections: Vec<(String, Option<doce_model::ConnectionId>)>,
 }
 
 /// A Connection that a Project uses.

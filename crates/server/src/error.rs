@@ -264,6 +264,7 @@ fn hint_of(next: NextMove) -> Option<&'static str> {
         NextMove::Retry => Some("Try again."),
         NextMove::Continue => Some("Continue the answer."),
         NextMove::Start => Some("Start the project first."),
+        NextMove::TopUp => Some("Top up at the provider, or choose another model."),
         NextMove::SwitchModel => Some("Choose another model."),
         NextMove::OpenLogs => Some("The project's logs say more."),
         NextMove::None => None,

@@ -209,7 +209,7 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
          SET label = $2, status = $3, error_message = $4, verification_outcome = $5, verification_detail = $6,
              verified_at = $7, base_url = $8, is_default = $9, fingerprint = $10, last_four = $11, version = $12,
              updated_at = $13, expires_at = $14, last_used_at = $15, key_since = $16, max_age_days = $17,
-             kept_version = $18
+             kept_version = $18, auth_type = $19
          WHERE id = $1",
     )
     .bind(connection.id.to_string())
@@ -230,8 +230,19 @@ pub async fn update(tx: &mut Tx, connection: &Connection) -> Result<(), StoreErr
     .bind(connection.key_since.0)
     .bind(connection.max_age_days)
     .bind(connection.kept_version)
+    .bind(connection.auth_type.as_str())
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// Writes other answers to the questions of a Connection's method; none takes them away.
+pub async fn set_metadata(tx: &mut Tx, id: ConnectionId, sealed: Option<&[u8]>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connection SET metadata_sealed = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(sealed.map(<[u8]>::to_vec))
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 
@@ -360,6 +371,16 @@ pub async fn choose(
     .bind(user_id.to_string())
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// Lets a Project use its owner's default for a Provider again.
+pub async fn unchoose(tx: &mut Tx, project_id: ProjectId, provider_id: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM project_connection WHERE project_id = $1 AND provider_id = $2")
+        .bind(project_id.to_string())
+        .bind(provider_id)
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 

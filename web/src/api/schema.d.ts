@@ -1132,7 +1132,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /** @enum {string} */
-        ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "switch_model" | "open_logs" | "none";
+        ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "top_up" | "switch_model" | "open_logs" | "none";
         /** @description How many agents there are and may be. */
         AgentRoom: {
             /**
@@ -1504,6 +1504,7 @@ export interface components {
             code: string;
             /** @description What went wrong and what to do. */
             message: string;
+            until: components["schemas"]["Time"] | null;
         };
         /** @description The one next move. */
         FailureAction: {
@@ -2395,9 +2396,12 @@ export interface components {
         };
         /** @description What to change of a project. */
         ProjectChange: {
-            /** @description Connections that pay from here on, by provider. The agent is told when it is idle. */
+            /**
+             * @description Connections that pay from here on, by provider; null for the owner's default again. The agent is told when it is
+             *     idle.
+             */
             connections?: {
-                [key: string]: string;
+                [key: string]: string | null;
             };
             model?: components["schemas"]["ModelRef"] | null;
             /** @description What to call it. */
@@ -2480,6 +2484,8 @@ export interface components {
             connectable: boolean;
             /** @description Whether the caller has connected it. */
             connected: boolean;
+            /** @description Where one pays for it. */
+            credit_url: string | null;
             /** @description Where requests go unless the user says otherwise. */
             default_base_url: string | null;
             /** @description How its credential would be handed to agents. */

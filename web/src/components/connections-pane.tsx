@@ -86,7 +86,7 @@ function Row({ project, used, all }: { project: Project; used: ProjectConnection
           Try again
         </Button>
       )}
-      <Payer connections={all} value={used.connection_id} onChange={take} busy={switchConnection.isPending} className={cn("max-w-48")} />
+      <Payer connections={all} value={used.connection_id} onChange={take} onFollow={used.chosen ? () => switchConnection.mutate({ [used.provider_id]: null }) : undefined} busy={switchConnection.isPending} className={cn("max-w-48")} />
     </li>
   );
 }

@@ -12,7 +12,7 @@ import { Notice } from "../ui/notice";
 import { useFailureButton, type WorkspaceControls } from "./failure-actions";
 import { AgentMessage, AnswerEnd, UserMessage } from "./message-view";
 import { PageError } from "./page-error";
-import { tell } from "./project-actions";
+import { tell, useProjectActions } from "./project-actions";
 import { QueuePaused } from "./queue-pause";
 import { clock, RelativeTime } from "./relative-time";
 import { jobProgress, waitsForRoom } from "./states";
@@ -127,14 +127,22 @@ function LaunchFailure({ project, controls }: { project: Project; controls: Work
 /** One line at the end that says what the agent is doing while there is nothing to read yet. */
 function Working({ project, turn }: { project: Project; turn: Turn | undefined }) {
   const { session } = project;
+  const { abort } = useProjectActions(project.id);
   if (project.state !== "running") return null;
   if (session.kind === "retry") {
     return (
-      <p className="text-sm text-amber" role="status">
-        Retrying{session.next_at ? ` at ${clock(session.next_at)}` : ""}
-        {session.attempt !== null && ` (attempt ${session.attempt})`}
-        {session.message && `: ${session.message}`}
-      </p>
+      <Notice
+        tone="amber"
+        role="status"
+        title={`The provider is waited for. Retrying${session.next_at ? ` at ${clock(session.next_at)}` : ""}${session.attempt === null ? "" : ` (attempt ${session.attempt})`}`}
+        actions={
+          <Button size="sm" busy={abort.isPending} onClick={() => abort.mutate()}>
+            Stop
+          </Button>
+        }
+      >
+        {session.message}
+      </Notice>
     );
   }
   if (session.kind !== "busy") return null;

@@ -13,12 +13,15 @@ export type WorkspaceControls = {
   suggest: (text: string) => void;
 };
 
+/** What the button says where another model is the way out. */
+export const PICK = "Pick another model";
+
 export type FailureButton = { label: string; run: () => void; busy: boolean };
 
 /** What can be done about a failure here, or nothing. */
 export function useFailureButton(project: Project, failure: Failure | null, controls: WorkspaceControls, jobId: string | null): FailureButton | null {
   const { data: connections } = useQuery(connectionsQuery);
-  const { data: providers } = useQuery({ ...providersQuery, enabled: failure?.action.kind === "connect_provider" });
+  const { data: providers } = useQuery({ ...providersQuery, enabled: failure?.action.kind === "connect_provider" || failure?.action.kind === "top_up" });
   const actions = useProjectActions(project.id);
   if (failure === null) return null;
   const { kind, label, connection_id } = failure.action;
@@ -41,8 +44,12 @@ export function useFailureButton(project: Project, failure: Failure | null, cont
       return { label: label || "Continue", run: () => actions.resume.mutate(), busy: actions.resume.isPending };
     case "start":
       return { label: label || "Start", run: () => actions.start.mutate(), busy: actions.start.isPending };
+    case "top_up": {
+      const page = providers?.find((each) => each.id === project.model.provider_id)?.credit_url;
+      return page ? { label: label || "Top up", run: () => void window.open(page, "_blank", "noopener,noreferrer"), busy: false } : { label: PICK, run: controls.pickModel, busy: false };
+    }
     case "switch_model":
-      return { label: label || "Pick another model", run: controls.pickModel, busy: false };
+      return { label: label || PICK, run: controls.pickModel, busy: false };
     case "open_logs":
       return { label: label || "Open the logs", run: controls.openLogs, busy: false };
     case "none":

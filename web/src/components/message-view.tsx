@@ -4,9 +4,9 @@ import type { Failure, Message, Part, Project } from "../api/types";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
 import { Notice } from "../ui/notice";
-import { useFailureButton, type WorkspaceControls } from "./failure-actions";
+import { PICK, useFailureButton, type WorkspaceControls } from "./failure-actions";
 import { Prose } from "./markdown";
-import { RelativeTime } from "./relative-time";
+import { clock, RelativeTime, useNow } from "./relative-time";
 import { ToolRow } from "./tool-row";
 
 /** What the person said, as they said it. */
@@ -89,6 +89,7 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
   const failure = message.error;
   const button = useFailureButton(project, failure, controls, null);
   const resume = useFailureButton(project, RESUME, controls, null);
+  const now = useNow();
   if (message.state === "failed") {
     return (
       <Notice
@@ -102,6 +103,11 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
               <Button size="sm" busy={button.busy} onClick={button.run}>
                 {button.label}
               </Button>
+              {failure?.action.kind === "top_up" && button.label !== PICK && (
+                <Button size="sm" variant="ghost" onClick={controls.pickModel}>
+                  {PICK}
+                </Button>
+              )}
               {failure && REPAIRS.has(failure.action.kind) && resume && (
                 <Button size="sm" variant="ghost" busy={resume.busy} icon={<RotateCw className="size-3.5" aria-hidden />} onClick={resume.run}>
                   {resume.label}
@@ -110,7 +116,9 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
             </>
           )
         }
-      />
+      >
+        {failure?.until && Date.parse(failure.until) > now && `It takes requests again from ${clock(failure.until)}.`}
+      </Notice>
     );
   }
   if (message.state === "interrupted") {
@@ -135,6 +143,6 @@ export function AnswerEnd({ message, project, controls, newest }: { message: Mes
 }
 
 /** What is repaired somewhere else: after that the turn is taken up again here. */
-const REPAIRS = new Set<Failure["action"]["kind"]>(["connect_provider", "replace_key", "switch_model"]);
+const REPAIRS = new Set<Failure["action"]["kind"]>(["connect_provider", "replace_key", "switch_model", "top_up"]);
 
-const RESUME = { code: "interrupted", message: "", action: { kind: "continue" as const, label: "Continue", connection_id: null } };
+const RESUME = { code: "interrupted", message: "", until: null, action: { kind: "continue" as const, label: "Continue", connection_id: null } };

@@ -1,10 +1,10 @@
-import { Check, ChevronDown, CreditCard } from "lucide-react";
+import { Check, ChevronDown, CreditCard, Undo2 } from "lucide-react";
 import type { Connection } from "../api/types";
 import { cn } from "../ui/cn";
-import { Menu, MenuItem } from "../ui/menu";
+import { Menu, MenuItem, MenuSeparator } from "../ui/menu";
 
-/** Which of several connections to a provider pays. Shown only where there is a choice. */
-export function Payer({ connections, value, onChange, busy = false, className }: { connections: Connection[]; value: string | undefined; onChange: (id: string) => void; busy?: boolean; className?: string }) {
+/** Which of several connections to a provider pays. Shown only where there is a choice; `onFollow` lets the default decide again. */
+export function Payer({ connections, value, onChange, onFollow, busy = false, className }: { connections: Connection[]; value: string | undefined; onChange: (id: string) => void; onFollow?: (() => void) | undefined; busy?: boolean; className?: string }) {
   const current = connections.find((each) => each.id === value);
   if (connections.length < 2) return null;
   return (
@@ -30,6 +30,14 @@ export function Payer({ connections, value, onChange, busy = false, className }:
           {each.last_four !== "" && <span className="font-mono text-xs text-faint"> ··{each.last_four}</span>}
         </MenuItem>
       ))}
+      {onFollow && (
+        <>
+          <MenuSeparator />
+          <MenuItem icon={<Undo2 aria-hidden />} onSelect={onFollow}>
+            Follow my default
+          </MenuItem>
+        </>
+      )}
     </Menu>
   );
 }

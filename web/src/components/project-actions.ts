@@ -53,7 +53,7 @@ export function useProjectActions(id: string) {
       onError,
     }),
     switchConnection: useMutation({
-      mutationFn: (connections: Record<string, string>) => take(api.PATCH("/api/projects/{id}", { params, body: { connections } })),
+      mutationFn: (connections: Record<string, string | null>) => take(api.PATCH("/api/projects/{id}", { params, body: { connections } })),
       onSuccess: (project) => {
         putProject(cache, project);
         return cache.invalidateQueries({ queryKey: keys.projectConnections });

@@ -1,4 +1,4 @@
-import { act, screen, waitFor } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import { useQuery } from "@tanstack/react-query";
 import { expect, it, vi } from "vitest";
 import { aConnection, aJob, aMessage, aModel, aProject, aProvider, aText, aTool } from "../../test/nouns";
@@ -59,9 +59,12 @@ it("a_waiting_prompt_says_what_it_waits_for", async () => {
 });
 
 it("a_retry_says_when_which_and_why", async () => {
-  conversation(aProject({ session: { kind: "retry", attempt: 2, message: "overloaded (529)", next_at: "2026-01-02T14:05:00.000Z" } }), [prompt]);
-  const line = await screen.findByText(/^Retrying at/);
-  expect(line.textContent).toMatch(/\(attempt 2\): overloaded \(529\)/);
+  const { user } = conversation(aProject({ session: { kind: "retry", attempt: 2, message: "overloaded (529)", next_at: "2026-01-02T14:05:00.000Z" } }), [prompt]);
+  const card = await screen.findByRole("status");
+  expect(card.textContent).toMatch(/Retrying at .* \(attempt 2\)overloaded \(529\)/);
+  const asked = route("post", "/api/projects/prj_1/abort", { status: 202, json: aProject() as never });
+  await user.click(within(card).getByRole("button", { name: "Stop" }));
+  await waitFor(() => expect(asked).toHaveLength(1));
 });
 
 it("an_interrupted_answer_is_continued_with_one_button", async () => {
@@ -73,7 +76,7 @@ it("an_interrupted_answer_is_continued_with_one_button", async () => {
 });
 
 it("a_failed_answer_offers_its_action", async () => {
-  const { user } = conversation(aProject(), [prompt, aMessage({ state: "failed", error: { code: "no_model", message: "This model is gone.", action: { kind: "switch_model", label: "", connection_id: null } } })]);
+  const { user } = conversation(aProject(), [prompt, aMessage({ state: "failed", error: { code: "no_model", message: "This model is gone.", until: null, action: { kind: "switch_model", label: "", connection_id: null } } })]);
   await user.click(await screen.findByRole("button", { name: "Pick another model" }));
   expect(controls.pickModel).toHaveBeenCalled();
 });
@@ -140,7 +143,7 @@ it("a_stopped_project_takes_a_prompt_and_says_that_it_starts", async () => {
 it("a_failed_launch_shows_its_step_its_reason_and_one_button", async () => {
   route("get", "/api/connections", page([aConnection()]));
   const asked = route("post", "/api/jobs/job_1/retry", { json: aJob() as never });
-  const job = aJob({ state: "failed", error: { code: "spawn", message: "The agent didn’t start: no such file.", action: { kind: "retry", label: "Try again", connection_id: null } } });
+  const job = aJob({ state: "failed", error: { code: "spawn", message: "The agent didn’t start: no such file.", until: null, action: { kind: "retry", label: "Try again", connection_id: null } } });
   job.steps[1] = { ...job.steps[1]!, state: "failed", ended_at: "2026-01-02T10:00:02.000Z" };
   const { user } = show(<LaunchPanel project={aProject({ state: "failed", job })} controls={controls} />);
   expect((await screen.findAllByText("The agent didn’t start: no such file.")).length).toBeGreaterThan(0);
@@ -154,7 +157,7 @@ it("an_agent_that_kept_ending_says_why_and_is_started_again_by_its_one_button", 
   route("get", "/api/connections", page([aConnection()]));
   const asked = route("post", "/api/projects/prj_1/start", { status: 202, json: aJob({ kind: "start_project", state: "queued" }) as never });
   const message = "Gave up after 5 starts. The agent was killed by signal 9, perhaps because the machine ran out of memory. Its log may say why.";
-  const job = aJob({ kind: "start_project", state: "failed", error: { code: "agent_gave_up", message, action: { kind: "start", label: "Start again", connection_id: null } } });
+  const job = aJob({ kind: "start_project", state: "failed", error: { code: "agent_gave_up", message, until: null, action: { kind: "start", label: "Start again", connection_id: null } } });
   job.steps[1] = { ...job.steps[1]!, state: "failed", ended_at: "2026-01-02T10:00:02.000Z" };
   const { user } = show(<LaunchPanel project={aProject({ state: "failed", job })} controls={controls} />);
   expect((await screen.findAllByText(message)).length).toBeGreaterThan(0);
@@ -164,7 +167,7 @@ it("an_agent_that_kept_ending_says_why_and_is_started_again_by_its_one_button", 
 });
 
 const needsKey = (kind: "connect_provider" | "replace_key") =>
-  aJob({ state: "queued", waits_for: { code: "needs_key", message: "Anthropic is not connected. Connect it, and this goes on.", action: { kind, label: "Connect provider", connection_id: kind === "replace_key" ? "con_1" : null } } });
+  aJob({ state: "queued", waits_for: { code: "needs_key", message: "Anthropic is not connected. Connect it, and this goes on.", until: null, action: { kind, label: "Connect provider", connection_id: kind === "replace_key" ? "con_1" : null } } });
 
 it("a_launch_that_needs_a_key_says_so_and_opens_the_provider", async () => {
   route("get", "/api/connections", page([]));
@@ -178,7 +181,7 @@ it("a_launch_that_needs_a_key_says_so_and_opens_the_provider", async () => {
 
 it("a_launch_that_finds_no_room_says_its_place_and_asks_for_nothing", async () => {
   const message = "Number 2 in the queue: 3 agents run, as many as this machine has memory for. This starts when one of them stops.";
-  const project = aProject({ state: "launching", job: aJob({ state: "queued", waits_for: { code: "no_room", message, action: { kind: "none", label: "", connection_id: null } } }) });
+  const project = aProject({ state: "launching", job: aJob({ state: "queued", waits_for: { code: "no_room", message, until: null, action: { kind: "none", label: "", connection_id: null } } }) });
   show(<LaunchPanel project={project} controls={controls} />);
   expect(await screen.findByRole("heading", { name: "Bakery is in the queue" })).toBeTruthy();
   expect(screen.getByText(message)).toBeTruthy();
@@ -202,7 +205,7 @@ it("a_prompt_waits_for_the_key_that_its_launch_waits_for", async () => {
 });
 
 it("after_a_repair_elsewhere_the_turn_is_taken_up_again_here", async () => {
-  const failed = (kind: "replace_key" | "switch_model" | "continue") => aMessage({ state: "failed", error: { code: "no_credit", message: "It failed.", action: { kind, label: kind === "continue" ? "Continue" : "Mend it", connection_id: null } } });
+  const failed = (kind: "replace_key" | "switch_model" | "continue") => aMessage({ state: "failed", error: { code: "no_credit", message: "It failed.", until: null, action: { kind, label: kind === "continue" ? "Continue" : "Mend it", connection_id: null } } });
   const asked = route("post", "/api/projects/:id/continue", { status: 202, json: { message: null, job: aJob() } as never });
   const { user, unmount } = conversation(aProject(), [prompt, failed("switch_model")]);
   expect(await screen.findByRole("button", { name: "Mend it" })).toBeTruthy();
@@ -211,4 +214,21 @@ it("after_a_repair_elsewhere_the_turn_is_taken_up_again_here", async () => {
   unmount();
   conversation(aProject(), [prompt, failed("continue")]);
   expect(await screen.findAllByRole("button", { name: "Continue" })).toHaveLength(1);
+});
+
+it("who_has_no_credit_left_is_shown_where_to_pay_and_may_pick_another_model", async () => {
+  const open = vi.spyOn(window, "open").mockReturnValue(null);
+  route("get", "/api/providers", page([aProvider({ credit_url: "https://pay.example/" })]));
+  const error = { code: "no_credit", message: "No credit is left.", until: null, action: { kind: "top_up" as const, label: "Top up", connection_id: null } };
+  const { user } = conversation(aProject(), [prompt, aMessage({ state: "failed", error })]);
+  await user.click(await screen.findByRole("button", { name: "Top up" }));
+  expect(open).toHaveBeenCalledWith("https://pay.example/", "_blank", "noopener,noreferrer");
+  expect(screen.getByRole("button", { name: "Pick another model" })).toBeTruthy();
+  expect(screen.getByRole("button", { name: "Continue" })).toBeTruthy();
+});
+
+it("a_limit_says_from_when_on_the_provider_takes_requests", async () => {
+  const error = { code: "rate_limited", message: "Too many requests.", until: new Date(Date.now() + 600_000).toISOString(), action: { kind: "continue" as const, label: "Continue", connection_id: null } };
+  conversation(aProject(), [prompt, aMessage({ state: "failed", error })]);
+  expect(await screen.findByText(/^It takes requests again from \d/)).toBeTruthy();
 });

@@ -94,6 +94,10 @@ impl App {
         }
         self.jobs.wake();
         self.renewals.notify_one();
+        // A launch may have waited for one of these keys.
+        if let Err(e) = self.resume_waiting(None).await {
+            tracing::error!(error = chain(&e), "what waits for a key was not looked at");
+        }
         for user_id in connected {
             if let Err(e) = self.publish_connections(user_id).await {
                 tracing::error!(user = %user_id, error = chain(&e), "connections that came over were not told of");

@@ -18,7 +18,7 @@ use doce_store::{Read, connection, delivery};
 use crate::{
     App, Error,
     agents::Agent,
-    catalogue,
+    catalogue, chain,
     connections::{Opened, Secret},
     custom,
     jobs::{apply_delivery, project_id, step_error},
@@ -70,7 +70,15 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
         if endpoint.refusal().is_some() {
             continue;
         }
-        let opened = app.open_credential(&connection).await?;
+        let opened = match app.open_credential(&connection).await {
+            Ok(opened) => opened,
+            // One that can't be opened keeps none of the others back, unless it is the one that the Project needs.
+            Err(e) if connection.provider_id != project.model.provider_id => {
+                tracing::error!(connection = %connection.id, error = chain(&e), "a credential could not be opened");
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         let Ok(base_url) = base_url(&endpoint, &connection, &opened) else {
             continue;
         };
@@ -542,8 +550,9 @@ async fn hand_over_live(
         delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
         tx.audit(
             AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
-                .fingerprint(&w.connection.fingerprint)
-                .detail(format!("to {}", agent.project_id)),
+                .of(agent.user_id)
+                .project(agent.project_id)
+                .fingerprint(&w.connection.fingerprint),
         )
         .await
         .map_err(StepError::internal)?;

@@ -124,9 +124,10 @@ pub(crate) struct ChangeRequest {
     name: Option<String>,
     /// The model that the next prompt goes to.
     model: Option<ModelRef>,
-    /// Connections that pay from here on, by provider. The agent is told when it is idle.
+    /// Connections that pay from here on, by provider; null for the owner's default again. The agent is told when it is
+    /// idle.
     #[serde(default)]
-    connections: BTreeMap<String, String>,
+    connections: BTreeMap<String, Option<String>>,
 }
 
 /// A project that was accepted, and the job that brings it up.
@@ -256,21 +257,16 @@ pub(crate) async fn create_project(
     caller: Caller,
     Body(request): Body<CreateRequest>,
 ) -> Result<(StatusCode, Json<ProjectAndJob>), Problem> {
-    let connections = choice(request.connections)?;
+    let connections = request.connections.into_iter();
+    let connections = connections.map(|(provider, id)| Ok((provider, chosen(&id)?))).collect::<Result<_, Problem>>()?;
     let new = NewProject { prompt: request.prompt, name: request.name, model: request.model.into(), connections };
     let (project, job) = state.app.create_project(&caller.ctx, &caller.user, new).await?;
     let accepted = ProjectAndJob { project: (&project).into(), job: (&job).into() };
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 
-fn choice(connections: BTreeMap<String, String>) -> Result<Vec<(String, ConnectionId)>, Problem> {
-    connections
-        .into_iter()
-        .map(|(provider, id)| {
-            let id = id.parse::<ConnectionId>();
-            id.map(|id| (provider, id)).map_err(|_| Problem::invalid("connections", "A connection's id can't be read."))
-        })
-        .collect()
+fn chosen(id: &str) -> Result<ConnectionId, Problem> {
+    id.parse().map_err(|_| Problem::invalid("connections", "A connection's id can't be read."))
 }
 
 /// Shows a project.
@@ -294,7 +290,10 @@ pub(crate) async fn change_project(
     Id(id): Id<ProjectId>,
     Body(request): Body<ChangeRequest>,
 ) -> Result<Json<Project>, Problem> {
-    let connections = choice(request.connections)?;
+    let connections = request.connections.into_iter();
+    let connections = connections
+        .map(|(provider, id)| Ok((provider, id.as_deref().map(chosen).transpose()?)))
+        .collect::<Result<_, Problem>>()?;
     let change = ProjectChange { name: request.name, model: request.model.map(Into::into), connections };
     let project = state.app.change_project(&caller.ctx, &caller.user, id, change).await?;
     Ok(Json((&project).into()))

@@ -38,6 +38,8 @@ pub(crate) struct Provider {
     base_url_required: bool,
     /// Where one gets a key.
     key_url: Option<&'static str>,
+    /// Where one pays for it.
+    credit_url: Option<&'static str>,
     /// How many models it has.
     model_count: usize,
     /// Whether the caller has connected it.
@@ -185,6 +187,7 @@ impl From<ProviderView> for Provider {
             default_base_url: provider.default_base_url,
             base_url_required: provider.base_url_required,
             key_url: provider.key_url,
+            credit_url: provider.credit_url,
             model_count: provider.model_count,
             connected: provider.connected,
         }

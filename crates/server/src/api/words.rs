@@ -170,6 +170,8 @@ pub(crate) struct Failure {
     message: String,
     /// The next move.
     action: FailureAction,
+    /// Until when the move is of no use.
+    until: Option<Time>,
 }
 
 /// The one next move.
@@ -193,6 +195,7 @@ impl From<&ModelFailure> for Failure {
                 label: label(failure),
                 connection_id: failure.connection_id.map(|id| id.to_string()),
             },
+            until: failure.until.map(Time::from),
         }
     }
 }
@@ -205,6 +208,7 @@ fn label(failure: &ModelFailure) -> &'static str {
         NextMove::Retry => "Try again",
         NextMove::Continue => "Continue",
         NextMove::Start => "Start project",
+        NextMove::TopUp => "Top up",
         NextMove::SwitchModel => "Switch model",
         NextMove::OpenLogs => "Open logs",
         NextMove::None => "",

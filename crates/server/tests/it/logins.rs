@@ -212,6 +212,8 @@ async fn tokens_are_renewed_before_they_run_out_and_agents_never_renew() {
     let renewals = server.renewals();
     assert_eq!(renewals.len(), 3, "{renewals:?}");
     assert!(renewals.iter().all(|renewal| renewal.accepted), "{renewals:?}");
+    let told: Vec<_> = world.audit().await.into_iter().filter(|event| event.action.as_str() == "refresh").collect();
+    assert!(told.len() == 3 && told.iter().all(|event| event.noun == id(&connection)), "{told:?}");
     assert_eq!(browser.get(&at).await.expect(200)["verification"]["outcome"], "valid");
 }
 
@@ -290,6 +292,9 @@ async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() 
     })
     .await;
     assert!(connection["error_message"].as_str().is_some_and(|text| text.contains("Sign in again")), "{connection}");
+    let refused =
+        world.audit().await.into_iter().filter(|event| event.action.as_str() == "refresh").map(|event| event.outcome);
+    assert!(refused.collect::<Vec<_>>().contains(&"invalid_grant".to_owned()), "the refusal is on record");
 
     let mut events = browser.stream("").await;
     let new = json!({
@@ -303,4 +308,47 @@ async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() 
     assert_eq!(connection["status"], "connected");
     assert!(connection["version"].as_i64() > Some(2), "{connection}");
     assert_eq!(browser.get("/api/connections").await.expect(200)["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_gives_way_to_a_key_and_a_key_to_a_login_and_agents_get_what_it_is() {
+    let server = AuthorizationServer::start().await;
+    let model = ScriptedModel::start().await;
+    let world = World::running().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let connection = signed_in(&browser, &server).await;
+    let project = id(&browser.create_project("[[say: ready]]").await["project"]);
+    browser.wait_for_answer(&project).await;
+    let held = || {
+        let file = world.data().join("projects").join(&project).join("home/opencode/auth.json");
+        serde_json::from_slice::<Value>(&std::fs::read(file).unwrap_or_default()).unwrap_or_default()["gitlab"].clone()
+    };
+    assert_eq!(held()["type"], "oauth");
+
+    let at = format!("/api/connections/{}", id(&connection));
+    let key = json!({"key": "glpat-0123456789abcdef", "base_url": model.openai_base_url(), "keep_unverified": true});
+    let keyed = browser.patch(&at, &key).await.expect(200);
+    assert_eq!((&keyed["auth_type"], &keyed["version"]), (&json!("api"), &json!(2)));
+    let entry =
+        wait_for("the key in the agent", BOUND, async || Some(held()).filter(|held| held["type"] == "api")).await;
+    assert_eq!(entry["key"], "glpat-0123456789abcdef");
+
+    let mut events = browser.stream("").await;
+    let new = json!({
+        "provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}, "connection_id": id(&connection),
+    });
+    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
+    let code = json!({"code": landing(&attempt, "good-code")});
+    browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
+    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
+    let signed = browser.get(&at).await.expect(200);
+    assert_eq!((&signed["auth_type"], &signed["base_url"]), (&json!("oauth"), &Value::Null));
+    let entry =
+        wait_for("tokens in the agent", BOUND, async || Some(held()).filter(|held| held["type"] == "oauth")).await;
+    assert_eq!(entry["refresh"], "renewed-by-doce");
+
+    // Another project starts with what there is by then.
+    let other = id(&browser.create_project("[[say: ready]]").await["project"]);
+    browser.wait_for_answer(&other).await;
 }

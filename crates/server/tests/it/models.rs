@@ -130,7 +130,18 @@ async fn another_connection_pays_after_a_switch_and_the_audit_log_says_so() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!((events[0].action.as_str(), events[0].noun.as_str()), ("switch_connection", first.as_str()));
     let revoked = world.audit().await.into_iter().filter(|event| event.action.as_str() == "revoke");
-    assert_eq!(revoked.map(|event| event.noun).collect::<Vec<_>>(), [second]);
+    assert_eq!(revoked.map(|event| event.noun).collect::<Vec<_>>(), [second.as_str()]);
+
+    // And the default pays again, whichever that is.
+    browser.patch(&format!("/api/connections/{second}"), &json!({"is_default": true})).await.expect(200);
+    let used = browser.get(&format!("{project}/connections")).await.expect(200)["items"][0].clone();
+    assert_eq!((&used["connection_id"], &used["chosen"]), (&json!(first), &json!(true)));
+    let followed = browser.patch(&project, &json!({"connections": {"anthropic": null}})).await;
+    followed.expect(200);
+    let used = wait_until_delivered(&browser, &project, &second).await;
+    assert_eq!((&used["connection_id"], &used["chosen"]), (&json!(second), &json!(false)));
+    let events = world.audit_of(followed.header("x-request-id")).await;
+    assert_eq!((events.len(), events[0].noun.as_str()), (1, second.as_str()), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

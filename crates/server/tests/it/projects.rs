@@ -213,6 +213,22 @@ async fn a_launch_without_a_usable_key_waits_for_one_and_then_sends_its_prompt_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_waits_goes_on_with_the_key_that_takes_the_place_of_a_disconnected_one() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let rejected = id(&browser.connect(&model, "sk-one-0123456789").await);
+    browser.connect(&model, "sk-two-0123456789").await;
+    model.accept_keys(["sk-two-0123456789"]);
+    browser.post(&format!("/api/connections/{rejected}/verify"), &json!({})).await.expect(200);
+    let created = browser.create_project("A bakery [[say: It is done.]]").await;
+    let job = id(&created["job"]);
+    what_is_missing(&browser, &job).await;
+    browser.delete(&format!("/api/connections/{rejected}")).await.expect(204);
+    assert_eq!(browser.wait_for_job(&job).await["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_project_of_a_provider_that_nobody_connected_yet_waits_for_it() {
     let world = World::running().await;
     let model = ScriptedModel::start().await;

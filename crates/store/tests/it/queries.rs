@@ -176,7 +176,7 @@ async fn connections_and_their_credentials() {
     let found = connection::find(&mut reader, main.id).await.unwrap().unwrap();
     assert_eq!(
         (found.verification, found.last_used_at, found.max_age_days),
-        (main.verification, Some(START), Some(90))
+        (main.verification.clone(), Some(START), Some(90))
     );
     assert_eq!(connection::named(&mut reader, &BTreeSet::from([main.id]), ada.id).await.unwrap()[0].label, "main");
     let (credential, metadata) = connection::find_credential(&mut reader, main.id).await.unwrap().unwrap();
@@ -193,6 +193,14 @@ async fn connections_and_their_credentials() {
     drop(reader);
 
     let mut write = tx(&bench).await;
+    let signed_in = Connection { auth_type: AuthType::OAuth, base_url: Some("b".to_owned()), ..main.clone() };
+    connection::update(&mut write, &signed_in).await.unwrap();
+    connection::set_metadata(&mut write, main.id, None).await.unwrap();
+    let found = connection::find(&mut write, main.id).await.unwrap().unwrap();
+    assert_eq!((found.auth_type, found.base_url), (AuthType::OAuth, Some("b".to_owned())));
+    assert_eq!(connection::find_credential(&mut write, main.id).await.unwrap().unwrap().1, None);
+    connection::unchoose(&mut write, bakery.id, "anthropic").await.unwrap();
+    assert_eq!(connection::chosen(&mut write, bakery.id).await.unwrap(), []);
     connection::clear_default(&mut write, ada.id, "anthropic").await.unwrap();
     connection::retire_credentials(&mut write, main.id).await.unwrap();
     assert!(connection::find_credential(&mut write, main.id).await.unwrap().is_none());

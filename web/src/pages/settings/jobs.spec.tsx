@@ -50,7 +50,7 @@ it("a_cancel_is_asked_about_before_it_is_sent", async () => {
 });
 
 it("what_failed_says_why_and_can_be_done_again", async () => {
-  const error = { code: "agent_silent", message: "The agent did not answer within 60 s.", action: { kind: "none" as const, label: "", connection_id: null } };
+  const error = { code: "agent_silent", message: "The agent did not answer within 60 s.", until: null, action: { kind: "none" as const, label: "", connection_id: null } };
   route("get", "/api/jobs", page([aJob({ id: "job_1", state: "failed", error, project_id: "prj_1" })]));
   const asked = route("post", "/api/jobs/:id/retry", { json: aJob({ id: "job_2", state: "queued" }) as never });
   const { user } = show(<Shown />);
