@@ -24,8 +24,18 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(45);
 
 /// The Providers most people look for, in the order shown.
-const POPULAR: &[&str] =
-    &["anthropic", "openai", "google", "openrouter", "groq", "mistral", "deepseek", "xai", "opencode"];
+const POPULAR: &[&str] = &[
+    "anthropic",
+    "openai",
+    "google",
+    "github-copilot",
+    "openrouter",
+    "groq",
+    "mistral",
+    "deepseek",
+    "xai",
+    "opencode",
+];
 
 /// Where one gets a key. From the providers' own consoles.
 const KEY_URLS: &[(&str, &str)] = &[

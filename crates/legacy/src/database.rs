@@ -63,7 +63,7 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("queue_jobs", &["id", "state"]),
     ("queue_settings", &["paused", "concurrency"]),
     ("instance_settings", &["base_url", "tailscale_auth_key"]),
-    ("model_favorites", &["id"]),
+    ("model_favorites", &["user_id", "provider", "model_id"]),
     ("system_health_snapshots", &[]),
 ];
 

@@ -38,6 +38,10 @@ pub struct User {
     pub password_hash: SecretString,
     /// When the account was made, if that can be read.
     pub created_at: Option<Ms>,
+    /// The model that their projects began with.
+    pub preferred: Option<ModelRef>,
+    /// The models that they marked.
+    pub favourites: Vec<ModelRef>,
 }
 
 /// Whose a key is.

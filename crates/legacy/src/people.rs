@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use doce_model::Ms;
+use doce_model::{ModelRef, Ms};
 use secrecy::SecretString;
 
 use crate::{
     Credential, Finding, Key, Owner, Subject, User, auth_file,
     database::{Row, Tables},
+    projects,
 };
 
 /// The Provider whose keys doce.dev kept in its database and in `.env` files.
@@ -43,7 +44,36 @@ fn user(row: &Row) -> Result<User, String> {
         username: row.required("username")?.to_owned(),
         password_hash: SecretString::from(row.required("password_hash")?),
         created_at: moment(row, "created_at"),
+        preferred: None,
+        favourites: Vec::new(),
     })
+}
+
+/// Finds which models people preferred and marked, once it is known which Providers the installation has keys for.
+pub(crate) fn settle_models(users: &mut [User], tables: &Tables, keys: &[Key], findings: &mut Vec<Finding>) {
+    let defaults = default_models(tables);
+    let only_openrouter = projects::has_only_openrouter(keys);
+    for user in users.iter_mut() {
+        user.preferred = defaults.get(user.id.as_str()).and_then(|text| projects::parse_model(text, only_openrouter));
+    }
+    for row in tables.rows("model_favorites") {
+        let read = || -> Result<(&str, ModelRef), String> {
+            let (provider_id, model_id) = (row.required("provider")?, row.required("model_id")?);
+            let model = projects::model_ref(provider_id.trim(), model_id.trim());
+            Ok((row.required("user_id")?, model.ok_or("it names no model")?))
+        };
+        match read() {
+            Ok((user_id, model)) => {
+                let user = users.iter_mut().find(|user| user.id == user_id);
+                if let Some(user) = user.filter(|user| !user.favourites.contains(&model)) {
+                    user.favourites.push(model);
+                }
+            }
+            Err(reason) => {
+                findings.push(Finding::unreadable(Subject::Setting, format!("favourite {}", row.number), reason));
+            }
+        }
+    }
 }
 
 /// Reads the keys in people's settings.
@@ -107,10 +137,9 @@ pub(crate) fn others(tables: &Tables, findings: &mut Vec<Finding>) {
         findings.push(Finding::left(Subject::Setting, "queue_settings", reason));
     }
     let fast = tables.rows("user_settings").iter().filter(|row| row.is_set("fast_model")).count();
-    for (name, count) in [("model_favorites", tables.rows("model_favorites").len()), ("fast_model", fast)] {
-        if count > 0 {
-            findings.push(Finding::left(Subject::Setting, name, format!("{count} of them: doce keeps none yet")));
-        }
+    if fast > 0 {
+        let reason = format!("{fast} of them: titles are written by the project's own model");
+        findings.push(Finding::left(Subject::Setting, "fast_model", reason));
     }
     let live = |row: &&Row| matches!(row.text("state"), Ok(Some("queued" | "running")));
     let live = tables.rows("queue_jobs").iter().filter(live).count();

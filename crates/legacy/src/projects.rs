@@ -251,7 +251,7 @@ impl Reader<'_> {
 
 /// Finds which model each Project used, once it is known which Providers the installation has keys for.
 pub(crate) fn settle_models(read: &mut Read, tables: &Tables, default_models: &HashMap<&str, &str>, keys: &[Key]) {
-    let only_openrouter = !keys.is_empty() && keys.iter().all(|key| key.provider_id == OPENROUTER);
+    let only_openrouter = has_only_openrouter(keys);
     let rows: HashMap<&str, &Row> =
         tables.rows("projects").iter().filter_map(|row| Some((row.text("id").ok().flatten()?, row))).collect();
     for project in &mut read.projects {
@@ -272,8 +272,14 @@ pub(crate) fn settle_models(read: &mut Read, tables: &Tables, default_models: &H
     }
 }
 
+/// Tells whether `OpenRouter` is the only Provider that the installation has a key of: then a bare vendor before a
+/// model's name is none of its own.
+pub(crate) fn has_only_openrouter(keys: &[Key]) -> bool {
+    !keys.is_empty() && keys.iter().all(|key| key.provider_id == OPENROUTER)
+}
+
 /// Reads a model's name: `provider/model`, or only what `OpenRouter` calls it.
-fn parse_model(text: &str, only_openrouter: bool) -> Option<ModelRef> {
+pub(crate) fn parse_model(text: &str, only_openrouter: bool) -> Option<ModelRef> {
     match text.split_once('/') {
         Some((provider_id, model_id)) if provider_id == OPENROUTER || !only_openrouter => {
             model_ref(provider_id, model_id)
@@ -282,7 +288,7 @@ fn parse_model(text: &str, only_openrouter: bool) -> Option<ModelRef> {
     }
 }
 
-fn model_ref(provider_id: &str, model_id: &str) -> Option<ModelRef> {
+pub(crate) fn model_ref(provider_id: &str, model_id: &str) -> Option<ModelRef> {
     let is_model = (1..=200).contains(&model_id.len()) && model_id.bytes().all(|b| b.is_ascii_graphic());
     (auth_file::is_provider_id(provider_id) && is_model)
         .then(|| ModelRef { provider_id: provider_id.to_owned(), model_id: model_id.to_owned() })

@@ -130,7 +130,7 @@ fn assemble(place: &Place, volumes: &Utf8Path, tables: &Tables, mut findings: Ve
         let reason = format!("it breaks off: {reason}. {rows} of its rows could be read");
         findings.push(Finding::unreadable(Subject::Table, name, reason));
     }
-    let users = people::users(tables, &mut findings);
+    let mut users = people::users(tables, &mut findings);
     let mut keys = people::keys(tables, &mut findings);
     let mut read = Reader { data: &place.data, volumes, tables, findings: &mut findings }.read();
     projects::merge_keys(&mut keys, std::mem::take(&mut read.keys));
@@ -148,6 +148,7 @@ fn assemble(place: &Place, volumes: &Utf8Path, tables: &Tables, mut findings: Ve
     findings.extend(found.findings);
 
     projects::settle_models(&mut read, tables, &people::default_models(tables), &keys);
+    people::settle_models(&mut users, tables, &keys, &mut findings);
     people::others(tables, &mut findings);
     let source = source(&users, &place.data);
     Installation {

@@ -11,7 +11,7 @@ use doce_model::{
     AuditAction, AuditEvent, AuthType, Connection, ConnectionStatus, Ctx, Desired, Failure, ImportedKind, Message,
     MessageId, MessageState, ModelRef, NextMove, Part, PartId, PartKind, Project, Session, SessionId, Speaker, UserId,
 };
-use doce_store::{Tx, connection, conversation, imported, project, user};
+use doce_store::{Tx, connection, conversation, imported, model_preference, project, user};
 use doce_vault::ExposeSecret as _;
 
 use crate::{
@@ -109,6 +109,9 @@ impl App {
     async fn import_user(&self, ctx: &Ctx, source: &str, plan: &UserPlan) -> Result<(), Error> {
         let mut tx = self.store.write(ctx).await?;
         user::insert(&mut tx, &plan.user, plan.password_hash.expose_secret()).await?;
+        for preference in &plan.models {
+            model_preference::put(&mut tx, plan.user.id, preference).await?;
+        }
         let id = plan.user.id.to_string();
         let what = format!("user {} of {source}", doce_legacy::plain(&plan.user.username));
         remember(

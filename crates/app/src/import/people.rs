@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use doce_legacy::{Subject, User as OldUser};
-use doce_model::{ImportedKind, Ms, Role, User, UserId};
+use doce_model::{ImportedKind, ModelPreference, Ms, Role, User, UserId, model_preference::FAVOURITES_MAX};
 use doce_vault::{ExposeSecret as _, SecretString, password};
 
 use crate::import::{
@@ -19,6 +19,8 @@ pub(crate) struct UserPlan {
     pub(crate) old_id: String,
     pub(crate) user: User,
     pub(crate) password_hash: SecretString,
+    /// What they think of models.
+    pub(crate) models: Vec<ModelPreference>,
 }
 
 /// Who the people of the old installation are here.
@@ -114,21 +116,50 @@ pub(crate) fn plan(
             )
         };
         people.add(&user.id, id, &username);
+        let models = models_of(&user);
         plan.planned.push(Planned {
             line: ImportLine::new(
                 ImportOutcome::New,
                 Subject::User,
                 &user.username,
-                format!("{role}, with the password they have{renamed}"),
+                format!("{role}, with the password they have{}{renamed}", favourites_in_words(&user)),
             ),
             noun: Noun::User(UserPlan {
                 old_id: user.id,
                 user: User { id, username, role, created_at: user.created_at.unwrap_or(now), disabled_at: None },
                 password_hash: user.password_hash,
+                models,
             }),
         });
     }
     Ok(people)
+}
+
+/// What somebody thought of models there, as it is kept here.
+fn models_of(user: &OldUser) -> Vec<ModelPreference> {
+    let mut models: Vec<ModelPreference> = user
+        .favourites
+        .iter()
+        .take(FAVOURITES_MAX)
+        .map(|model| ModelPreference { is_favourite: true, ..ModelPreference::none(model.clone()) })
+        .collect();
+    if let Some(preferred) = &user.preferred {
+        match models.iter_mut().find(|known| known.model == *preferred) {
+            Some(known) => known.is_preferred = true,
+            None => {
+                models.push(ModelPreference { is_preferred: true, ..ModelPreference::none(preferred.clone()) });
+            }
+        }
+    }
+    models
+}
+
+fn favourites_in_words(user: &OldUser) -> String {
+    match user.favourites.len() {
+        0 => String::new(),
+        1 => " and a favourite model".to_owned(),
+        count => format!(" and {} favourite models", count.min(FAVOURITES_MAX)),
+    }
 }
 
 fn check(user: &OldUser) -> Result<(), String> {

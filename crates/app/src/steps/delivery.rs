@@ -130,14 +130,11 @@ pub(crate) async fn agent_config(app: &App, project: &Project) -> Result<AgentCo
 
 fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) -> AgentConfig {
     let mut config = program::agent_config(instance::instructions(app, project));
-    // Behind an address of the user's own, only the chosen model is known to be there; titles use it too.
-    let own_address = providers.iter().any(|provider| {
-        provider.id == project.model.provider_id
-            && endpoints::find(&provider.id).and_then(endpoints::Endpoint::default_base_url).as_deref()
-                != provider.options.get("baseURL").and_then(|url| url.as_str())
-    });
-    if own_address {
-        config.small_model = Some(format!("{}/{}", project.model.provider_id, project.model.model_id));
+    // Titles, too, are written by the model that was chosen: left to itself, OpenCode picks another one of the provider,
+    // which nobody was asked about, and which isn't there behind an address of the user's own.
+    let ModelRef { provider_id, model_id } = &project.model;
+    if !model_id.is_empty() {
+        config.small_model = Some(format!("{provider_id}/{model_id}"));
     }
     config.providers = providers;
     config

@@ -225,7 +225,8 @@ async fn what_stays_behind_is_said() {
     std::os::unix::fs::symlink(format!("/app/data/projects/{SHOP}/production/ffff0000"), link).unwrap();
     old.sql("INSERT INTO queue_jobs VALUES ('a', 'x', 'queued'), ('b', 'x', 'running'), ('c', 'x', 'done')").await;
     old.sql("INSERT INTO instance_settings VALUES (1, 'https://doce.example', 'tskey-planted')").await;
-    old.sql("INSERT INTO model_favorites VALUES ('f', 'u', 'p', 'm')").await;
+    old.settings(ANA, None, None).await;
+    old.sql("UPDATE user_settings SET fast_model = 'openai/gpt-5-mini'").await;
     old.sql("INSERT INTO queue_settings VALUES (1, 0, 4)").await;
     let read = read(old.root()).await;
     let said = findings(&read).join("\n");
@@ -235,11 +236,29 @@ async fn what_stays_behind_is_said() {
         "left job 2 queued or running",
         "left setting base_url: it was https://doce.example",
         "left setting tailscale_auth_key",
-        "left setting model_favorites: 1",
+        "left setting fast_model: 1",
         "left setting queue_settings: concurrency 4, paused 0",
     ] {
         assert!(said.contains(words), "{words} is missing in {said}");
     }
     assert!(!said.contains("planted"), "{said}");
     assert!(read.findings.iter().all(|f| f.verdict == doce_legacy::Verdict::Left), "{said}");
+}
+
+#[tokio::test]
+async fn what_people_think_of_models_is_read() {
+    let old = with_ana(Age::H6).await;
+    old.settings(ANA, None, Some("anthropic/claude-sonnet-4-5")).await;
+    old.sql(&format!(
+        "INSERT INTO model_favorites VALUES ('a', '{ANA}', 'anthropic', 'claude-haiku-4-5'),
+             ('b', '{ANA}', 'anthropic', 'claude-haiku-4-5'), ('c', 'nobody', 'openai', 'gpt-5'),
+             ('d', '{ANA}', 'open ai', 'gpt-5')"
+    ))
+    .await;
+    let read = read(old.root()).await;
+    let named = |model: &doce_model::ModelRef| format!("{}/{}", model.provider_id, model.model_id);
+    let ana = &read.users[0];
+    assert_eq!(ana.preferred.as_ref().map(named).as_deref(), Some("anthropic/claude-sonnet-4-5"));
+    assert_eq!(ana.favourites.iter().map(named).collect::<Vec<_>>(), ["anthropic/claude-haiku-4-5"]);
+    assert_eq!(findings(&read), ["unreadable setting favourite 4: it names no model"]);
 }

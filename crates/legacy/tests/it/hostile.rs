@@ -256,6 +256,8 @@ fn what_may_hold_a_secret_does_not_print_it() {
         username: "ana".to_owned(),
         password_hash: secrecy::SecretString::from("planted"),
         created_at: None,
+        preferred: None,
+        favourites: Vec::new(),
     };
     assert!(!format!("{user:?}").contains("planted"));
 }

@@ -26,7 +26,7 @@ use crate::{
     world::{BOUND, Browser, World, id},
 };
 
-const ANA: &str = "276b6c4692e78d4799c12ada515bc3e4";
+pub(crate) const ANA: &str = "276b6c4692e78d4799c12ada515bc3e4";
 const BERTA: &str = "43d75035f949d7bad66383b46374d2e2";
 const BAKERY: &str = "5d0bae2213abb664987af7d0";
 const SHOP: &str = "e211940d564e469644eea89d";

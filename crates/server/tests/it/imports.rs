@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    import::{KEY, OLD_PASSWORD, ana, holds, items},
+    import::{ANA, KEY, OLD_PASSWORD, ana, holds, items},
     world::{BOUND, Browser, World},
 };
 
@@ -54,6 +54,8 @@ fn opencode() -> (TempDir, Utf8PathBuf) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_preview_shows_comes_over_once_and_the_old_directory_stays() {
     let (world, old) = (World::start().await, ana(Age::H6).await);
+    old.settings(ANA, None, Some("anthropic/claude-sonnet-4-5")).await;
+    old.sql(&format!("INSERT INTO model_favorites VALUES ('f', '{ANA}', 'openai', 'gpt-5')")).await;
     let admin = world.admin().await;
     let before = (old.snapshot(), snapshot(&world.data().join("projects").parent().unwrap().join("instances")));
     let preview = admin.post("/api/imports/preview", &of(&old)).await;
@@ -83,6 +85,10 @@ async fn what_the_preview_shows_comes_over_once_and_the_old_directory_stays() {
     let browser = world.signs_in("ana", OLD_PASSWORD).await.expect("the old password is good");
     assert_eq!(items(&browser, "/api/projects").await.len(), 2);
     assert_eq!(items(&browser, "/api/connections").await.len(), 1);
+    let models = browser.get("/api/models/preferences").await.expect(200);
+    let through_openrouter = json!({"provider_id": "openrouter", "model_id": "anthropic/claude-sonnet-4-5"});
+    assert_eq!(models["preferred"], through_openrouter, "there was a key of no other provider");
+    assert_eq!(models["favourites"], json!([{"provider_id": "openai", "model_id": "gpt-5"}]));
     assert_eq!(holds(&world.data(), KEY), Vec::<String>::new(), "the key is nowhere in clear");
 
     let again = admin.post("/api/imports/preview", &of(&old)).await.expect(200);

@@ -39,6 +39,9 @@ async fn tell(
     assert!(more.last().expect("a message").to_string().contains("Still here."), "{more:#?}");
     let last = model.agent_turns().pop().expect("a request");
     assert!(last.mentions(&fruit), "the earlier turn is part of the request");
+    let asked: std::collections::BTreeSet<_> =
+        model.requests().into_iter().filter_map(|request| request.model).collect();
+    assert_eq!(asked, [model_id.to_owned()].into(), "no other model is asked, for titles neither");
     doce.stop();
 }
 
