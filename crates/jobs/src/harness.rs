@@ -166,7 +166,7 @@ fn fault(step: &str, way: Direction, kind: Kind) -> Fault {
 
 /// Returns how a step is killed: after its work, then at its waits as long as it has some.
 fn kills<W: World>() -> impl Iterator<Item = Kind> {
-    let next = |wait: &u32| Some(if W::KILLED_AT_EVERY_WAIT { wait + 1 } else { wait * 2 });
+    let next = |wait: &u32| Some(if W::KILLED_AT_EVERY_WAIT { wait + 1 } else { wait * 3 });
     let waits = iter::successors(Some(1), next).take_while(|wait| *wait <= MAX_WAIT);
     iter::once(Kind::KillAfter).chain(waits.map(Kind::KillInside))
 }

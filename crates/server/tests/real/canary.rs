@@ -145,6 +145,14 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     bodies.push_str(&rejected.text().await.expect("a body"));
     assert!(!holds(bodies.as_bytes(), &key), "an answer of the API holds the key");
 
+    // Nor is it in a backup that is made meanwhile, in which a decoy of the workspace is found.
+    let note = doce.data.join("projects").join(&project).join("workspace/decoy.txt");
+    std::fs::write(&note, DECOY).expect("a decoy");
+    let restored = backed_up(&doce);
+    assert_eq!(files_with(restored.path(), &key), BTreeSet::new(), "the backup holds the key");
+    assert_eq!(files_with(restored.path(), DECOY).len(), 1, "the search finds what is in a backup");
+    std::fs::remove_file(note).expect("the decoy goes");
+
     // The decoys: the same search finds them in each of those places, in each form.
     let around = doce.data.parent().expect("a parent").to_owned();
     for (index, form) in forms(DECOY).into_iter().enumerate() {
@@ -242,6 +250,19 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     assert!(!holds(&seen, &key) && !holds(&seen, &second), "the stream held a key");
 }
 
+/// Makes a backup while doce runs, and restores it elsewhere.
+fn backed_up(doce: &Doce) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (file, data) = (directory.path().join("backup"), directory.path().join("data"));
+    for (command, data) in [("backup", &doce.data), ("restore", &data)] {
+        let run = Command::new(env!("CARGO_BIN_EXE_doce")).arg(command).arg(&file).arg("--data-dir").arg(data).output();
+        let run = run.expect("doce runs");
+        assert!(run.status.success(), "{command}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+    std::fs::remove_file(&file).expect("the backup goes");
+    directory
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tokens_of_a_login_are_in_the_running_agents_auth_json_at_most() {
     let model = ScriptedModel::start().await;
@@ -249,22 +270,57 @@ async fn the_tokens_of_a_login_are_in_the_running_agents_auth_json_at_most() {
     let mut doce = Doce::new().await;
     let mut events = doce.request(Method::GET, "/api/stream", None).await;
     doce.connect("anthropic", &model.anthropic_base_url(), "sk-beside-0123456789").await;
+    // Due within the test: the renewed pair is searched for, too.
+    server.set_lifetime(45);
     let connection = sign_in_at_gitlab(&doce, &server).await;
+    server.set_lifetime(3600);
     let project = doce
         .create("Say it. [[say: Done.]] [[bash: env; cat /proc/self/cmdline]]", "anthropic", "claude-sonnet-4-5")
         .await;
     doce.answered(&project, "complete").await;
 
     // What the authorization server gave out first: an access token, and the refresh token that no agent ever gets.
-    let [access, refresh] = ["access-1-1-0123456789abcdef", "refresh-1-1-0123456789abcdef"];
+    let first = ["access-1-1-0123456789abcdef", "refresh-1-1-0123456789abcdef"];
     let auth = doce.auth_file(&project);
     let around = doce.data.parent().expect("a parent").to_owned();
-    assert_eq!(files_with(&around, access), BTreeSet::from([auth.clone()]));
-    assert_eq!(files_with(&around, refresh), BTreeSet::new());
-    for token in [access, refresh] {
-        assert_eq!(files_with(Path::new("/dev/shm"), token), BTreeSet::new(), "the login's home is gone");
-        assert_eq!(processes_with(token), Vec::<String>::new());
+    let at_most_there = |[access, refresh]: [&str; 2]| {
+        assert_eq!(files_with(&around, access), BTreeSet::from([auth.clone()]));
+        assert_eq!(files_with(&around, refresh), BTreeSet::new());
+        for token in [access, refresh] {
+            assert_eq!(files_with(Path::new("/dev/shm"), token), BTreeSet::new(), "the login's home is gone");
+            assert_eq!(processes_with(token), Vec::<String>::new());
+        }
+    };
+    at_most_there(first);
+    let at = format!("/api/connections/{}", connection["id"].as_str().expect("an id"));
+    wait_for("the renewal", BOUND, || async { (doce.get(&at).await["version"] == 2).then_some(()) }).await;
+    let renewed = ["access-1-2-0123456789abcdef", "refresh-1-2-0123456789abcdef"];
+    let arrived = async || {
+        wait_for("the renewed tokens in the agent", BOUND, || async {
+            std::fs::read_to_string(&auth).is_ok_and(|text| text.contains(renewed[0])).then_some(())
+        })
+        .await;
+    };
+    arrived().await;
+    doce.answered(&project, "complete").await;
+    at_most_there(renewed);
+    let all = [first, renewed].concat();
+    let restored = backed_up(&doce);
+    for token in &all {
+        assert_eq!(files_with(restored.path(), token), BTreeSet::new(), "the backup holds a token");
     }
+    // After kill -9 of both, and a restart, it is in the next agent's file only.
+    let before = doce.project(&project).await["instance"]["id"].clone();
+    doce.kill();
+    kill_agents(&doce.data);
+    doce.start();
+    wait_for("another agent", BOUND, || async {
+        let view = doce.project(&project).await;
+        (view["state"] == "running" && view["instance"]["id"] != before).then_some(())
+    })
+    .await;
+    arrived().await;
+    at_most_there(renewed);
     let mut bodies = String::new();
     for path in [
         "/api/connections".to_owned(),
@@ -284,7 +340,7 @@ async fn the_tokens_of_a_login_are_in_the_running_agents_auth_json_at_most() {
         bodies.push_str(&String::from_utf8_lossy(&chunk));
     }
     assert!(bodies.contains("oauth_attempt"), "the stream was read");
-    for token in [access, refresh] {
+    for token in all {
         assert!(!holds(bodies.as_bytes(), token), "an answer of the API holds a token");
         assert_eq!(files_with(&around, token), BTreeSet::new(), "stopped, it is nowhere");
     }
