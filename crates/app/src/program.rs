@@ -266,7 +266,11 @@ async fn read_catalogue(app: &App, path: &Utf8Path) -> catalogue::CatalogueState
             catalogue::CatalogueState::Ready(stored.into())
         }
         Err(reason) => {
-            tracing::error!(reason, "the catalogue was not read");
+            if app.stopping.is_cancelled() {
+                tracing::info!("the catalogue is read at the next start");
+            } else {
+                tracing::error!(reason, "the catalogue was not read");
+            }
             catalogue::CatalogueState::Failed(reason)
         }
     }

@@ -305,7 +305,9 @@ async fn hand_over(
             reason,
             updated_at: ctx.now(),
         };
-        let mut tx = app.store.write(ctx).await.map_err(StepError::internal)?;
+        // Crash: only a power cut undoes this, and it takes the Agent along, and what that held. The end of the Job waits
+        // for the disk, and for this with it.
+        let mut tx = app.store.write_without_sync(ctx).await.map_err(StepError::internal)?;
         delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
         let mut event = AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
             .of(agent.user_id)
