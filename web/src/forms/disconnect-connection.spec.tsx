@@ -63,6 +63,6 @@ it("an_endpoint_without_a_key_shows_no_empty_brackets_and_is_forgotten", async (
 });
 
 it("a_sign_in_is_called_one", async () => {
-  const dialog = await asked(aConnection({ auth_type: "oauth", last_four: "" }));
+  const dialog = await asked(aConnection({ auth_type: "oauth", last_four: "t0kn" }));
   expect(dialog.textContent).toContain("The sign-in personal is removed from this server.");
 });

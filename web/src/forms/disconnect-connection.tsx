@@ -96,12 +96,12 @@ function nounOf(connection: Connection): string {
   return connection.last_four === "" ? "connection" : "key";
 }
 
-/** What its owner calls it, and the end of its key if it has one. */
+/** What its owner calls it, and the end of its key if it has one; tokens of a sign-in change by themselves. */
 function Named({ connection }: { connection: Connection }) {
   return (
     <>
       <span className="font-medium text-text">{connection.label}</span>
-      {connection.last_four !== "" && ` (··${connection.last_four})`}
+      {connection.auth_type === "api" && connection.last_four !== "" && ` (··${connection.last_four})`}
     </>
   );
 }
