@@ -1,4 +1,6 @@
 // What a page weighs when a browser has nothing of it: requests, bytes on the wire, and whether they have to be sent again.
+//
+// `DOCE_WEIGHTS` names a file that the figures are written to, page by page, for a report.
 import { readFile, writeFile } from "node:fs/promises";
 import type { Browser, Cookie, Page, Request, Response } from "@playwright/test";
 import { expect, test } from "../fixtures";
@@ -8,8 +10,6 @@ const KB = 1_024;
 type Loaded = { path: string; type: string; bytes: number };
 type Weight = { page: string; requests: number; requests_max: number; bytes: number; bytes_max: number; loaded: Loaded[] };
 
-/** Documents, scripts, styles, fonts and what is asked of the API; not the icon, which a browser fetches when it likes. */
-const counted = ({ type }: Loaded) => type !== "other";
 const isAsset = (response: Response) => new URL(response.url()).pathname.startsWith("/assets/");
 
 /** Loads a page in a browser that has nothing, and waits until it asks for nothing more. */
@@ -20,7 +20,7 @@ async function cold(browser: Browser, url: string, path: string, cookies: Cookie
   const finished: Request[] = [];
   let asked = 0;
   // The stream never ends, and is one per browser.
-  const counts = (request: Request) => new URL(request.url()).pathname !== "/api/stream";
+  const counts = (request: Request) => request.url().startsWith(url) && new URL(request.url()).pathname !== "/api/stream";
   page.on("request", (request) => (asked += counts(request) ? 1 : 0));
   page.on("requestfinished", (request) => counts(request) && finished.push(request));
   await page.goto(path);
@@ -46,7 +46,7 @@ async function tell(weight: Weight): Promise<void> {
 }
 
 async function expectLight(page: string, { loaded, responses }: Awaited<ReturnType<typeof cold>>, requestsMax: number, bytesMax: number): Promise<void> {
-  const weight = { page, requests: loaded.filter(counted).length, requests_max: requestsMax, bytes: loaded.reduce((sum, each) => sum + each.bytes, 0), bytes_max: bytesMax, loaded };
+  const weight = { page, requests: loaded.length, requests_max: requestsMax, bytes: loaded.reduce((sum, each) => sum + each.bytes, 0), bytes_max: bytesMax, loaded };
   await tell(weight);
   const assets = responses.filter(isAsset);
   expect(assets.length).toBeGreaterThan(0);
