@@ -22,7 +22,7 @@ async function asked(...connections: Connection[]): Promise<HTMLElement> {
 it("the_last_connection_of_a_provider_leaves_its_projects_without_a_key", async () => {
   const dialog = await asked(aConnection({ projects: [BAKERY] }), aConnection({ id: "con_2", provider_id: "openai", label: "other" }));
   expect(dialog.textContent).toContain("The key personal (··k7Qx) is removed from this server and from the agents that hold it.");
-  expect(dialog.textContent).toContain("The next prompt to a model of Anthropic needs another key.");
+  await waitFor(() => expect(dialog.textContent).toContain("The next prompt to a model of Anthropic needs another key."));
   await waitFor(() => expect(dialog.textContent).toContain("is answering: cut off after a minute at most"));
 });
 
@@ -58,7 +58,7 @@ it("what_no_project_uses_says_which_is_the_default_from_then_on", async () => {
 it("an_endpoint_without_a_key_shows_no_empty_brackets_and_is_forgotten", async () => {
   const dialog = await asked(aConnection({ provider_id: "custom-acme", provider_name: "Acme", label: "main", last_four: "" }));
   expect(dialog.textContent).toContain("The connection main is removed from this server.");
-  expect(dialog.textContent).toContain("address and models are forgotten");
+  await waitFor(() => expect(dialog.textContent).toContain("address and models are forgotten"));
   expect(dialog.textContent).not.toContain("(··)");
 });
 

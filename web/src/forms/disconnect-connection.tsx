@@ -37,7 +37,7 @@ export default function DisconnectConnection({ connection, onClose }: { connecti
       <DialogBody>
         <p className="text-base">
           The {nounOf(connection)} <Named connection={connection} /> is removed from this server{used > 0 ? " and from the agents that hold it." : "."}
-          {heir === undefined && connection.provider_id.startsWith("custom-") && " The endpoint’s address and models are forgotten with it."}
+          {connections !== undefined && heir === undefined && connection.provider_id.startsWith("custom-") && " The endpoint’s address and models are forgotten with it."}
         </p>
         {used === 0 ? (
           <p className="text-muted">
@@ -56,12 +56,12 @@ export default function DisconnectConnection({ connection, onClose }: { connecti
               {connection.projects.map((project) => (
                 <li key={project.project_id} className="flex flex-wrap items-center gap-x-2 px-2.5 py-1.5">
                   <span className="min-w-0 flex-1 truncate">{project.project_name}</span>
-                  {answering.has(project.project_id) && <span className="text-xs text-amber">{paying ? "is answering: this answer ends first" : "is answering: cut off after a minute at most"}</span>}
+                  {connections !== undefined && answering.has(project.project_id) && <span className="text-xs text-amber">{paying ? "is answering: this answer ends first" : "is answering: cut off after a minute at most"}</span>}
                 </li>
               ))}
             </ul>
             <p className="text-sm text-muted">
-              {heir === undefined ? (
+              {connections === undefined ? null : heir === undefined ? (
                 <>
                   {used === 1 ? "It keeps its" : "They keep their"} files and conversations. The next prompt to a model of {connection.provider_name} needs another key.
                 </>
