@@ -52,6 +52,18 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Few chunks: what a page needs comes with it, and each request costs more than the odd kilobyte that another page uses.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: "first", test: /\/src\/(?:main|pages\/sign-in)\.tsx$/, priority: 3 },
+            { name: "signed-in", test: /\/src\/(?:pages\/(?:signed-in|dashboard)\.tsx|stream\/start\.ts)$/, priority: 2 },
+            { name: "shared", test: /./, minShareCount: 2, priority: 1 },
+          ],
+        },
+      },
+    },
   },
   server: {
     port: 5173,

@@ -73,9 +73,13 @@ test("all settings are reached with the keyboard", async ({ page }) => {
   const places = page.getByRole("navigation", { name: "Settings" });
   for (const [link, title] of [
     ["Providers", "Providers"],
+    ["Models", "Models"],
+    ["Jobs", "Jobs"],
     ["Audit", "Audit"],
     ["Keys and backup", "Keys and backup"],
     ["Import", "Import"],
+    ["People", "People"],
+    ["System", "System"],
     ["Account", "Account"],
   ] as const) {
     await places.getByRole("link", { name: link }).press("Enter");

@@ -2,13 +2,16 @@
 import { expect, test } from "../fixtures";
 import type { Api } from "../support/doce";
 import type { ScriptedModel } from "../support/model";
-import { cutAfter, randomWord, say, status } from "../support/say";
+import { cutAfter, delay, randomWord, say, status } from "../support/say";
 import { LAUNCH_MS, PREVIEW_MS, turnsAbout, Workspace } from "../support/workspace";
 
 const KEY = "sk-ant-first-key";
 const NEW_KEY = "sk-ant-second-key";
 /** The agent itself tries five times, over up to 75 seconds, before it gives up on a failing provider. */
 const GIVEN_UP_MS = 150_000;
+
+// Some wait for more than a minute until the agent gives up, and do nothing meanwhile: so they don't wait one after another.
+test.describe.configure({ mode: "parallel" });
 
 async function launched(prompt: string, api: Api, model: ScriptedModel, workspace: Workspace): Promise<void> {
   await model.acceptOnly(KEY, NEW_KEY);
@@ -111,7 +114,8 @@ test("a provider that keeps failing is given up with a reason, and the answer is
 test("a stream that breaks off in every answer ends in a card, and what was said stays", async ({ page, api, model }) => {
   const workspace = new Workspace(page);
   const word = randomWord();
-  await launched(`Tell me. ${say(`It begins ${word} and then it goes on for a while`)} ${cutAfter(3)}`, api, model, workspace);
+  // Words that come together with the reset of their connection are lost with it: these have time to arrive.
+  await launched(`Tell me. ${delay(300)} ${say(`It begins ${word} and then it goes on for a while`)} ${cutAfter(6)}`, api, model, workspace);
   await expect(workspace.answers.first()).toContainText(word, { timeout: LAUNCH_MS });
   const end = workspace.conversation.getByRole("button", { name: "Continue" });
   await expect(end).toBeVisible({ timeout: GIVEN_UP_MS });

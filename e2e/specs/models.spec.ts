@@ -1,6 +1,7 @@
 // Which model answers and which connection pays: preferred, favourites, what is gone, and a switch while an agent runs.
 import type { Page } from "@playwright/test";
 import { expect, test } from "../fixtures";
+import { expectFits, PHONE } from "../support/phone";
 import { randomWord, say } from "../support/say";
 import { LAUNCH_MS, Workspace } from "../support/workspace";
 
@@ -32,6 +33,37 @@ test("a preferred model is where a new project begins, also after a restart and 
   await doce.start();
   await page.goto("/");
   await expect(chip(page)).toHaveAccessibleName(`Model: ${name}`);
+});
+
+test.describe("on a phone", () => {
+  test.use(PHONE);
+
+  test("the model settings are worked with the keyboard, and nothing is wider than the screen", async ({ page, api, model }) => {
+    await api.connect("anthropic", model.anthropicBaseUrl, FIRST);
+    await page.goto("/settings/models");
+    await expect(page.getByRole("heading", { level: 1, name: "Models" })).toBeVisible();
+    await expectFits(page);
+    const filter = page.getByRole("searchbox", { name: "Filter models" });
+    await filter.press("Control+a");
+    await page.keyboard.type("haiku");
+    const prefer = page.getByRole("button", { name: /: preferred$/ }).first();
+    const name = ((await prefer.getAttribute("aria-label")) ?? "").replace(/: preferred$/, "");
+    await prefer.press("Enter");
+    await expect(prefer).toHaveAttribute("aria-pressed", "true");
+    await expectFits(page);
+    const favourite = page.getByRole("button", { name: `${name}: favourite`, exact: true });
+    await favourite.press("Space");
+    await expect(favourite).toHaveAttribute("aria-pressed", "true");
+    await expect(page.getByRole("region", { name: "Favourites" })).toContainText(name);
+    await expectFits(page);
+    await page.reload();
+    await expect(page.getByRole("region", { name: "Favourites" })).toContainText(name);
+    await expect(page.getByRole("region", { name: "Preferred" })).toContainText(name);
+    await filter.press("Control+a");
+    await page.keyboard.type("no such model anywhere");
+    await expect(prefer).toHaveCount(0);
+    await expectFits(page);
+  });
 });
 
 test("a favourite is made with the keyboard and stands first", async ({ page, api, model }) => {

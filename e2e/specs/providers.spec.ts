@@ -2,7 +2,7 @@
 import type { Page } from "@playwright/test";
 import { expect, test } from "../fixtures";
 import { fillKeyForm } from "../support/connect";
-import { expectFits, PHONE } from "../support/phone";
+import { expectDialogFits, expectFits, PHONE } from "../support/phone";
 
 const GOOD = "sk-ant-good-0123456789-abcd";
 const OTHER = "sk-ant-other-0123456789-wxyz";
@@ -232,5 +232,46 @@ test.describe("on a phone", () => {
     await row(page, "Anthropic").getByRole("button", { name: "Replace key" }).tap();
     await expect(page.getByRole("dialog")).toBeVisible();
     await expectFits(page);
+  });
+
+  test("the dialogs of a connection lie on the screen", async ({ page, api, model }) => {
+    await openList(page);
+    await expect(page.getByRole("listbox", { name: "Providers" }).getByRole("option").first()).toBeVisible();
+    await expectDialogFits(page);
+    const form = await fillKeyForm(page, { provider: "Anthropic", key: BAD, baseUrl: model.anthropicBaseUrl });
+    await expectDialogFits(page);
+    await form.getByRole("button", { name: "Check and connect" }).tap();
+    await expect(form.getByRole("alert")).toBeVisible();
+    await expectDialogFits(page);
+    await page.keyboard.press("Escape");
+
+    await openList(page);
+    await page.getByRole("button", { name: "Custom endpoint" }).tap();
+    const custom = page.getByRole("dialog", { name: "Custom endpoint" });
+    await custom.getByLabel("Name").fill("An endpoint with a long name of its own");
+    await custom.getByLabel("Base URL").fill(model.openaiBaseUrl);
+    await custom.getByLabel(/^API key/).fill(GOOD);
+    await custom.getByRole("button", { name: "List models" }).tap();
+    await expect(custom.getByRole("listitem").first()).toBeVisible();
+    await expectDialogFits(page);
+    await page.keyboard.press("Escape");
+
+    await api.connect("anthropic", model.anthropicBaseUrl, GOOD);
+    await api.connect("anthropic", model.anthropicBaseUrl, OTHER);
+    await page.goto("/settings/providers");
+    const first = row(page, "Anthropic").first();
+    await first.getByRole("button", { name: /: more$/ }).tap();
+    await page.getByRole("menuitem", { name: "How long it is good" }).tap();
+    await expect(page.getByLabel(/Runs out on/)).toBeVisible();
+    await expectDialogFits(page);
+    await page.keyboard.press("Escape");
+    await first.getByRole("button", { name: "Replace key" }).tap();
+    await expect(page.getByLabel("New API key")).toBeVisible();
+    await expectDialogFits(page);
+    await page.keyboard.press("Escape");
+    await first.getByRole("button", { name: "Disconnect" }).tap();
+    // The other one takes its place.
+    await expect(page.getByRole("dialog")).toContainText("(··wxyz) is your default for Anthropic from then on.");
+    await expectDialogFits(page);
   });
 });

@@ -3,8 +3,7 @@ import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
 import { ApiError } from "./api/client";
 import { healthQuery, meQuery } from "./api/session";
-import type { AuditFilter } from "./api/queries";
-import { auditFilter } from "./components/audit-filter";
+import { auditSearch } from "./components/audit-filter";
 import { jobFilter, type JobFilter } from "./components/job-filter";
 import { openStream } from "./stream/lazy";
 import { PageError } from "./components/page-error";
@@ -113,7 +112,7 @@ const modelsRoute = createRoute({
 const auditRoute = createRoute({
   getParentRoute: () => settingsRoute,
   path: "/audit",
-  validateSearch: (search: Record<string, unknown>): AuditFilter => auditFilter(search),
+  validateSearch: auditSearch,
   component: lazyRouteComponent(() => import("./pages/settings/audit")),
 });
 

@@ -6,7 +6,7 @@ import type { AuditEvent, AuditNoun } from "../api/types";
 import { Badge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
-import { ACTIONS } from "./audit-filter";
+import { ACTIONS } from "./audit-actions";
 import { nounWords, outcomeWords, sentence } from "./audit-words";
 import { exact, RelativeTime } from "./relative-time";
 

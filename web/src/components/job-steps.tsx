@@ -34,12 +34,15 @@ export function JobSteps({ job, children }: { job: Job; children?: ReactNode }) 
                 <StepTime step={step} />
               </span>
             </div>
-            {step.attempts > 1 && step.state === "running" && (
-              <p className="text-xs text-amber">
-                Attempt {step.attempts}
-                {job.next_attempt_at !== null && Date.parse(job.next_attempt_at) > now ? `, next at ${clock(job.next_attempt_at)}` : ""}
-              </p>
-            )}
+            {step.attempts > 1 &&
+              (step.state === "running" ? (
+                <p className="text-xs text-amber">
+                  Attempt {step.attempts}
+                  {job.next_attempt_at !== null && Date.parse(job.next_attempt_at) > now ? `, next at ${clock(job.next_attempt_at)}` : ""}
+                </p>
+              ) : (
+                <p className="text-xs text-muted">{step.attempts} attempts</p>
+              ))}
             {step.detail && step.state !== "failed" && step.detail !== job.waits_for?.message && <p className="text-xs break-words text-muted">{step.detail}</p>}
             {step === failed && (
               <div className="mt-1 grid gap-2 rounded-lg border border-red-line bg-red-soft px-3 py-2.5 text-sm">

@@ -6,7 +6,7 @@ import { show } from "../../test/page";
 import type { OAuthAttempt } from "../api/types";
 import { openDialog } from "../components/dialogs";
 import { groupsOf } from "./connect-provider";
-import { applicable } from "./method-prompts";
+import { applicable, defaultOf } from "./method-prompts";
 
 const PROVIDERS = [
   aProvider(),
@@ -177,6 +177,59 @@ it("a_sign_in_shows_its_steps_takes_the_pasted_address_and_ends_in_a_connection"
   expect(answered[0]?.body).toEqual({ code: "http://localhost:8080/callback?code=c" });
   expect(await screen.findByText(/Works/)).toBeTruthy();
   expect(given).toHaveLength(0);
+});
+
+it("a_way_to_sign_in_that_can_not_work_here_says_why_and_another_one_is_chosen", async () => {
+  const refused = { ...GITLAB_METHOD, refusal: "Its sign-in comes back to a port that is taken on this server." };
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [refused, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null }] })]));
+  const begun = route("post", "/api/oauth-attempts", { status: 201, json: anAttempt() });
+  const { user } = await opened();
+  await user.keyboard("gitlab{Enter}");
+  expect(await screen.findByLabelText("API key")).toBeTruthy();
+  await user.click(screen.getByRole("radio", { name: /GitLab OAuth.*not here/ }));
+  expect(screen.getByText("This way doesn’t work here")).toBeTruthy();
+  expect(screen.getByText(refused.refusal)).toBeTruthy();
+  // Nothing is asked that leads nowhere.
+  expect(screen.queryByRole("button", { name: "Sign in" })).toBeNull();
+  expect(screen.queryByLabelText("GitLab instance URL")).toBeNull();
+  await user.click(screen.getByRole("radio", { name: /Access token/ }));
+  expect(screen.getByLabelText("API key")).toBeTruthy();
+  expect(begun).toHaveLength(0);
+});
+
+describe("an_address_that_is_the_provider_s_own", () => {
+  const gitlab = aProvider({ id: "gitlab", name: "GitLab", default_base_url: "https://gitlab.com", methods: [GITLAB_METHOD] });
+
+  it("stands_there_from_the_start_may_be_emptied_and_is_given", async () => {
+    route("get", "/api/providers", page([gitlab]));
+    const begun = route("post", "/api/oauth-attempts", problem(409, "login_busy", "Somebody else signs in."));
+    const { user } = await opened();
+    await user.keyboard("gitlab{Enter}");
+    const field = await screen.findByLabelText("GitLab instance URL");
+    expect(field).toHaveProperty("value", "https://gitlab.com");
+    expect(field).toHaveProperty("required", false);
+    await user.clear(field);
+    await user.click(screen.getByRole("button", { name: "Sign in" }));
+    expect(await screen.findByText(/Somebody else signs in\./)).toBeTruthy();
+    await user.type(field, "https://git.acme.test{Enter}");
+    await waitFor(() => expect(begun.map((each) => each.body.inputs)).toEqual([{ instanceUrl: "https://gitlab.com" }, { instanceUrl: "https://git.acme.test" }]));
+  });
+
+  it("is_not_guessed_for_a_sign_in_that_is_done_again", async () => {
+    route("get", "/api/providers", page([gitlab]));
+    show(<p>page</p>);
+    await screen.findByText("page");
+    openDialog({ kind: "connect-provider", providerId: "gitlab", renewing: aConnection({ provider_id: "gitlab", auth_type: "oauth" }) });
+    const field = await screen.findByLabelText("GitLab instance URL");
+    expect(field).toHaveProperty("value", "");
+    expect(field).toHaveProperty("required", true);
+  });
+
+  it("is_told_apart_from_an_example", () => {
+    const prompt = { ...GITLAB_METHOD.prompts[0]!, placeholder: "e.g. my-gateway" };
+    expect(defaultOf(prompt, "https://gitlab.com")).toBe("");
+    expect(defaultOf({ ...prompt, placeholder: null }, null)).toBe("");
+  });
 });
 
 it("a_device_code_is_large_and_closing_gives_the_sign_in_up", async () => {

@@ -12,18 +12,30 @@ export function applicable(prompts: MethodPrompt[], answers: Record<string, stri
   });
 }
 
-/** Keeps the answers to a method's prompts; a choice begins with its first option. */
-export function useAnswers(prompts: MethodPrompt[]) {
-  const [answers, setAnswers] = useState<Record<string, string>>(() => Object.fromEntries(prompts.filter((prompt) => prompt.kind === "select").map((prompt) => [prompt.key, prompt.options[0]?.value ?? ""])));
-  return { answers, asked: applicable(prompts, answers), answer: (key: string, value: string) => setAnswers((before) => ({ ...before, [key]: value })) };
+/** The answer that a prompt begins with: a choice's first option, and the provider's own address where that is what is asked for. Other examples are only examples. */
+export function defaultOf(prompt: MethodPrompt, providerAddress: string | null): string {
+  if (prompt.kind === "select") return prompt.options[0]?.value ?? "";
+  return prompt.placeholder !== null && prompt.placeholder === providerAddress ? prompt.placeholder : "";
 }
 
-export function PromptField({ prompt, value, error, onChange }: { prompt: MethodPrompt; value: string; error: string | undefined; onChange: (value: string) => void }) {
+/** Keeps the answers to a method's prompts. What was emptied is given as its default. */
+export function useAnswers(prompts: MethodPrompt[], providerAddress: string | null) {
+  const [answers, setAnswers] = useState<Record<string, string>>(() => Object.fromEntries(prompts.map((prompt) => [prompt.key, defaultOf(prompt, providerAddress)])));
+  const asked = applicable(prompts, answers);
+  return {
+    answers,
+    asked,
+    answer: (key: string, value: string) => setAnswers((before) => ({ ...before, [key]: value })),
+    given: () => Object.fromEntries(asked.map((prompt) => [prompt.key, (answers[prompt.key] ?? "").trim() || defaultOf(prompt, providerAddress)])),
+  };
+}
+
+export function PromptField({ prompt, value, defaultAnswer, error, onChange }: { prompt: MethodPrompt; value: string; defaultAnswer: string; error: string | undefined; onChange: (value: string) => void }) {
   const chosen = prompt.options.find((option) => option.value === value);
   // OpenCode marks what may stay empty in the words of the question only.
-  const optional = /\(optional\)/i.test(prompt.message);
+  const optional = defaultAnswer !== "" || /\(optional\)/i.test(prompt.message);
   return (
-    <Field label={prompt.message} error={error} hint={chosen?.hint}>
+    <Field label={prompt.message} error={error} hint={chosen?.hint ?? (prompt.kind === "text" && defaultAnswer !== "" ? "Change it if yours is elsewhere." : undefined)}>
       {(control) =>
         prompt.kind === "select" ? (
           <NativeSelect {...control} value={value} onChange={(event) => onChange(event.target.value)}>

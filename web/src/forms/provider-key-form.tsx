@@ -1,5 +1,5 @@
 import { useMutation } from "@tanstack/react-query";
-import { ChevronRight, ExternalLink, Eye } from "lucide-react";
+import { ChevronRight, Eye } from "lucide-react";
 import { useState, type SubmitEvent } from "react";
 import { api, asApiError, take } from "../api/client";
 import type { Connection, Provider } from "../api/types";
@@ -7,7 +7,8 @@ import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
 import { DialogBody, DialogFooter } from "../ui/dialog";
 import { Field, Input, SecretInput } from "../ui/input";
-import { PromptField, useAnswers } from "./method-prompts";
+import { KeyPage } from "./key-page";
+import { defaultOf, PromptField, useAnswers } from "./method-prompts";
 import { RejectedKey } from "./rejected-key";
 
 const OWN_FIELDS = new Set<string | null | undefined>(["key", "label", "base_url"]);
@@ -28,11 +29,11 @@ export function ProviderKeyForm({ provider, taken, pasted, onBack, onConnected }
   const [label, setLabel] = useState("");
   const [baseUrl, setBaseUrl] = useState("");
   const [advanced, setAdvanced] = useState(provider.base_url_required);
-  const { asked, answers, answer } = useAnswers(prompts);
+  const { asked, answers, answer, given } = useAnswers(prompts, provider.default_base_url);
 
   const connect = useMutation({
     mutationFn: (keepUnverified: boolean) => {
-      const metadata = Object.fromEntries(asked.map((prompt) => [prompt.key, (answers[prompt.key] ?? "").trim()]).filter(([, value]) => value !== ""));
+      const metadata = Object.fromEntries(Object.entries(given()).filter(([, value]) => value !== ""));
       return take(
         api.POST("/api/connections", {
           body: {
@@ -66,17 +67,7 @@ export function ProviderKeyForm({ provider, taken, pasted, onBack, onConnected }
         <Field
           label="API key"
           error={wrong("key")}
-          hint={
-            provider.key_url && (
-              <>
-                From{" "}
-                <a className="link inline-flex items-center gap-1" href={provider.key_url} target="_blank" rel="noopener noreferrer">
-                  {hostOf(provider.key_url)}
-                  <ExternalLink className="size-3" aria-hidden />
-                </a>
-              </>
-            )
-          }
+          hint={provider.key_url && <KeyPage url={provider.key_url} />}
         >
           {(control) => <SecretInput {...control} autoFocus required={!provider.base_url_required} autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}
         </Field>
@@ -87,6 +78,7 @@ export function ProviderKeyForm({ provider, taken, pasted, onBack, onConnected }
           <PromptField
             key={prompt.key}
             prompt={prompt}
+            defaultAnswer={defaultOf(prompt, provider.default_base_url)}
             value={answers[prompt.key] ?? ""}
             error={promptKey === prompt.key ? problem?.message : undefined}
             onChange={(value) => answer(prompt.key, value)}
@@ -140,12 +132,4 @@ export function ProviderKeyForm({ provider, taken, pasted, onBack, onConnected }
       </DialogFooter>
     </form>
   );
-}
-
-function hostOf(url: string): string {
-  try {
-    return new URL(url).host;
-  } catch {
-    return url;
-  }
 }

@@ -9,6 +9,7 @@ import { Button } from "../ui/button";
 import { Dialog, DialogBody, DialogFooter } from "../ui/dialog";
 import { Field, Input, SecretInput } from "../ui/input";
 import { ConnectionResult } from "./connection-result";
+import { KeyPage } from "./key-page";
 import { RejectedKey } from "./rejected-key";
 
 export default function ReplaceKey({ connection, onClose }: { connection: Connection; onClose: () => void }) {
@@ -47,10 +48,17 @@ export default function ReplaceKey({ connection, onClose }: { connection: Connec
         <form onSubmit={submit} className="flex min-h-0 flex-col">
           <DialogBody>
             <p className="text-muted">
-              <span className="text-text">{connection.label}</span>, ending in <code className="font-mono">{connection.last_four}</code>.{" "}
+              <span className="text-text">{connection.label}</span>
+              {connection.last_four === "" ? (
+                ", without a key so far. "
+              ) : (
+                <>
+                  , ending in <code className="font-mono">{connection.last_four}</code>.{" "}
+                </>
+              )}
               {used === 0 ? "No project uses it." : `${used === 1 ? "One project uses" : `${used} projects use`} it; each gets the new key when its agent is idle. No answer is cut off.`}
             </p>
-            <Field label="New API key" error={problem && !rejected && problem.field !== "base_url" ? problem.message : undefined}>
+            <Field label="New API key" hint={keyUrl && <KeyPage url={keyUrl} />} error={problem && !rejected && problem.field !== "base_url" ? problem.message : undefined}>
               {(control) => <SecretInput {...control} autoFocus required autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}
             </Field>
             {connection.base_url !== null && (

@@ -11,7 +11,7 @@ import { Button } from "../ui/button";
 import { DialogBody, DialogFooter } from "../ui/dialog";
 import { Field, Input } from "../ui/input";
 import { Notice } from "../ui/notice";
-import { PromptField, useAnswers } from "./method-prompts";
+import { defaultOf, PromptField, useAnswers } from "./method-prompts";
 
 const QrCode = lazy(() => import("../components/qr-code"));
 
@@ -39,7 +39,9 @@ export function SignInAtProvider(props: Props) {
 }
 
 function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegun: (attempt: OAuthAttempt) => void }) {
-  const { asked, answers, answer } = useAnswers(method.prompts);
+  // Where a sign-in that is done again was is not told here, so no address is guessed then.
+  const address = renewing ? null : provider.default_base_url;
+  const { asked, answers, answer, given } = useAnswers(method.prompts, address);
   const [label, setLabel] = useState("");
   const begin = useMutation({
     mutationFn: () =>
@@ -48,7 +50,7 @@ function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegu
           body: {
             provider_id: provider.id,
             method: method.index,
-            inputs: Object.fromEntries(asked.map((prompt) => [prompt.key, (answers[prompt.key] ?? "").trim()])),
+            inputs: given(),
             ...(label.trim() && !renewing ? { label: label.trim() } : {}),
             ...(renewing ? { connection_id: renewing.id } : {}),
           },
@@ -61,12 +63,25 @@ function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegu
     event.preventDefault();
     begin.mutate();
   };
+  if (method.refusal !== null) {
+    return (
+      <>
+        <DialogBody>
+          <Notice tone="amber" title="This way doesn’t work here">
+            {method.refusal}
+          </Notice>
+        </DialogBody>
+        <DialogFooter>
+          <Button onClick={onBack}>Back</Button>
+        </DialogFooter>
+      </>
+    );
+  }
   return (
     <form onSubmit={submit} className="flex min-h-0 flex-col">
       <DialogBody>
-        {method.refusal && <Notice tone="amber" title="This way doesn’t work here">{method.refusal}</Notice>}
         {asked.map((prompt) => (
-          <PromptField key={prompt.key} prompt={prompt} value={answers[prompt.key] ?? ""} error={undefined} onChange={(value) => answer(prompt.key, value)} />
+          <PromptField key={prompt.key} prompt={prompt} defaultAnswer={defaultOf(prompt, address)} value={answers[prompt.key] ?? ""} error={undefined} onChange={(value) => answer(prompt.key, value)} />
         ))}
         {!renewing && (
           <Field label="Label" optional error={problem?.code === "label_taken" ? problem.message : undefined}>
@@ -82,7 +97,7 @@ function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegu
       </DialogBody>
       <DialogFooter>
         <Button onClick={onBack}>Back</Button>
-        <Button type="submit" variant="primary" busy={begin.isPending} disabled={method.refusal !== null}>
+        <Button type="submit" variant="primary" busy={begin.isPending}>
           {begin.isPending ? "Preparing the sign-in…" : "Sign in"}
         </Button>
       </DialogFooter>

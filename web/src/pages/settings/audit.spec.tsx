@@ -6,7 +6,7 @@ import { page, problem, route } from "../../../test/network";
 import { show } from "../../../test/page";
 import type { AuditFilter } from "../../api/queries";
 import type { AuditAction, AuditEvent } from "../../api/types";
-import { ACTIONS, auditFilter } from "../../components/audit-filter";
+import { ACTIONS, auditFilter } from "../../components/audit-actions";
 import { nounWords, outcomeWords, sentence } from "../../components/audit-words";
 import { ConnectionRow } from "../../components/connection-row";
 import { AuditLog } from "./audit";

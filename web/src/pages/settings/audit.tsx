@@ -5,7 +5,7 @@ import { useId } from "react";
 import { auditFileUrl, auditQuery, connectionsQuery, projectsQuery, usersQuery, type AuditFilter } from "../../api/queries";
 import { meQuery } from "../../api/session";
 import type { AuditAction, AuditEvent, Connection, Project, User } from "../../api/types";
-import { ACTIONS, auditFilter } from "../../components/audit-filter";
+import { ACTIONS, auditFilter } from "../../components/audit-actions";
 import { AuditRow } from "../../components/audit-row";
 import { PageError } from "../../components/page-error";
 import { Button, buttonClass } from "../../ui/button";
@@ -16,7 +16,7 @@ import { IconButton } from "../../ui/tooltip";
 const route = getRouteApi("/signed-in/settings/audit");
 
 export default function Audit() {
-  const filter = route.useSearch();
+  const filter = auditFilter(route.useSearch());
   const navigate = route.useNavigate();
   return <AuditLog filter={filter} onFilter={(next) => void navigate({ search: next })} />;
 }

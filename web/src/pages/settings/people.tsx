@@ -182,8 +182,9 @@ function Disable({ user, onClose }: { user: User; onClose: () => void }) {
       <DialogBody>
         <ul className="grid list-disc gap-1.5 pl-5">
           <li>{user.username} is signed out everywhere, at once.</li>
+          <li>Their API tokens stop working, until the account is enabled again.</li>
           <li>Their running projects stop, an answer under way with them.</li>
-          <li>Nothing is deleted: projects, conversations and keys stay, and you can enable the account again.</li>
+          <li>Nothing is deleted: their projects and conversations stay, and the keys they connected stay sealed on this server. You can enable the account again.</li>
         </ul>
         {disable.error && (
           <p role="alert" className="mt-3 text-red">
