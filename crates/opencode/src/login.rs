@@ -6,6 +6,7 @@
 //! Every fact was read in the JavaScript bundled with OpenCode 1.18.33, unless it says otherwise.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -26,6 +27,26 @@ pub struct LoginFacts {
     pub renewal: Option<Renewal>,
     /// Whether a running Agent uses a renewed token at its next request. Others need a reload.
     pub read_live: bool,
+    /// Its methods.
+    pub methods: &'static [MethodFacts],
+}
+
+/// What is known of one method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodFacts {
+    /// Its place in the provider's list of methods.
+    pub index: usize,
+    /// How long OpenCode waits for the person, where it gives up by itself.
+    pub lasts: Option<Duration>,
+    /// What it was tested against, in the words of a sentence that begins with *Tested*.
+    pub tested: &'static str,
+}
+
+/// Nobody has an account at every provider: until somebody reports otherwise, this is all that can be said.
+const AGAINST_A_FAKE: &str = "against a fake authorization server, with the real OpenCode";
+
+const fn method(index: usize, lasts: Option<Duration>) -> MethodFacts {
+    MethodFacts { index, lasts, tested: AGAINST_A_FAKE }
 }
 
 /// How tokens are renewed: one form-encoded `POST` with `grant_type=refresh_token`.
@@ -66,6 +87,7 @@ const FACTS: &[LoginFacts] = &[
         }),
         // Observed: a PUT took effect at the next call, without a dispose.
         read_live: true,
+        methods: &[method(0, Some(Duration::from_mins(5))), method(1, None)],
     },
     LoginFacts {
         provider_id: "xai",
@@ -77,6 +99,7 @@ const FACTS: &[LoginFacts] = &[
             default_lifetime: 3600,
         }),
         read_live: true,
+        methods: &[method(0, None)],
     },
     LoginFacts {
         provider_id: "gitlab",
@@ -89,6 +112,7 @@ const FACTS: &[LoginFacts] = &[
         }),
         // Its loader hands the token to the SDK once.
         read_live: false,
+        methods: &[method(0, Some(Duration::from_mins(2)))],
     },
     LoginFacts {
         provider_id: "snowflake-cortex",
@@ -100,17 +124,42 @@ const FACTS: &[LoginFacts] = &[
             default_lifetime: 600,
         }),
         read_live: true,
+        methods: &[method(0, Some(Duration::from_mins(5)))],
     },
     // The token of a GitHub app's device login doesn't expire.
-    LoginFacts { provider_id: "github-copilot", fixed_port: None, renewal: None, read_live: true },
+    LoginFacts {
+        provider_id: "github-copilot",
+        fixed_port: None,
+        renewal: None,
+        read_live: true,
+        methods: &[method(0, None)],
+    },
     // `*:1456`; the token is in the fragment of the redirect.
-    LoginFacts { provider_id: "digitalocean", fixed_port: Some(1456), renewal: None, read_live: false },
-    LoginFacts { provider_id: "poe", fixed_port: None, renewal: None, read_live: false },
+    LoginFacts {
+        provider_id: "digitalocean",
+        fixed_port: Some(1456),
+        renewal: None,
+        read_live: false,
+        methods: &[method(0, Some(Duration::from_mins(5)))],
+    },
+    LoginFacts { provider_id: "poe", fixed_port: None, renewal: None, read_live: false, methods: &[method(0, None)] },
 ];
 
 /// Looks up what is known of a provider's logins.
 pub fn facts(provider_id: &str) -> Option<&'static LoginFacts> {
     FACTS.iter().find(|facts| facts.provider_id == provider_id)
+}
+
+/// Returns what is known of all providers' logins.
+pub fn all_facts() -> &'static [LoginFacts] {
+    FACTS
+}
+
+impl LoginFacts {
+    /// Looks up what is known of one of its methods.
+    pub fn method(&self, index: usize) -> Option<&'static MethodFacts> {
+        self.methods.iter().find(|method| method.index == index)
+    }
 }
 
 impl Renewal {

@@ -1,7 +1,7 @@
 //! Logins at Providers: attempts that a person begins, answers and cancels.
 //!
 //! `OpenCode` runs the login, in a server that belongs to no Project ([`server`]); doce keeps the attempt for
-//! [`LASTS`], tells the browser on the event stream how it goes, and puts the tokens into the vault when it ends well.
+//! [`LASTS`] at most, tells the browser on the event stream how it goes, and puts the tokens into the vault when it ends well.
 //! Attempts are in memory: a restart of doce ends them, and says so by not knowing them any more.
 
 mod places;
@@ -19,7 +19,7 @@ use doce_model::{AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMo
 use doce_opencode::{
     CallError,
     catalogue::{AuthKind, AuthMethod},
-    login::{self, Authorization, LoginEnd, Redirect, RedirectError, Replay},
+    login::{self, Authorization, LoginEnd, MethodFacts, Redirect, RedirectError, Replay},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,10 @@ use crate::{
 use places::Places;
 use server::LoginServer;
 
-/// How long a person may take.
+/// How long a person may take at most.
 const LASTS: Duration = Duration::from_mins(10);
+/// How long before `OpenCode` gives a login up by itself its attempt ends: the end is then what the page announced.
+const BEFORE_ITS_END: Duration = Duration::from_secs(5);
 /// Attempts of a user that ended and can still be looked at.
 const KEPT: usize = 8;
 /// How long the replay of a redirect may take.
@@ -187,7 +189,9 @@ impl App {
         } else if let Some(label) = new.label.as_deref() {
             check_new_label(self, user.id, &new.provider_id, label).await?;
         }
-        let fixed_port = login::facts(&new.provider_id).and_then(|facts| facts.fixed_port);
+        let facts = login::facts(&new.provider_id);
+        let fixed_port = facts.and_then(|facts| facts.fixed_port);
+        let lasts = lasts(facts.and_then(|facts| facts.method(new.method)));
         let id = OAuthAttemptId::new(ctx.now());
         let place = self.logins.places.take(id, user.id, &new.provider_id, fixed_port).await?;
         let path = program::ready(self, |_progress| {}).await.map_err(Error::Conflict)?;
@@ -213,7 +217,7 @@ impl App {
             url: web_address(&authorization.url),
             instructions: authorization.instructions.chars().take(500).collect(),
             state: AttemptState::Waiting,
-            expires_at: ctx.now().plus(LASTS),
+            expires_at: ctx.now().plus(lasts),
         };
         let mut tx = match self.store.write(ctx).await {
             Ok(tx) => tx,
@@ -241,8 +245,9 @@ impl App {
         self.logins.insert(attempt);
         let (app, user, ctx) = (self.clone(), user.clone(), ctx.clone());
         self.tasks.spawn(async move {
-            let state =
-                app.watch_login(&ctx, &user, id, &new, method, authorization.method, &server, cancel, code).await;
+            let state = app
+                .watch_login(&ctx, &user, id, &new, method, authorization.method, lasts, &server, cancel, code)
+                .await;
             server.end().await;
             drop(place);
             app.settle_login(user.id, id, state);
@@ -342,6 +347,7 @@ impl App {
         new: &NewAttempt,
         method: AuthMethod,
         end: LoginEnd,
+        lasts: Duration,
         server: &LoginServer,
         cancel: CancellationToken,
         mut code: mpsc::Receiver<String>,
@@ -351,14 +357,14 @@ impl App {
                 LoginEnd::Auto => None,
                 LoginEnd::Code => code.recv().await,
             };
-            server.client.finish_login(&new.provider_id, new.method, code.as_deref(), LASTS).await
+            server.client.finish_login(&new.provider_id, new.method, code.as_deref(), lasts).await
         };
         let failed = |reason: String| AttemptState::Failed { reason };
         let finished = tokio::select! {
             finished = finish => finished,
             () = cancel.cancelled() => return AttemptState::Cancelled,
             () = self.stopping.cancelled() => return AttemptState::Cancelled,
-            () = tokio::time::sleep(LASTS) => return AttemptState::Expired,
+            () = tokio::time::sleep(lasts) => return AttemptState::Expired,
             ending = server.running.exited() => return failed(format!("The sign-in's OpenCode {ending}. Begin again.")),
         };
         let name = self.provider_name(&new.provider_id);
@@ -424,6 +430,12 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Returns how long a person has for a method.
+fn lasts(method: Option<&MethodFacts>) -> Duration {
+    let its_own = method.and_then(|method| method.lasts).map_or(LASTS, |lasts| lasts.saturating_sub(BEFORE_ITS_END));
+    its_own.min(LASTS)
 }
 
 /// Keeps the answers that the method's questions ask for: what the Agent's provider needs beside the tokens.
