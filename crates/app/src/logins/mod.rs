@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use doce_model::{AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, User, UserId};
+use doce_model::{AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, Role, User, UserId};
 use doce_opencode::{
     CallError,
     catalogue::{AuthKind, AuthMethod},
@@ -194,6 +194,7 @@ impl App {
         let lasts = lasts(facts.and_then(|facts| facts.method(new.method)));
         let id = OAuthAttemptId::new(ctx.now());
         let place = self.logins.places.take(id, user.id, &new.provider_id, fixed_port).await?;
+        check_address(&new, user.role).await?;
         let path = program::ready(self, |_progress| {}).await.map_err(Error::Conflict)?;
         let server = LoginServer::start(self, id, &path).await.map_err(failed)?;
         let begun = server.client.begin_login(&new.provider_id, new.method, &new.inputs).await;
@@ -430,6 +431,17 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Refuses answers that would have this server call where it must not for this person.
+async fn check_address(new: &NewAttempt, role: Role) -> Result<(), Error> {
+    let invalid = |message: String| Error::Invalid { field: "inputs", message };
+    let address = login::instance_address(&new.provider_id, &new.inputs)
+        .map_err(|e| invalid(format!("The answer to {} is not an address or the name of an account.", e.answer)))?;
+    if let Some(address) = address {
+        probe::allowed_addresses(&address, role).await.map_err(invalid)?;
+    }
+    Ok(())
 }
 
 /// Returns how long a person has for a method.
