@@ -90,7 +90,9 @@ pub(crate) fn of_answer(
 pub(crate) fn of_renewed_sign_in(provider: &str, connection: ConnectionId) -> Failure {
     Failure::new(
         "sign_in_renewed",
-        format!("{provider} rejected the sign-in's token (401). doce asks for a new one by itself: continue in a moment."),
+        format!(
+            "{provider} rejected the sign-in's token (401). doce asks for a new one by itself: continue in a moment."
+        ),
         NextMove::Continue,
     )
     .about(connection)

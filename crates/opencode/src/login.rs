@@ -173,10 +173,7 @@ pub struct NotAnAddress {
 /// Returns the address that a person's answers lead a login to, if they lead to one of the person's own.
 ///
 /// OpenCode takes apart what it is given in the same way.
-pub fn instance_address(
-    provider_id: &str,
-    inputs: &BTreeMap<String, String>,
-) -> Result<Option<Url>, NotAnAddress> {
+pub fn instance_address(provider_id: &str, inputs: &BTreeMap<String, String>) -> Result<Option<Url>, NotAnAddress> {
     let given = |answer: &'static str| inputs.get(answer).map(|text| text.trim()).filter(|text| !text.is_empty());
     let parsed = |answer: &'static str, text: &str| {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

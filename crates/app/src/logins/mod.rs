@@ -1,7 +1,8 @@
 //! Logins at Providers: attempts that a person begins, answers and cancels.
 //!
 //! `OpenCode` runs the login, in a server that belongs to no Project ([`server`]); doce keeps the attempt for
-//! [`LASTS`] at most, tells the browser on the event stream how it goes, and puts the tokens into the vault when it ends well.
+//! [`LASTS`] at most, tells the browser on the event stream how it goes, and puts the tokens into the vault when it
+//! ends well.
 //! Attempts are in memory: a restart of doce ends them, and says so by not knowing them any more.
 
 mod places;
@@ -15,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use doce_model::{AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, Role, User, UserId};
+use doce_model::{
+    AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, Role, User, UserId,
+};
 use doce_opencode::{
     CallError,
     catalogue::{AuthKind, AuthMethod},

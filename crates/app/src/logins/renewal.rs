@@ -101,9 +101,9 @@ pub(crate) async fn renew(
     let mut client = outward::client().timeout(TIMEOUT);
     if renewal.is_at_given_address(tokens) && !endpoints.replaced.contains_key(provider_id) {
         // The name may lead elsewhere than when the person signed in; it is resolved once, and asked there.
-        let addresses = probe::allowed_addresses(&url, role).await.map_err(|reason| {
-            later(reason.trim_end_matches('.').to_owned())
-        })?;
+        let addresses = probe::allowed_addresses(&url, role)
+            .await
+            .map_err(|reason| later(reason.trim_end_matches('.').to_owned()))?;
         client = client.no_proxy().resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
     }
     let client = client.build().map_err(|_| later("no HTTPS client could be set up".to_owned()))?;
@@ -201,7 +201,10 @@ mod tests {
         assert_eq!(server.renewals()[0].client_id, "app_EMoamEEZ73f0CkXaXp7hrann");
         let reused = renew(&endpoints, "openai", &first, Role::Member, Ms(1_000)).await;
         assert!(matches!(&reused, Err(RenewalError::Final { word }) if word == "invalid_grant"), "it was used twice");
-        assert!(matches!(renew(&endpoints, "openai", &second, Role::Member, Ms(1_000)).await, Err(RenewalError::Final { .. })));
+        assert!(matches!(
+            renew(&endpoints, "openai", &second, Role::Member, Ms(1_000)).await,
+            Err(RenewalError::Final { .. })
+        ));
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use doce_testkit::{AuthorizationServer, ScriptedModel, USER_CODE, wait_for};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, Browser, PASSWORD, Events, World, id};
+use crate::world::{BOUND, Browser, Events, PASSWORD, World, id};
 
 /// Begins GitLab's login at this server, where the browser is sent to an address of doce's own machine.
 async fn begin_redirect(browser: &Browser, server: &AuthorizationServer) -> Value {
@@ -372,11 +372,11 @@ async fn an_attempt_ends_before_opencode_gives_it_up_and_only_admins_reach_the_s
     };
     // OpenCode waits two minutes for GitLab's redirect.
     let attempt = begin_redirect(&admin, &server).await;
-    assert_eq!(left(&attempt), 115_000, "{attempt}");
+    assert!((60_000..=115_000).contains(&left(&attempt)), "{attempt}");
     let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
     let device = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
     let attempt = admin.post("/api/oauth-attempts", &device).await.expect(201);
-    assert_eq!(left(&attempt), 600_000, "{attempt}");
+    assert!((540_000..=600_000).contains(&left(&attempt)), "{attempt}");
 
     let member = world.member(&admin, "bob").await;
     let problem = member.post("/api/oauth-attempts", &device).await.problem(422, "invalid");
