@@ -437,7 +437,8 @@ impl Follower {
                 Some((paid, _)) if failures::rejects_key(error) && renewal::renews(paid) => {
                     Some(failures::of_renewed_sign_in(&provider, paid.id))
                 }
-                _ => failures::of_answer(error, &provider, paid_by.as_ref().map(|(paid, _)| paid.id), now),
+                Some((paid, _)) => failures::of_answer(error, &provider, Some(paid.id), now),
+                None => failures::of_answer(error, &provider, None, now),
             };
             followed.message.state =
                 if followed.message.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };

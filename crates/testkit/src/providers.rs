@@ -42,9 +42,9 @@ const HOSTS: [&str; 14] = [
     "inference.do-ai.run",
     "poe.com",
 ];
-/// The account that OpenAI's tokens name.
+/// The account that `OpenAI`'s tokens name.
 pub const ACCOUNT: &str = "acct-0123456789";
-/// Where a device login of OpenAI's pretends to have been sent.
+/// Where a device login of `OpenAI`'s pretends to have been sent.
 const OPENAI_DEVICE_REDIRECT: &str = "https://auth.openai.com/deviceauth/callback";
 
 /// The running hosts. Dropping them closes the proxy.
@@ -290,7 +290,7 @@ impl World {
         (device, user_code)
     }
 
-    /// OpenAI's device login ends in a code, and the verifier for it.
+    /// `OpenAI`'s device login ends in a code, and the verifier for it.
     fn openai_device(&mut self, device: &str, user_code: &str) -> Response {
         let found = self.devices.get(device).filter(|found| found.user_code == user_code);
         if !found.is_some_and(|found| found.approved) {
