@@ -75,7 +75,7 @@ export function aProvider(more: Partial<Provider> = {}): Provider {
     id: "anthropic",
     name: "Anthropic",
     popular: true,
-    methods: [{ index: 0, refusal: null, kind: "api", label: "API key", prompts: [] }],
+    methods: [{ index: 0, refusal: null, tested: null, kind: "api", label: "API key", prompts: [] }],
     connectable: true,
     refusal: null,
     delivery: { mode: "direct", reason: "This project’s agent can read this key." },

@@ -234,8 +234,9 @@ fn can_sign_in(provider: &Provider, methods: &AuthMethods) -> bool {
 fn method_views(provider: &Provider, methods: &AuthMethods) -> Vec<MethodView> {
     let Some(methods) = methods.get(&provider.id) else {
         let label = "API key".to_owned();
-        return vec![MethodView { index: 0, kind: "api", label, prompts: Vec::new(), refusal: None }];
+        return vec![MethodView { index: 0, kind: "api", label, prompts: Vec::new(), refusal: None, tested: None }];
     };
+    let facts = login::facts(&provider.id);
     methods
         .iter()
         .enumerate()
@@ -274,7 +275,8 @@ fn method_views(provider: &Provider, methods: &AuthMethods) -> Vec<MethodView> {
                 AuthKind::OAuth => login_refusal(provider),
                 AuthKind::Api | AuthKind::Other => None,
             };
-            Some(MethodView { index, kind, label: method.label.clone(), prompts, refusal })
+            let tested = facts.and_then(|facts| facts.method(index)).map(|method| method.tested);
+            Some(MethodView { index, kind, label: method.label.clone(), prompts, refusal, tested })
         })
         .collect()
 }

@@ -562,7 +562,7 @@ impl App {
         if record.version != version || record.status == ConnectionStatus::Revoked {
             return Ok(());
         }
-        if record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id) {
+        if renewal::renews(&record) {
             // It may have run out early: a new pair says whether the login is still good.
             refresh_credential::enqueue(self, &mut tx, &record).await?;
             tx.commit().await?;
@@ -661,7 +661,7 @@ impl App {
 
     fn connection_view_with(&self, record: Connection, uses: &[(ConnectionId, ConnectionUse)]) -> ConnectionView {
         let provider_name = self.provider_name(&record.provider_id);
-        let renews = record.auth_type == AuthType::OAuth && renewal::is_possible(&record.provider_id);
+        let renews = renewal::renews(&record);
         ConnectionView {
             renews,
             replace_by: record.replace_by().filter(|_| !renews),

@@ -86,6 +86,18 @@ pub(crate) fn of_answer(
     })
 }
 
+/// Says what a rejected token of a sign-in means that doce renews by itself: the person only goes on.
+pub(crate) fn of_renewed_sign_in(provider: &str, connection: ConnectionId) -> Failure {
+    Failure::new(
+        "sign_in_renewed",
+        format!(
+            "{provider} rejected the sign-in's token (401). doce asks for a new one by itself: continue in a moment."
+        ),
+        NextMove::Continue,
+    )
+    .about(connection)
+}
+
 /// Tells whether a provider's words are about money, whatever number stands before them: `OpenAI` says it with 429,
 /// Anthropic with 400.
 fn says_no_credit(message: &str) -> bool {

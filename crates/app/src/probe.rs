@@ -344,7 +344,7 @@ pub(crate) async fn allowed_addresses(url: &Url, role: Role) -> Result<Vec<Socke
             .map_err(|_| format!("{name} could not be looked up within {} s.", TIMEOUT.as_secs()))?
             .map_err(|_| format!("{name} could not be found."))?
             .collect(),
-        None => return Err("The base URL names no host.".to_owned()),
+        None => return Err("The address names no host.".to_owned()),
     };
     if addresses.is_empty() {
         return Err(format!("{} could not be found.", place_of(url)));
@@ -364,7 +364,7 @@ fn refusal(ip: IpAddr, role: Role) -> Option<&'static str> {
     let metadata =
         [IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
     if metadata.contains(&ip) {
-        return Some("The base URL leads to a cloud's metadata service, which is never called.");
+        return Some("The address leads to a cloud's metadata service, which is never called.");
     }
     let local = match ip {
         IpAddr::V4(v4) => {
@@ -386,7 +386,7 @@ fn refusal(ip: IpAddr, role: Role) -> Option<&'static str> {
     };
     match role {
         Role::Member if local => {
-            Some("The base URL leads into this server's own network. Only an admin may connect that.")
+            Some("The address leads into this server's own network. Only an admin may connect that.")
         }
         Role::Member | Role::Admin => None,
     }

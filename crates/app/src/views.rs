@@ -110,6 +110,8 @@ pub struct MethodView {
     pub prompts: Vec<PromptView>,
     /// Why it can't be used here, if it can't.
     pub refusal: Option<String>,
+    /// What a login was tested against; goes on after *Tested*.
+    pub tested: Option<&'static str>,
 }
 
 /// A question of a method.

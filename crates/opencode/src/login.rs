@@ -6,6 +6,7 @@
 //! Every fact was read in the JavaScript bundled with OpenCode 1.18.33, unless it says otherwise.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -26,6 +27,26 @@ pub struct LoginFacts {
     pub renewal: Option<Renewal>,
     /// Whether a running Agent uses a renewed token at its next request. Others need a reload.
     pub read_live: bool,
+    /// Its methods.
+    pub methods: &'static [MethodFacts],
+}
+
+/// What is known of one method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodFacts {
+    /// Its place in the provider's list of methods.
+    pub index: usize,
+    /// How long OpenCode waits for the person, where it gives up by itself.
+    pub lasts: Option<Duration>,
+    /// What it was tested against, in the words of a sentence that begins with *Tested*.
+    pub tested: &'static str,
+}
+
+/// Nobody has an account at every provider: until somebody reports otherwise, this is all that can be said.
+const AGAINST_A_FAKE: &str = "against a fake authorization server, with the real OpenCode";
+
+const fn method(index: usize, lasts: Option<Duration>) -> MethodFacts {
+    MethodFacts { index, lasts, tested: AGAINST_A_FAKE }
 }
 
 /// How tokens are renewed: one form-encoded `POST` with `grant_type=refresh_token`.
@@ -66,6 +87,7 @@ const FACTS: &[LoginFacts] = &[
         }),
         // Observed: a PUT took effect at the next call, without a dispose.
         read_live: true,
+        methods: &[method(0, Some(Duration::from_mins(5))), method(1, None)],
     },
     LoginFacts {
         provider_id: "xai",
@@ -77,6 +99,7 @@ const FACTS: &[LoginFacts] = &[
             default_lifetime: 3600,
         }),
         read_live: true,
+        methods: &[method(0, None)],
     },
     LoginFacts {
         provider_id: "gitlab",
@@ -89,6 +112,7 @@ const FACTS: &[LoginFacts] = &[
         }),
         // Its loader hands the token to the SDK once.
         read_live: false,
+        methods: &[method(0, Some(Duration::from_mins(2)))],
     },
     LoginFacts {
         provider_id: "snowflake-cortex",
@@ -100,12 +124,25 @@ const FACTS: &[LoginFacts] = &[
             default_lifetime: 600,
         }),
         read_live: true,
+        methods: &[method(0, Some(Duration::from_mins(5)))],
     },
     // The token of a GitHub app's device login doesn't expire.
-    LoginFacts { provider_id: "github-copilot", fixed_port: None, renewal: None, read_live: true },
+    LoginFacts {
+        provider_id: "github-copilot",
+        fixed_port: None,
+        renewal: None,
+        read_live: true,
+        methods: &[method(0, None)],
+    },
     // `*:1456`; the token is in the fragment of the redirect.
-    LoginFacts { provider_id: "digitalocean", fixed_port: Some(1456), renewal: None, read_live: false },
-    LoginFacts { provider_id: "poe", fixed_port: None, renewal: None, read_live: false },
+    LoginFacts {
+        provider_id: "digitalocean",
+        fixed_port: Some(1456),
+        renewal: None,
+        read_live: false,
+        methods: &[method(0, Some(Duration::from_mins(5)))],
+    },
+    LoginFacts { provider_id: "poe", fixed_port: None, renewal: None, read_live: false, methods: &[method(0, None)] },
 ];
 
 /// Looks up what is known of a provider's logins.
@@ -113,7 +150,74 @@ pub fn facts(provider_id: &str) -> Option<&'static LoginFacts> {
     FACTS.iter().find(|facts| facts.provider_id == provider_id)
 }
 
+/// Returns what is known of all providers' logins.
+pub fn all_facts() -> &'static [LoginFacts] {
+    FACTS
+}
+
+impl LoginFacts {
+    /// Looks up what is known of one of its methods.
+    pub fn method(&self, index: usize) -> Option<&'static MethodFacts> {
+        self.methods.iter().find(|method| method.index == index)
+    }
+}
+
+/// The answers of a person lead a login nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("read the answer `{answer}` as an address")]
+pub struct NotAnAddress {
+    /// Which answer.
+    pub answer: &'static str,
+}
+
+/// Returns the address that a person's answers lead a login to, if they lead to one of the person's own.
+///
+/// OpenCode takes apart what it is given in the same way.
+pub fn instance_address(provider_id: &str, inputs: &BTreeMap<String, String>) -> Result<Option<Url>, NotAnAddress> {
+    let given = |answer: &'static str| inputs.get(answer).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let parsed = |answer: &'static str, text: &str| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        url.map(Some).ok_or(NotAnAddress { answer })
+    };
+    match provider_id {
+        "gitlab" => given("instanceUrl").map_or(Ok(None), |text| parsed("instanceUrl", text)),
+        "github-copilot" if given("deploymentType") == Some("enterprise") => {
+            let host = given("enterpriseUrl").unwrap_or_default();
+            let host = host.strip_prefix("https://").or(host.strip_prefix("http://")).unwrap_or(host);
+            parsed("enterpriseUrl", &format!("https://{host}"))
+        }
+        // Always at Snowflake, unless the account is more than a name.
+        "snowflake-cortex" => {
+            let account = given("account").unwrap_or_default();
+            let account = account.strip_prefix("https://").or(account.strip_prefix("http://")).unwrap_or(account);
+            let account = account.trim_end_matches('/');
+            let account = account.strip_suffix(".snowflakecomputing.com").unwrap_or(account);
+            if is_account(account) { Ok(None) } else { Err(NotAnAddress { answer: "account" }) }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether a text is the name of an account, and no more.
+fn is_account(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+/// Where GitLab's own instance is.
+const GITLAB: &str = "https://gitlab.com";
+
 impl Renewal {
+    /// Returns whether a person said where these tokens are renewed.
+    pub fn is_at_given_address(&self, tokens: &Tokens) -> bool {
+        match self.endpoint {
+            Endpoint::Fixed(_) | Endpoint::OfAccount { .. } => false,
+            Endpoint::BelowInstance(_) => {
+                tokens.enterprise_url.as_deref().is_some_and(|instance| instance.trim_end_matches('/') != GITLAB)
+            }
+        }
+    }
+
     /// Returns where these tokens are renewed.
     ///
     /// `None` if the login belongs to an instance or account of its own that the tokens don't name.
@@ -125,8 +229,7 @@ impl Renewal {
             }
             Endpoint::OfAccount { before, after } => {
                 let account = tokens.account_id.as_deref()?;
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-                if account.is_empty() || !account.bytes().all(plain) {
+                if !is_account(account) {
                     return None;
                 }
                 format!("{before}{account}{after}")
@@ -427,5 +530,33 @@ mod tests {
         assert_eq!(endpoint("snowflake-cortex", &tokens(Some("evil.test/#"), None)), None);
         assert_eq!(endpoint("gitlab", &tokens(None, None)), None);
         assert_eq!(endpoint("github-copilot", &own), None);
+
+        let given = |id: &str, tokens: &Tokens| {
+            facts(id).and_then(|facts| facts.renewal).is_some_and(|renewal| renewal.is_at_given_address(tokens))
+        };
+        assert!(given("gitlab", &own) && !given("snowflake-cortex", &own) && !given("openai", &own));
+        assert!(!given("gitlab", &tokens(None, Some("https://gitlab.com"))), "everybody's");
+    }
+
+    #[test]
+    fn the_address_that_answers_lead_to_is_read_as_opencode_reads_it() {
+        let address = |id: &str, answers: &[(&str, &str)]| {
+            let inputs = answers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            instance_address(id, &inputs).map(|url| url.map(String::from))
+        };
+        let at = |url: &str| Ok(Some(url.to_owned()));
+        assert_eq!(address("gitlab", &[]), Ok(None));
+        assert_eq!(address("gitlab", &[("instanceUrl", " http://10.0.0.1:8080 ")]), at("http://10.0.0.1:8080/"));
+        assert_eq!(address("gitlab", &[("instanceUrl", "ftp://x")]), Err(NotAnAddress { answer: "instanceUrl" }));
+        let enterprise = |url| address("github-copilot", &[("deploymentType", "enterprise"), ("enterpriseUrl", url)]);
+        assert_eq!(enterprise("acme.ghe.com"), at("https://acme.ghe.com/"));
+        assert_eq!(enterprise("http://127.0.0.1:99/"), at("https://127.0.0.1:99/"));
+        assert_eq!(enterprise("acme.ghe.com@127.0.0.1"), at("https://acme.ghe.com@127.0.0.1/"));
+        assert_eq!(enterprise(""), Err(NotAnAddress { answer: "enterpriseUrl" }));
+        assert_eq!(address("github-copilot", &[("enterpriseUrl", "127.0.0.1")]), Ok(None), "it isn't asked");
+        let account = |account| address("snowflake-cortex", &[("account", account)]);
+        assert_eq!(account("https://acme-eu1.snowflakecomputing.com/"), Ok(None));
+        assert_eq!(account("127.0.0.1/#"), Err(NotAnAddress { answer: "account" }));
+        assert_eq!(address("openai", &[("instanceUrl", "http://127.0.0.1")]), Ok(None), "it asks nothing");
     }
 }

@@ -10,10 +10,12 @@ use std::fs;
 use std::time::Duration;
 
 use doce_opencode::config::AgentConfig;
+use doce_opencode::login::{self, Tokens};
 use doce_opencode::{
     AgentError, CallError, Client, Event, MessageWithParts, PartKind, Prompt, ReadBack, Reply, Role, StreamError,
     ToolStatus, endpoints, message_id,
 };
+use doce_testkit::Providers;
 use futures::{Stream, StreamExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -513,4 +515,150 @@ async fn the_permissions_of_an_agent_without_a_person_ask_for_nothing() {
         })
         .collect();
     assert_eq!(outputs, ["hi"]);
+}
+
+/// The answers that a provider's address depends on.
+fn answers(provider: &str) -> BTreeMap<String, String> {
+    let answer = match provider {
+        "snowflake-cortex" => ("account", "acme-eu1"),
+        "azure" => ("resourceName", "acme-models"),
+        "cloudflare-workers-ai" => ("accountId", "0123456789abcdef0123456789abcdef"),
+        _ => return BTreeMap::new(),
+    };
+    [(answer.0.to_owned(), answer.1.to_owned())].into()
+}
+
+/// A configuration with providers of the catalogue, each at its own address.
+fn at_their_own_addresses(providers: &[&str]) -> AgentConfig {
+    let delivered = providers.iter().map(|id| {
+        let endpoint = endpoints::find(id).expect("in the table");
+        doce_opencode::config::DeliveredProvider {
+            id: (*id).to_owned(),
+            npm: endpoint.npm[0].clone(),
+            options: endpoint.pin(&endpoint.base_url(None, &answers(id)).expect("an address")),
+            custom: None,
+        }
+    });
+    AgentConfig { providers: delivered.collect(), small_model: None, ..acme("") }
+}
+
+/// Sends a prompt to a model of a provider, and returns where it arrived and what it carried.
+async fn carried(agent: &Agent, providers: &Providers, provider: &str, hosts: &[&str]) -> (String, String) {
+    let catalogue = agent.client.catalogue().await.expect("the catalogue");
+    let endpoint = endpoints::find(provider).expect("in the table");
+    let found = catalogue.providers.iter().find(|found| found.id == provider).expect("it is enabled");
+    let model = found.models.iter().find(|model| {
+        // A sign-in at ChatGPT leaves only the newer models of OpenAI's.
+        let usable = provider != "openai" || model.id == "gpt-5.4";
+        usable
+            && model.text_output
+            && model.tool_call
+            && model.status != "deprecated"
+            // Copilot's own plugin gives all of its models another SDK.
+            && (provider == "github-copilot" || endpoint.reaches(&model.npm))
+    });
+    let model = model.unwrap_or_else(|| panic!("{provider} has a model among {:?}", found.models)).id.clone();
+    let before = providers.asked().len();
+    let session = agent.session().await;
+    let prompt = Prompt { provider_id: provider.to_owned(), ..prompt(&model) };
+    agent.client.prompt(&session.id, &prompt).await.expect("accepted");
+    let arrival = wait_for("a request", async || {
+        let asked = providers.asked();
+        let mut new = asked.into_iter().skip(before);
+        // A list of models is asked for when the instance loads.
+        new.find(|asked| hosts.contains(&asked.host.as_str()) && asked.path != "/models")
+    });
+    let Ok(arrived) = tokio::time::timeout(BOUND / 3, arrival).await else {
+        let messages = agent.client.messages(&session.id).await;
+        panic!(
+            "nothing of {model} of {provider} arrived: {:#?}, {messages:#?}, {}",
+            providers.asked(),
+            agent.read("log")
+        );
+    };
+    agent.client.abort(&session.id).await.expect("stopped");
+    (format!("{}{}", arrived.host, arrived.path), arrived.authorization.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_renewed_token_is_used_without_a_reload_where_the_facts_say_so_and_an_agent_asks_for_none() {
+    const SIGN_INS: [(&str, &str); 7] = [
+        ("openai", "chatgpt.com"),
+        ("xai", "api.x.ai"),
+        ("github-copilot", "api.githubcopilot.com"),
+        ("gitlab", "gitlab.com"),
+        ("snowflake-cortex", "acme-eu1.snowflakecomputing.com"),
+        ("poe", "api.poe.com"),
+        ("digitalocean", "inference.do-ai.run"),
+    ];
+    let ids = SIGN_INS.map(|(id, _)| id);
+    assert!(login::all_facts().iter().all(|facts| ids.contains(&facts.provider_id)), "all of them are measured");
+    let providers = Providers::start().await;
+    let agent = Agent::start_among(&providers, |_| at_their_own_addresses(&ids)).await;
+    let deliver = async |version: &str| {
+        for id in ids {
+            let access = SecretString::from(format!("access-{version}-{id}"));
+            if id == "digitalocean" {
+                // Its login ends in a key.
+                agent.client.put_auth(id, &access, &BTreeMap::new()).await.expect("taken");
+                continue;
+            }
+            // GitHub's and Poe's token is both, and doesn't run out. The others' have, for all that OpenCode could know.
+            let (refresh, expires) = match id {
+                "github-copilot" => (access.clone(), 0),
+                "poe" => (access.clone(), 9_007_199_254_740_991),
+                _ => (SecretString::from("refresh"), 1),
+            };
+            let account_id = match id {
+                "openai" => Some("acct".to_owned()),
+                "snowflake-cortex" => Some("acme-eu1".to_owned()),
+                _ => None,
+            };
+            let enterprise_url = (id == "gitlab").then(|| "https://gitlab.com".to_owned());
+            let tokens = Tokens { access, refresh, expires, account_id, enterprise_url };
+            agent.client.put_tokens(id, &tokens).await.expect("taken");
+        }
+    };
+    let mut seen = Vec::new();
+    for (version, reload) in [("a", true), ("b", false), ("b", true)] {
+        deliver(version).await;
+        if reload {
+            agent.client.dispose().await.expect("reloaded");
+        }
+        for (id, host) in SIGN_INS {
+            let (place, carried) = carried(&agent, &providers, id, &[host]).await;
+            seen.push((version, reload, id, place, carried));
+        }
+    }
+    for (version, reload, id, place, carried) in &seen {
+        let read_live = login::facts(id).expect("there are facts").read_live;
+        let used = if *reload || read_live { *version } else { "a" };
+        let what = format!("{id} at {place}, version {version}, reloaded: {reload}");
+        assert_eq!(*carried, format!("Bearer access-{used}-{id}"), "{what}; all: {seen:#?}");
+    }
+    assert!(!providers.asked().iter().any(|asked| asked.for_tokens), "only doce renews: {:#?}", providers.asked());
+    assert_eq!(providers.strangers(), Vec::<String>::new(), "nobody else was asked");
+}
+
+#[tokio::test]
+async fn a_key_goes_to_the_place_that_the_answers_beside_it_name() {
+    const PLACES: [(&str, &str, &str); 4] = [
+        ("azure", "acme-models.openai.azure.com", "/openai/"),
+        ("cloudflare-workers-ai", "api.cloudflare.com", "/client/v4/accounts/0123456789abcdef0123456789abcdef/ai/"),
+        ("snowflake-cortex", "acme-eu1.snowflakecomputing.com", "/api/v2/cortex/"),
+        ("gitlab", "gitlab.com", "/api/v4/"),
+    ];
+    let providers = Providers::start().await;
+    let agent = Agent::start_among(&providers, |_| at_their_own_addresses(&PLACES.map(|(id, ..)| id))).await;
+    for (id, ..) in PLACES {
+        let key = SecretString::from(format!("key-of-{id}"));
+        agent.client.put_auth(id, &key, &answers(id)).await.expect("taken");
+    }
+    agent.client.dispose().await.expect("reloaded");
+    for (id, host, path) in PLACES {
+        let (place, carried) = carried(&agent, &providers, id, &[host]).await;
+        assert!(place.starts_with(&format!("{host}{path}")), "{id}: {place}");
+        assert_eq!(carried.trim_start_matches("Bearer "), format!("key-of-{id}"), "{id}");
+    }
+    assert_eq!(providers.strangers(), Vec::<String>::new(), "nobody else was asked");
 }

@@ -40,9 +40,10 @@ pub struct Renewal {
     pub accepted: bool,
 }
 
+/// The logins that an authorization server knows, and their tokens.
 #[derive(Debug)]
-struct Logins {
-    lifetime: u64,
+pub(crate) struct Logins {
+    pub(crate) lifetime: u64,
     approved: bool,
     denied: bool,
     failing: u32,
@@ -50,7 +51,7 @@ struct Logins {
     refresh: HashMap<String, (u32, bool)>,
     revoked: Vec<u32>,
     made: u32,
-    renewals: Vec<Renewal>,
+    pub(crate) renewals: Vec<Renewal>,
 }
 
 impl AuthorizationServer {
@@ -76,16 +77,7 @@ impl AuthorizationServer {
     }
 
     async fn parts() -> (Arc<Mutex<Logins>>, Router, TcpListener) {
-        let logins = Arc::new(Mutex::new(Logins {
-            lifetime: 3600,
-            approved: false,
-            denied: false,
-            failing: 0,
-            refresh: HashMap::new(),
-            revoked: Vec::new(),
-            made: 0,
-            renewals: Vec::new(),
-        }));
+        let logins = Arc::new(Mutex::new(Logins::new()));
         let app = Router::new()
             .route("/oauth/token", post(token))
             .route("/login/device/code", post(device_code))
@@ -155,18 +147,47 @@ fn lock(logins: &Mutex<Logins>) -> MutexGuard<'_, Logins> {
 }
 
 impl Logins {
-    fn pair(&mut self, login: u32) -> Response {
+    pub(crate) fn new() -> Self {
+        Self {
+            lifetime: 3600,
+            approved: false,
+            denied: false,
+            failing: 0,
+            refresh: HashMap::new(),
+            revoked: Vec::new(),
+            made: 0,
+            renewals: Vec::new(),
+        }
+    }
+
+    /// Begins a login: its first pair of tokens, as they are told.
+    pub(crate) fn begin(&mut self) -> Value {
+        self.made += 1;
+        self.pair(self.made)
+    }
+
+    fn pair(&mut self, login: u32) -> Value {
         let number = self.refresh.len() + 1;
         let refresh = format!("refresh-{login}-{number}-0123456789abcdef");
         self.refresh.insert(refresh.clone(), (login, false));
-        let body = json!({
+        json!({
             "access_token": format!("access-{login}-{number}-0123456789abcdef"), "refresh_token": refresh,
             "expires_in": self.lifetime, "token_type": "Bearer",
-        });
-        Json(body).into_response()
+        })
     }
 
-    fn renew(&mut self, token: &str) -> Response {
+    /// Answers a request for a new pair, and keeps it.
+    pub(crate) fn renew(&mut self, token: &str, client_id: &str) -> Response {
+        let answer = self.answer_renewal(token);
+        self.renewals.push(Renewal {
+            refresh_token: token.to_owned(),
+            client_id: client_id.to_owned(),
+            accepted: answer.status().is_success(),
+        });
+        answer
+    }
+
+    fn answer_renewal(&mut self, token: &str) -> Response {
         let refused = |code: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": code }))).into_response();
         if self.failing > 0 {
             self.failing -= 1;
@@ -183,7 +204,7 @@ impl Logins {
             return refused("invalid_grant");
         }
         self.refresh.insert(token.to_owned(), (login, true));
-        self.pair(login)
+        Json(self.pair(login)).into_response()
     }
 }
 
@@ -194,18 +215,8 @@ async fn token(State(logins): Shared, body: Bytes) -> Response {
     let field = |name: &str| form.get(name).cloned().unwrap_or_default();
     let mut logins = lock(&logins);
     match field("grant_type").as_str() {
-        "authorization_code" if field("code") == "good-code" => {
-            logins.made += 1;
-            let login = logins.made;
-            logins.pair(login)
-        }
-        "refresh_token" => {
-            let refresh_token = field("refresh_token");
-            let answer = logins.renew(&refresh_token);
-            let accepted = answer.status().is_success();
-            logins.renewals.push(Renewal { refresh_token, client_id: field("client_id"), accepted });
-            answer
-        }
+        "authorization_code" if field("code") == "good-code" => Json(logins.begin()).into_response(),
+        "refresh_token" => logins.renew(&field("refresh_token"), &field("client_id")),
         _ => (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response(),
     }
 }
@@ -230,7 +241,8 @@ async fn device_token(State(logins): Shared) -> Json<Value> {
     Json(json!({ "access_token": format!("gho_{}_0123456789abcdef", logins.made), "token_type": "bearer" }))
 }
 
-fn form(body: &[u8]) -> HashMap<String, String> {
+/// Reads a form, or a query.
+pub(crate) fn form(body: &[u8]) -> HashMap<String, String> {
     let text = String::from_utf8_lossy(body);
     text.split('&')
         .filter_map(|pair| pair.split_once('='))

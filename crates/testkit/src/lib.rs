@@ -2,6 +2,7 @@
 //!
 //! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
+//! `providers` plays the hosts at which people sign in, and `intercepting_proxy` leads a real OpenCode to them.
 //! `old_installation` makes data directories as doce.dev left them behind.
 //! Nothing in here may be a dependency of the `doce` binary.
 
@@ -9,8 +10,10 @@ mod authorization_server;
 mod clock;
 pub mod directives;
 pub mod fake_agent;
+mod intercepting_proxy;
 mod locked;
 pub mod old_installation;
+mod providers;
 pub mod script;
 pub mod scripted_model;
 mod serve;
@@ -20,5 +23,6 @@ pub use authorization_server::{AuthorizationServer, Renewal, USER_CODE};
 pub use clock::MockClock;
 pub use fake_agent::FakeAgent;
 pub use locked::LockedDatabase;
+pub use providers::{ACCOUNT, Asked, Providers};
 pub use scripted_model::ScriptedModel;
 pub use wait::{free_port, wait_for};

@@ -1888,6 +1888,8 @@ export interface components {
             prompts: components["schemas"]["MethodPrompt"][];
             /** @description Why it can't be used here, if it can't. */
             refusal: string | null;
+            /** @description What a sign-in was tested against, in words that go on after *Tested*; null for keys. */
+            tested: string | null;
         };
         /**
          * @description Which kind of method.

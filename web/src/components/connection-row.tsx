@@ -79,7 +79,7 @@ export function ConnectionRow({ connection }: { connection: Connection }) {
             {connection.replace_by && left === null && (
               <>
                 <Dot />
-                <span title={exact(connection.replace_by)}>{connection.status === "expired" ? "ran out" : `good until ${day(connection.replace_by)}`}</span>
+                <span title={exact(connection.replace_by)}>{connection.status === "expired" ? "ran out" : `${connection.auth_type === "oauth" ? "sign in again on" : "good until"} ${day(connection.replace_by)}`}</span>
               </>
             )}
             {connection.replace_by && left !== null && (

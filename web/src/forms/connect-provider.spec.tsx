@@ -11,7 +11,7 @@ import { applicable, defaultOf } from "./method-prompts";
 const PROVIDERS = [
   aProvider(),
   aProvider({ id: "zed", name: "Zed Gateway", popular: false }),
-  aProvider({ id: "github-copilot", name: "GitHub Copilot", popular: false, connectable: false, refusal: "It has no API keys.", methods: [{ index: 0, refusal: "It can’t be done here.", kind: "oauth", label: "Sign-in", prompts: [] }] }),
+  aProvider({ id: "github-copilot", name: "GitHub Copilot", popular: false, connectable: false, refusal: "It has no API keys.", methods: [{ index: 0, tested: null, refusal: "It can’t be done here.", kind: "oauth", label: "Sign-in", prompts: [] }] }),
   aProvider({ id: "ollama", name: "Ollama", default_base_url: null, base_url_required: true, key_url: null }),
 ];
 
@@ -134,6 +134,7 @@ const GITLAB_METHOD = {
   kind: "oauth" as const,
   label: "GitLab OAuth",
   refusal: null,
+  tested: "against a fake authorization server, with the real OpenCode",
   prompts: [{ kind: "text" as const, key: "instanceUrl", message: "GitLab instance URL", placeholder: "https://gitlab.com", options: [], when: null }],
 };
 
@@ -156,7 +157,7 @@ function anAttempt(more: Partial<OAuthAttempt> = {}): OAuthAttempt {
 }
 
 it("a_sign_in_shows_its_steps_takes_the_pasted_address_and_ends_in_a_connection", async () => {
-  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [GITLAB_METHOD, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null }] })]));
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [GITLAB_METHOD, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null, tested: null }] })]));
   const begun = route("post", "/api/oauth-attempts", { status: 201, json: anAttempt() });
   const answered = route("post", "/api/oauth-attempts/:id/code", { status: 202, json: anAttempt() });
   let attempt = anAttempt();
@@ -166,6 +167,7 @@ it("a_sign_in_shows_its_steps_takes_the_pasted_address_and_ends_in_a_connection"
   const { user } = await opened();
   await user.keyboard("gitlab{Enter}");
   await user.click(await screen.findByRole("radio", { name: /GitLab OAuth/ }));
+  expect(screen.getByText(/^Tested against a fake authorization server, with the real OpenCode, and not yet at GitLab itself/)).toBeTruthy();
   await user.type(screen.getByLabelText("GitLab instance URL"), "https://gitlab.com");
   await user.click(screen.getByRole("button", { name: "Sign in" }));
   expect(begun[0]?.body).toEqual({ provider_id: "gitlab", method: 0, inputs: { instanceUrl: "https://gitlab.com" } });

@@ -93,6 +93,9 @@ function Begin({ provider, method, renewing, onBack, onBegun }: Props & { onBegu
             {problem.message} {problem.hint}
           </p>
         )}
+        {method.tested && method.refusal === null && (
+          <p className="text-xs text-faint">{`Tested ${method.tested}, and not yet at ${provider.name} itself. Tell us how yours goes.`}</p>
+        )}
         <p className="text-xs text-muted">You sign in on {provider.name}’s own page; doce never sees your password, and renews what you get there by itself where it runs out. {provider.delivery.reason}</p>
       </DialogBody>
       <DialogFooter>

@@ -100,12 +100,14 @@ it("a_key_that_is_about_to_run_out_says_so_in_time_and_not_before", async () => 
       <ConnectionRow connection={aConnection({ id: "con_2", max_age_days: 30, replace_by: inDays(-1) })} />
       <ConnectionRow connection={aConnection({ id: "con_3", auth_type: "oauth", expires_at: inDays(1.5), replace_by: inDays(1.5) })} />
       <ConnectionRow connection={aConnection({ id: "con_4", expires_at: "2099-03-01T00:00:00.000Z", replace_by: "2099-03-01T00:00:00.000Z" })} />
+      <ConnectionRow connection={aConnection({ id: "con_5", auth_type: "oauth", expires_at: "2099-03-02T00:00:00.000Z", replace_by: "2099-03-02T00:00:00.000Z" })} />
     </ul>,
   );
   expect(await screen.findByText("runs out in 3 days")).toBeTruthy();
   expect(screen.getByText("older than you want it")).toBeTruthy();
   expect(screen.getByText("sign in again: it runs out in 1 day")).toBeTruthy();
   expect(screen.getByText("good until Mar 1, 2099")).toBeTruthy();
+  expect(screen.getByText("sign in again on Mar 2, 2099")).toBeTruthy();
 });
 
 it("the_dashboard_names_the_keys_that_want_replacing_and_opens_what_mends_them", async () => {

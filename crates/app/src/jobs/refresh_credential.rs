@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use doce_jobs::{Backoff, Definition, New, Policy, Step, StepCtx, StepError};
 use doce_model::{
-    AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, Failure, NextMove, Outcome,
+    AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, Failure, NextMove, Outcome, Role,
     Verification,
 };
-use doce_store::{Tx, connection};
+use doce_store::{Tx, connection, user};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -60,14 +60,14 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let Ok(id) = payload.connection_id.parse::<ConnectionId>() else {
         return Ok(());
     };
-    let Some(record) = present(app, id, payload.version).await? else {
+    let Some((record, role)) = present(app, id, payload.version).await? else {
         return Ok(());
     };
     let opened = app.open_credential(&record).await.map_err(step_error)?;
     let Secret::Tokens(old) = opened.secret else {
         return Ok(());
     };
-    let renewed = renewal::renew(&app.config.token_endpoints, &record.provider_id, &old, app.clock.now()).await;
+    let renewed = renewal::renew(&app.config.token_endpoints, &record.provider_id, &old, role, app.clock.now()).await;
     let name = app.provider_name(&record.provider_id);
     match renewed {
         Ok(new) => {
@@ -119,11 +119,15 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
     }
 }
 
-/// Returns the Connection if its tokens are still those that were to be renewed.
-async fn present(app: &App, id: ConnectionId, version: i64) -> Result<Option<Connection>, StepError> {
+/// Returns the Connection if its tokens are still those that were to be renewed, and what its owner may do.
+async fn present(app: &App, id: ConnectionId, version: i64) -> Result<Option<(Connection, Role)>, StepError> {
     let mut read = app.store.read().await.map_err(StepError::internal)?;
     let found = connection::find(&mut read, id).await.map_err(StepError::internal)?;
-    Ok(found.filter(|found| is_present(found, version)))
+    let Some(record) = found.filter(|found| is_present(found, version)) else {
+        return Ok(None);
+    };
+    let owner = user::find(&mut read, record.user_id).await.map_err(StepError::internal)?;
+    Ok(owner.map(|owner| (record, owner.role)))
 }
 
 fn is_present(record: &Connection, version: i64) -> bool {

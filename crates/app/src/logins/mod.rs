@@ -1,7 +1,8 @@
 //! Logins at Providers: attempts that a person begins, answers and cancels.
 //!
 //! `OpenCode` runs the login, in a server that belongs to no Project ([`server`]); doce keeps the attempt for
-//! [`LASTS`], tells the browser on the event stream how it goes, and puts the tokens into the vault when it ends well.
+//! [`LASTS`] at most, tells the browser on the event stream how it goes, and puts the tokens into the vault when it
+//! ends well.
 //! Attempts are in memory: a restart of doce ends them, and says so by not knowing them any more.
 
 mod places;
@@ -15,11 +16,13 @@ use std::{
     time::Duration,
 };
 
-use doce_model::{AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, User, UserId};
+use doce_model::{
+    AuditAction, AuditEvent, ConnectionId, Ctx, Failure, Ms, NextMove, OAuthAttemptId, Role, User, UserId,
+};
 use doce_opencode::{
     CallError,
     catalogue::{AuthKind, AuthMethod},
-    login::{self, Authorization, LoginEnd, Redirect, RedirectError, Replay},
+    login::{self, Authorization, LoginEnd, MethodFacts, Redirect, RedirectError, Replay},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +36,10 @@ use crate::{
 use places::Places;
 use server::LoginServer;
 
-/// How long a person may take.
+/// How long a person may take at most.
 const LASTS: Duration = Duration::from_mins(10);
+/// How long before `OpenCode` gives a login up by itself its attempt ends: the end is then what the page announced.
+const BEFORE_ITS_END: Duration = Duration::from_secs(5);
 /// Attempts of a user that ended and can still be looked at.
 const KEPT: usize = 8;
 /// How long the replay of a redirect may take.
@@ -187,9 +192,12 @@ impl App {
         } else if let Some(label) = new.label.as_deref() {
             check_new_label(self, user.id, &new.provider_id, label).await?;
         }
-        let fixed_port = login::facts(&new.provider_id).and_then(|facts| facts.fixed_port);
+        let facts = login::facts(&new.provider_id);
+        let fixed_port = facts.and_then(|facts| facts.fixed_port);
+        let lasts = lasts(facts.and_then(|facts| facts.method(new.method)));
         let id = OAuthAttemptId::new(ctx.now());
         let place = self.logins.places.take(id, user.id, &new.provider_id, fixed_port).await?;
+        check_address(&new, user.role).await?;
         let path = program::ready(self, |_progress| {}).await.map_err(Error::Conflict)?;
         let server = LoginServer::start(self, id, &path).await.map_err(failed)?;
         let begun = server.client.begin_login(&new.provider_id, new.method, &new.inputs).await;
@@ -213,7 +221,7 @@ impl App {
             url: web_address(&authorization.url),
             instructions: authorization.instructions.chars().take(500).collect(),
             state: AttemptState::Waiting,
-            expires_at: ctx.now().plus(LASTS),
+            expires_at: ctx.now().plus(lasts),
         };
         let mut tx = match self.store.write(ctx).await {
             Ok(tx) => tx,
@@ -241,8 +249,9 @@ impl App {
         self.logins.insert(attempt);
         let (app, user, ctx) = (self.clone(), user.clone(), ctx.clone());
         self.tasks.spawn(async move {
-            let state =
-                app.watch_login(&ctx, &user, id, &new, method, authorization.method, &server, cancel, code).await;
+            let state = app
+                .watch_login(&ctx, &user, id, &new, method, authorization.method, lasts, &server, cancel, code)
+                .await;
             server.end().await;
             drop(place);
             app.settle_login(user.id, id, state);
@@ -342,6 +351,7 @@ impl App {
         new: &NewAttempt,
         method: AuthMethod,
         end: LoginEnd,
+        lasts: Duration,
         server: &LoginServer,
         cancel: CancellationToken,
         mut code: mpsc::Receiver<String>,
@@ -351,14 +361,14 @@ impl App {
                 LoginEnd::Auto => None,
                 LoginEnd::Code => code.recv().await,
             };
-            server.client.finish_login(&new.provider_id, new.method, code.as_deref(), LASTS).await
+            server.client.finish_login(&new.provider_id, new.method, code.as_deref(), lasts).await
         };
         let failed = |reason: String| AttemptState::Failed { reason };
         let finished = tokio::select! {
             finished = finish => finished,
             () = cancel.cancelled() => return AttemptState::Cancelled,
             () = self.stopping.cancelled() => return AttemptState::Cancelled,
-            () = tokio::time::sleep(LASTS) => return AttemptState::Expired,
+            () = tokio::time::sleep(lasts) => return AttemptState::Expired,
             ending = server.running.exited() => return failed(format!("The sign-in's OpenCode {ending}. Begin again.")),
         };
         let name = self.provider_name(&new.provider_id);
@@ -424,6 +434,23 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Refuses answers that would have this server call where it must not for this person.
+async fn check_address(new: &NewAttempt, role: Role) -> Result<(), Error> {
+    let invalid = |message: String| Error::Invalid { field: "inputs", message };
+    let address = login::instance_address(&new.provider_id, &new.inputs)
+        .map_err(|e| invalid(format!("The answer to {} is not an address or the name of an account.", e.answer)))?;
+    if let Some(address) = address {
+        probe::allowed_addresses(&address, role).await.map_err(invalid)?;
+    }
+    Ok(())
+}
+
+/// Returns how long a person has for a method.
+fn lasts(method: Option<&MethodFacts>) -> Duration {
+    let its_own = method.and_then(|method| method.lasts).map_or(LASTS, |lasts| lasts.saturating_sub(BEFORE_ITS_END));
+    its_own.min(LASTS)
 }
 
 /// Keeps the answers that the method's questions ask for: what the Agent's provider needs beside the tokens.

@@ -5,13 +5,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use doce_model::Ms;
+use doce_model::{AuthType, Connection, Ms, Role};
 use doce_opencode::login::{self, Renewal, Tokens};
 use doce_vault::{ExposeSecret as _, SecretString, Zeroizing};
 use serde::Deserialize;
 use url::Url;
 
-use crate::outward;
+use crate::{outward, probe};
 
 /// How long an authorization server may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,11 +69,17 @@ pub(crate) fn is_possible(provider_id: &str) -> bool {
     login::facts(provider_id).is_some_and(|facts| facts.renewal.is_some())
 }
 
+/// Returns whether doce renews what a Connection holds.
+pub(crate) fn renews(record: &Connection) -> bool {
+    record.auth_type == AuthType::OAuth && is_possible(&record.provider_id)
+}
+
 /// Asks for a new pair. The old refresh token counts as used from here on.
 pub(crate) async fn renew(
     endpoints: &TokenEndpoints,
     provider_id: &str,
     tokens: &Tokens,
+    role: Role,
     now: Ms,
 ) -> Result<Tokens, RenewalError> {
     #[derive(Deserialize)]
@@ -92,8 +98,15 @@ pub(crate) async fn renew(
     let url = endpoints
         .of(provider_id, &renewal, tokens)
         .ok_or_else(|| RenewalError::Final { word: "unknown_instance".to_owned() })?;
-    let client =
-        outward::client().timeout(TIMEOUT).build().map_err(|_| later("no HTTPS client could be set up".to_owned()))?;
+    let mut client = outward::client().timeout(TIMEOUT);
+    if renewal.is_at_given_address(tokens) && !endpoints.replaced.contains_key(provider_id) {
+        // The name may lead elsewhere than when the person signed in; it is resolved once, and asked there.
+        let addresses = probe::allowed_addresses(&url, role)
+            .await
+            .map_err(|reason| later(reason.trim_end_matches('.').to_owned()))?;
+        client = client.no_proxy().resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
+    }
+    let client = client.build().map_err(|_| later("no HTTPS client could be set up".to_owned()))?;
     // Secret: the refresh token is in this body for the length of one request.
     let form = Zeroizing::new(
         url::form_urlencoded::Serializer::new(String::new())
@@ -182,13 +195,16 @@ mod tests {
         let url = server.token_url().parse().expect("an address");
         let endpoints = TokenEndpoints::default().replaced("openai", url);
         let first = first_pair(&server).await;
-        let second = renew(&endpoints, "openai", &first, Ms(1_000)).await.expect("renewed");
+        let second = renew(&endpoints, "openai", &first, Role::Member, Ms(1_000)).await.expect("renewed");
         assert_ne!(second.access.expose_secret(), first.access.expose_secret());
         assert_eq!((second.expires, second.account_id.as_deref()), (3_601_000, Some("acc")));
         assert_eq!(server.renewals()[0].client_id, "app_EMoamEEZ73f0CkXaXp7hrann");
-        let reused = renew(&endpoints, "openai", &first, Ms(1_000)).await;
+        let reused = renew(&endpoints, "openai", &first, Role::Member, Ms(1_000)).await;
         assert!(matches!(&reused, Err(RenewalError::Final { word }) if word == "invalid_grant"), "it was used twice");
-        assert!(matches!(renew(&endpoints, "openai", &second, Ms(1_000)).await, Err(RenewalError::Final { .. })));
+        assert!(matches!(
+            renew(&endpoints, "openai", &second, Role::Member, Ms(1_000)).await,
+            Err(RenewalError::Final { .. })
+        ));
     }
 
     #[tokio::test]
@@ -198,10 +214,25 @@ mod tests {
         let endpoints = TokenEndpoints::default().replaced("xai", url);
         let first = first_pair(&server).await;
         server.fail_next(1);
-        assert!(matches!(renew(&endpoints, "xai", &first, Ms(0)).await, Err(RenewalError::Later { .. })));
-        renew(&endpoints, "xai", &first, Ms(0)).await.expect("the token was not used up");
+        assert!(matches!(renew(&endpoints, "xai", &first, Role::Member, Ms(0)).await, Err(RenewalError::Later { .. })));
+        renew(&endpoints, "xai", &first, Role::Member, Ms(0)).await.expect("the token was not used up");
         drop(server);
-        assert!(matches!(renew(&endpoints, "xai", &first, Ms(0)).await, Err(RenewalError::Later { .. })));
-        assert!(matches!(renew(&endpoints, "poe", &first, Ms(0)).await, Err(RenewalError::Final { .. })));
+        assert!(matches!(renew(&endpoints, "xai", &first, Role::Member, Ms(0)).await, Err(RenewalError::Later { .. })));
+        assert!(matches!(renew(&endpoints, "poe", &first, Role::Member, Ms(0)).await, Err(RenewalError::Final { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_instance_in_the_servers_own_network_is_asked_for_admins_only() {
+        let server = AuthorizationServer::start().await;
+        let first = Tokens { enterprise_url: Some(server.url()), ..first_pair(&server).await };
+        let none = TokenEndpoints::default();
+        let refused = renew(&none, "gitlab", &first, Role::Member, Ms(0)).await;
+        assert!(
+            matches!(&refused, Err(RenewalError::Later { reason }) if reason.contains("Only an admin")),
+            "{:?}",
+            refused.err()
+        );
+        assert_eq!(server.renewals(), [], "it was not asked");
+        renew(&none, "gitlab", &first, Role::Admin, Ms(0)).await.expect("renewed");
     }
 }

@@ -25,7 +25,8 @@ impl Client {
     /// Hands over the access token of a login. What the Agent gets can't be renewed: its refresh token is inert and its
     /// expiry far, so that doce alone asks for new pairs.
     ///
-    /// GitHub's login has one token that doesn't expire, and OpenCode sends it from the place of the refresh token.
+    /// GitHub's login has one token that doesn't expire, and OpenCode sends it from the place of the refresh token. Poe's
+    /// key is both as well; its loader fails when the key has run out (read), where a rejected request says it better.
     pub async fn put_tokens(&self, provider_id: &str, tokens: &Tokens) -> Result<(), CallError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -45,7 +46,8 @@ impl Client {
             return Err(CallError::EmptyCredential);
         }
         let same = access == tokens.refresh.expose_secret();
-        let (refresh, expires) = if same { (access, tokens.expires) } else { (INERT, FAR) };
+        let refresh = if same { access } else { INERT };
+        let expires = if same && tokens.expires == 0 { 0 } else { FAR };
         // Secret: in clear for the length of one request; wiped when the body has been sent.
         let body = Body {
             r#type: "oauth",
@@ -144,6 +146,9 @@ mod tests {
             (&json!("gho_1"), &json!(0)),
             "its one token is sent from there"
         );
+        client.put_tokens("poe", &tokens("p-1", "p-1", 5)).await.expect("taken");
+        let body: Value = serde_json::from_slice(&heard.recv().await.expect("a body")).expect("JSON");
+        assert_eq!((&body["refresh"], &body["expires"]), (&json!("p-1"), &json!(FAR)));
         let empty = client.put_tokens("openai", &tokens(" ", "r", 5)).await;
         assert!(matches!(empty, Err(CallError::EmptyCredential)));
     }

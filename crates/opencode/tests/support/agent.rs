@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use doce_opencode::config::{self, AgentConfig, AgentPaths, CustomModel, CustomProvider, DeliveredProvider, Mask};
 use doce_opencode::{Client, Session, install};
+use doce_testkit::Providers;
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
@@ -22,6 +23,8 @@ pub(crate) struct Agent {
     pub(crate) port: u16,
     process: Child,
     root: tempfile::TempDir,
+    /// It is read when it is first needed.
+    _certificate: Option<tempfile::NamedTempFile>,
     /// One real OpenCode at a time: it takes most of a gigabyte and of two cores.
     _alone: File,
 }
@@ -34,6 +37,24 @@ impl Agent {
 
     /// Starts an Agent with this configuration; its directories are there by then.
     pub(crate) async fn start_with(configure: impl FnOnce(&Path) -> AgentConfig) -> Self {
+        Self::start_in(&[], None, configure).await
+    }
+
+    /// Starts an Agent that finds these hosts in the place of the real ones, and no others.
+    pub(crate) async fn start_among(providers: &Providers, configure: impl FnOnce(&Path) -> AgentConfig) -> Self {
+        let certificate = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(certificate.path(), providers.certificate()).expect("writable");
+        let proxy = providers.proxy_url();
+        let path = certificate.path().to_str().expect("a plain path");
+        let env = [("HTTPS_PROXY", &*proxy), ("NO_PROXY", "127.0.0.1,localhost"), ("NODE_EXTRA_CA_CERTS", path)];
+        Self::start_in(&env.map(|(name, value)| (name, value.to_owned())), Some(certificate), configure).await
+    }
+
+    async fn start_in(
+        env: &[(&str, String)],
+        certificate: Option<tempfile::NamedTempFile>,
+        configure: impl FnOnce(&Path) -> AgentConfig,
+    ) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../opencode");
         fs::create_dir_all(&target).expect("the build's directory is writable");
         let alone = File::create(target.join("alone.lock")).expect("writable");
@@ -52,8 +73,15 @@ impl Agent {
         fs::write(root.path().join("doce/opencode.json"), configure(root.path()).to_json()).expect("writable");
         let port = free_port();
         let password = SecretString::from("the agent's own");
-        let process = spawn(&binary, root.path(), port, &password);
-        let agent = Self { client: Client::new(port, &password), port, process, root, _alone: alone };
+        let process = spawn(&binary, root.path(), port, &password, env);
+        let agent = Self {
+            client: Client::new(port, &password),
+            port,
+            process,
+            root,
+            _certificate: certificate,
+            _alone: alone,
+        };
         if let Err(error) = agent.client.wait_healthy(BOUND).await {
             panic!("{error:?}; it said: {}", agent.read("log"));
         }
@@ -147,7 +175,7 @@ async fn binary(target: &Path) -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runtime crate isn't a part of this crate's tests")]
-fn spawn(binary: &Path, root: &Path, port: u16, password: &SecretString) -> Child {
+fn spawn(binary: &Path, root: &Path, port: u16, password: &SecretString, env: &[(&str, String)]) -> Child {
     let at = |path: &str| root.join(path);
     let (home, data, config) = (at("home"), at("data"), at("config"));
     let (state, cache, pinned) = (at("state"), at("cache"), at("doce"));
@@ -159,6 +187,7 @@ fn spawn(binary: &Path, root: &Path, port: u16, password: &SecretString) -> Chil
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .envs(config::environment(&paths, password))
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be opened twice"))
         .stderr(log)

@@ -69,6 +69,8 @@ pub(crate) struct Method {
     prompts: Vec<MethodPrompt>,
     /// Why it can't be used here, if it can't.
     refusal: Option<String>,
+    /// What a sign-in was tested against, in words that go on after *Tested*; null for keys.
+    tested: Option<&'static str>,
 }
 
 /// Which kind of method.
@@ -203,7 +205,8 @@ impl From<&DeliveryPlan> for ProviderDelivery {
 impl From<MethodView> for Method {
     fn from(method: MethodView) -> Self {
         let prompts = method.prompts.into_iter().map(MethodPrompt::from).collect();
-        Self { index: method.index, kind: method.kind, label: method.label, prompts, refusal: method.refusal }
+        let MethodView { index, kind, label, refusal, tested, .. } = method;
+        Self { index, kind, label, prompts, refusal, tested }
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use doce_model::Clock as _;
 use doce_testkit::{AuthorizationServer, ScriptedModel, USER_CODE, wait_for};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, Browser, Events, World, id};
+use crate::world::{BOUND, Browser, Events, PASSWORD, World, id};
 
 /// Begins GitLab's login at this server, where the browser is sent to an address of doce's own machine.
 async fn begin_redirect(browser: &Browser, server: &AuthorizationServer) -> Value {
@@ -169,7 +170,13 @@ async fn a_user_has_two_logins_at_a_time_and_the_server_four() {
     let refused = if one.status == StatusCode::CREATED { other } else { one };
     refused.problem(409, "login_busy");
 
-    let others = [world.member(&admin, "bob").await, world.member(&admin, "cem").await];
+    // Only admins may have the server call its own network.
+    let mut others = Vec::new();
+    for name in ["bob", "cem"] {
+        let new = json!({"username": name, "password": PASSWORD, "role": "admin"});
+        admin.post("/api/users", &new).await.expect(201);
+        others.push(world.signed_in(name).await);
+    }
     admin.post("/api/oauth-attempts", &device).await.expect(201);
     for other in &others {
         other.post("/api/oauth-attempts", &device).await.expect(201);
@@ -351,4 +358,33 @@ async fn a_login_gives_way_to_a_key_and_a_key_to_a_login_and_agents_get_what_it_
     // Another project starts with what there is by then.
     let other = id(&browser.create_project("[[say: ready]]").await["project"]);
     browser.wait_for_answer(&other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_ends_before_opencode_gives_it_up_and_only_admins_reach_the_servers_own_network() {
+    let world = World::running().await;
+    let server = AuthorizationServer::start().await;
+    let admin = world.admin().await;
+    admin.wait_for_catalogue().await;
+    let left = |attempt: &Value| {
+        let at: jiff::Timestamp = attempt["expires_at"].as_str().expect("a time").parse().expect("a time");
+        at.as_millisecond() - world.clock.now().0
+    };
+    // OpenCode waits two minutes for GitLab's redirect.
+    let attempt = begin_redirect(&admin, &server).await;
+    assert!((60_000..=115_000).contains(&left(&attempt)), "{attempt}");
+    let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
+    let device = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
+    let attempt = admin.post("/api/oauth-attempts", &device).await.expect(201);
+    assert!((540_000..=600_000).contains(&left(&attempt)), "{attempt}");
+
+    let member = world.member(&admin, "bob").await;
+    let problem = member.post("/api/oauth-attempts", &device).await.problem(422, "invalid");
+    assert_eq!(problem["field"], "inputs", "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("Only an admin")), "{problem}");
+    for broken in ["", "not an address"] {
+        let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": broken});
+        let new = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
+        assert_eq!(member.post("/api/oauth-attempts", &new).await.problem(422, "invalid")["field"], "inputs");
+    }
 }
