@@ -183,7 +183,7 @@ it("a_sign_in_shows_its_steps_takes_the_pasted_address_and_ends_in_a_connection"
 
 it("a_way_to_sign_in_that_can_not_work_here_says_why_and_another_one_is_chosen", async () => {
   const refused = { ...GITLAB_METHOD, refusal: "Its sign-in comes back to a port that is taken on this server." };
-  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [refused, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null }] })]));
+  route("get", "/api/providers", page([aProvider({ id: "gitlab", name: "GitLab", methods: [refused, { index: 1, kind: "api", label: "Access token", prompts: [], refusal: null, tested: null }] })]));
   const begun = route("post", "/api/oauth-attempts", { status: 201, json: anAttempt() });
   const { user } = await opened();
   await user.keyboard("gitlab{Enter}");
