@@ -3,6 +3,7 @@
 //! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
 //! `old_installation` makes data directories as doce.dev left them behind.
+//! `postgres` makes databases of a server and cuts the way to it.
 //! Nothing in here may be a dependency of the `doce` binary.
 
 mod authorization_server;
@@ -11,6 +12,7 @@ pub mod directives;
 pub mod fake_agent;
 mod locked;
 pub mod old_installation;
+mod postgres;
 pub mod script;
 pub mod scripted_model;
 mod serve;
@@ -20,5 +22,6 @@ pub use authorization_server::{AuthorizationServer, Renewal, USER_CODE};
 pub use clock::MockClock;
 pub use fake_agent::FakeAgent;
 pub use locked::LockedDatabase;
+pub use postgres::{PostgresDatabase, Relay};
 pub use scripted_model::ScriptedModel;
 pub use wait::{free_port, wait_for};
