@@ -3,10 +3,11 @@
 //! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
 //! `old_installation` makes data directories as doce.dev left them behind.
-//! `postgres` makes databases of a server and cuts the way to it.
+//! `postgres` makes databases of a server and cuts the way to it; `busy` writes to a file of SQLite without a pause.
 //! Nothing in here may be a dependency of the `doce` binary.
 
 mod authorization_server;
+mod busy;
 mod clock;
 pub mod directives;
 pub mod fake_agent;
@@ -19,6 +20,7 @@ mod serve;
 mod wait;
 
 pub use authorization_server::{AuthorizationServer, Renewal, USER_CODE};
+pub use busy::BusyDatabase;
 pub use clock::MockClock;
 pub use fake_agent::FakeAgent;
 pub use locked::LockedDatabase;

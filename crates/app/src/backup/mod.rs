@@ -1,12 +1,14 @@
 //! Backups: everything that can't be made again, in one file, while a server runs or not.
 //!
 //! A backup is a compressed archive of the database, each Project's Workspace and its Agent's home, and a manifest with
-//! the sum of each file. The database is copied as it is at one moment; files are read after it, one by one.
+//! the sum of each file. The database is copied as it is at one moment; files are read after it, one by one, and
+//! databases of SQLite among them with their logs.
 //! The master key is not in it, nor is what Agents hold of credentials in clear (`auth.json`), nor what can be installed
 //! again (`node_modules`). What an Agent left lying is a stranger's: no link is followed on the way to a file.
 
 mod pack;
 pub mod restore;
+mod sqlite;
 
 use std::{
     collections::BTreeMap,
@@ -171,8 +173,7 @@ async fn copy_database(store: &Store, copy: &Utf8Path) -> Result<(Vec<project::P
 }
 
 fn create(path: &Utf8Path) -> Result<File, BackupError> {
-    let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
-    opened.map_err(|source| {
+    new_file(path).map_err(|source| {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::AlreadyExists {
             BackupError::Exists { path }
@@ -180,6 +181,11 @@ fn create(path: &Utf8Path) -> Result<File, BackupError> {
             BackupError::Write { path, source }
         }
     })
+}
+
+/// Makes a file that nobody else may read.
+fn new_file(path: &Utf8Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Files that are removed with this value, if they are still there.
