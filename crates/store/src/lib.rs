@@ -34,11 +34,13 @@ pub mod model_preference;
 pub mod project;
 pub mod sealed;
 pub mod setting;
+mod transfer;
 mod trouble;
 pub mod usage;
 pub mod user;
 
 pub use database::{Database, NotPostgresUrl, PostgresUrl};
+pub use transfer::FillError;
 pub use trouble::Trouble;
 
 use database::Dialect;
@@ -268,8 +270,12 @@ impl Store {
         Ok(Self { writer, readers, dialect })
     }
 
-    /// Writes a copy of the database as it is at one moment to `path`, where nothing may be yet. Others go on meanwhile.
+    /// Writes a copy of the database as it is at one moment to `path`, a file of SQLite, where nothing may be yet. Others
+    /// go on meanwhile.
     pub async fn copy_to(&self, path: &str) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return self.copy_rows_to(path).await;
+        }
         let mut reader = self.read().await?;
         // A connection that only reads refuses this, too, although it writes nothing here (SQLite 3.51, observed).
         sqlx::query("PRAGMA query_only = OFF").execute(reader.connection()).await?;
