@@ -95,6 +95,13 @@ impl From<StoreError> for Error {
                     .to_owned(),
                 retry_after: TROUBLE_RETRY_AFTER,
             },
+            Some(Trouble::Unreachable) => Self::Unavailable {
+                code: "database_unreachable",
+                message: "The PostgreSQL server can't be reached, or doesn't answer. Nothing was changed. See that it \
+                    runs, then try again."
+                    .to_owned(),
+                retry_after: TROUBLE_RETRY_AFTER,
+            },
             None => return Self::internal(error),
         };
         tracing::error!(error = crate::chain(&error), "the database did not do its work");

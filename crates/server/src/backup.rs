@@ -2,14 +2,13 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::anyhow;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use doce_app::{
     OpenError,
     backup::{
         Backup, BackupError, back_up,
-        restore::{RestoreError, Restored},
+        restore::{RestoreError, Restored, restore as restore_backup},
     },
 };
 use doce_model::Clock as _;
@@ -17,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     SystemClock,
-    config::{self, Stop},
+    config::{self, DatabaseArgs, Stop},
     printer::Printer,
     serve::cannot_open,
 };
@@ -36,6 +35,8 @@ pub(crate) struct BackupArgs {
     /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
@@ -50,6 +51,8 @@ pub(crate) struct RestoreArgs {
     /// Where it is restored to: an empty directory, or one that isn't there [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The file that holds the master key [default: master.key in the data directory]
     #[arg(long, env = "DOCE_MASTER_KEY_FILE", value_name = "FILE")]
     master_key_file: Option<Utf8PathBuf>,
@@ -58,20 +61,9 @@ pub(crate) struct RestoreArgs {
     json: bool,
 }
 
-/// Refuses to copy a database that isn't a file of the data directory.
-fn refuse_postgres() -> Result<(), Stop> {
-    if config::variable("DOCE_DATABASE_URL").is_none() {
-        return Ok(());
-    }
-    Err(Stop::wrong(anyhow!("use DOCE_DATABASE_URL: only a database in the data directory is backed up and restored"))
-        .hint(
-            "copy PostgreSQL with pg_dump, and the data directory's `projects` beside it; or unset DOCE_DATABASE_URL",
-        ))
-}
-
 /// Writes a backup.
 pub(crate) async fn backup(printer: &Printer, arguments: BackupArgs) -> Result<ExitCode, Stop> {
-    refuse_postgres()?;
+    let database_url = arguments.database.url()?;
     let data_dir = config::data_dir(arguments.data_dir)?;
     let file = if arguments.file.is_dir() { arguments.file.join(name()) } else { arguments.file };
     let (tell, mut told) = tokio::sync::watch::channel(0);
@@ -82,7 +74,7 @@ pub(crate) async fn backup(printer: &Printer, arguments: BackupArgs) -> Result<E
             tell.send_replace(bytes);
         }
     };
-    let backing = back_up(&data_dir, &file, Arc::new(SystemClock), hear);
+    let backing = back_up(&data_dir, database_url.as_ref(), &file, Arc::new(SystemClock), hear);
     let following = async {
         let mut progress = None;
         while told.changed().await.is_ok() {
@@ -146,7 +138,7 @@ fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
 
 /// Restores a backup.
 pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result<ExitCode, Stop> {
-    refuse_postgres()?;
+    let database_url = arguments.database.url()?;
     let data_dir = config::data_dir(arguments.data_dir)?;
     let (tell, mut told) = tokio::sync::watch::channel((0, 0));
     let mut last = 0;
@@ -156,7 +148,7 @@ pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result
             tell.send_replace((bytes, total));
         }
     };
-    let restoring = doce_app::backup::restore::restore(&arguments.file, &data_dir, Arc::new(SystemClock), hear);
+    let restoring = restore_backup(&arguments.file, &data_dir, database_url.as_ref(), Arc::new(SystemClock), hear);
     let following = async {
         let mut progress = None;
         while told.changed().await.is_ok() {
@@ -196,6 +188,8 @@ fn cannot_restore(error: RestoreError) -> Stop {
         RestoreError::Open(error) => cannot_open(error),
         error @ RestoreError::NotEmpty { .. } => Stop::wrong(error)
             .hint("name another directory with --data-dir, or move this one away; nothing of it was changed"),
+        error @ RestoreError::DatabaseNotEmpty { .. } => Stop::wrong(error)
+            .hint("make another database and name it with DOCE_DATABASE_URL; nothing of this one was changed"),
         error @ RestoreError::Read { .. } => {
             Stop::failed(error).hint("see that it is a file that `doce backup` wrote, and whole: copy it again")
         }

@@ -70,6 +70,9 @@ pub struct Expiring {
 }
 
 /// Lists the tokens of every login that runs out, the soonest first.
+///
+/// Those of disabled accounts, too: a login that isn't renewed dies, and an account may be enabled again. The tokens go
+/// to nobody but the provider that gave them; to end them, their owner's account is deleted.
 pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError> {
     let rows = sqlx::query(
         "SELECT connection.id, connection.user_id, connection.version, credential.created_at, connection.expires_at
@@ -94,11 +97,13 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
         .collect()
 }
 
-/// Lists everybody's keys that a Provider can be asked about: those that work, and those that it rejected.
+/// Lists everybody's keys that a Provider can be asked about: those that work, and those that it rejected. A disabled
+/// account's stay at rest: a key doesn't die of not being asked about.
 pub async fn verifiable(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM connection
          WHERE auth_type = 'api' AND status IN ('connected', 'error')
+             AND user_id NOT IN (SELECT id FROM app_user WHERE disabled_at IS NOT NULL)
          ORDER BY created_at, id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(read.connection()).await?;

@@ -2,11 +2,11 @@
 //!
 //! What the two don't share is here: how their types are named, and how a transaction begins.
 
-use std::{fmt, path::Path, str::FromStr};
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{AnyConnection, Connection as _, postgres::PgConnectOptions};
 
-use crate::OpenError;
+use crate::{OpenError, REACH_TIMEOUT};
 
 /// Where everything is remembered. Printed, it names the place and no password.
 #[derive(Debug, Clone)]
@@ -136,6 +136,15 @@ impl Dialect {
             // A connection is a file of this process. The question would be a way to its thread and back, at each use.
             Self::Sqlite => false,
             Self::Postgres => true,
+        }
+    }
+
+    /// How long a query waits for a connection.
+    pub(crate) const fn acquire_timeout(self) -> Duration {
+        match self {
+            // Others may wait before it, each as long as a busy file keeps it.
+            Self::Sqlite => Duration::from_secs(30),
+            Self::Postgres => REACH_TIMEOUT,
         }
     }
 

@@ -34,11 +34,13 @@ pub mod model_preference;
 pub mod project;
 pub mod sealed;
 pub mod setting;
+mod transfer;
 mod trouble;
 pub mod usage;
 pub mod user;
 
 pub use database::{Database, NotPostgresUrl, PostgresUrl};
+pub use transfer::FillError;
 pub use trouble::Trouble;
 
 use database::Dialect;
@@ -47,6 +49,9 @@ use database::Dialect;
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that only read.
 pub const READERS: u32 = 4;
+/// How long a query waits for a connection to a PostgreSQL server that doesn't answer. A server of ours that is only
+/// busy answers well before.
+pub const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the server before it to let go of a PostgreSQL database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -122,6 +127,9 @@ pub enum StoreError {
     /// The database refused or could not be reached.
     #[error("query the database")]
     Query(#[from] sqlx::Error),
+    /// The server of a PostgreSQL database gave no connection in time.
+    #[error("reach the database")]
+    Unreachable(#[source] sqlx::Error),
     /// A row says something that no version of doce writes.
     #[error("read `{column}` of `{table}`: the row says `{value}`")]
     Inconsistent {
@@ -142,6 +150,7 @@ impl OpenError {
             Some(Trouble::DiskFull) => Self::Full { database: name },
             Some(Trouble::Locked) => Self::Locked { database: name },
             Some(Trouble::Damaged) => Self::Damaged { database: name, report: error.to_string() },
+            Some(Trouble::Unreachable) => Self::Connect { database: name, source: error },
             None => otherwise(error),
         }
     }
@@ -152,6 +161,7 @@ impl StoreError {
     pub fn trouble(&self) -> Option<Trouble> {
         match self {
             Self::Query(error) => trouble::of(error),
+            Self::Unreachable(_) => Some(Trouble::Unreachable),
             Self::Inconsistent { .. } => None,
         }
     }
@@ -160,7 +170,7 @@ impl StoreError {
     pub fn is_taken(&self) -> bool {
         match self {
             Self::Query(sqlx::Error::Database(e)) => e.is_unique_violation(),
-            Self::Query(_) | Self::Inconsistent { .. } => false,
+            Self::Query(_) | Self::Unreachable(_) | Self::Inconsistent { .. } => false,
         }
     }
 }
@@ -191,6 +201,7 @@ impl Store {
         };
         let writer = AnyPoolOptions::new()
             .max_connections(1)
+            .acquire_timeout(dialect.acquire_timeout())
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(dialect.can_lose_connections())
@@ -223,6 +234,7 @@ impl Store {
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
+            .acquire_timeout(dialect.acquire_timeout())
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(dialect.can_lose_connections())
@@ -243,9 +255,11 @@ impl Store {
             }
             Database::Postgres(url) => (url.as_str().to_owned(), &["SET default_transaction_read_only = on"]),
         };
+        let dialect = database.dialect();
         let pool = || {
             AnyPoolOptions::new()
                 .max_connections(1)
+                .acquire_timeout(dialect.acquire_timeout())
                 .after_connect(move |connection, _| Box::pin(set(connection, settings)))
                 .connect_lazy(&url)
         };
@@ -253,11 +267,15 @@ impl Store {
         let mut connection = readers.acquire().await.map_err(connect)?;
         schema::check(&mut connection).await?;
         drop(connection);
-        Ok(Self { writer, readers, dialect: database.dialect() })
+        Ok(Self { writer, readers, dialect })
     }
 
-    /// Writes a copy of the database as it is at one moment to `path`, where nothing may be yet. Others go on meanwhile.
+    /// Writes a copy of the database as it is at one moment to `path`, a file of SQLite, where nothing may be yet. Others
+    /// go on meanwhile.
     pub async fn copy_to(&self, path: &str) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return self.copy_rows_to(path).await;
+        }
         let mut reader = self.read().await?;
         // A connection that only reads refuses this, too, although it writes nothing here (SQLite 3.51, observed).
         sqlx::query("PRAGMA query_only = OFF").execute(reader.connection()).await?;
@@ -282,13 +300,19 @@ impl Store {
     async fn begin(&self, ctx: &Ctx, begin: &'static str) -> Result<Tx, StoreError> {
         let inner = match self.writer.begin_with(begin).await {
             Ok(inner) => inner,
-            Err(error) if trouble::of(&error).is_some() => return Err(error.into()),
+            // No connection was given at all, or SQLite says what is wrong with its file.
+            Err(error @ sqlx::Error::PoolTimedOut) => return Err(self.failed(error)),
+            Err(error) if self.dialect == Dialect::Sqlite && trouble::of(&error).is_some() => {
+                return Err(self.failed(error));
+            }
             Err(error) => {
                 // After a full disk SQLite has ended the transaction by itself; its connection goes on counting it
-                // and takes no other (sqlx 0.9, observed). Another connection does.
+                // and takes no other (sqlx 0.9, observed). Another connection does. And one to a PostgreSQL server may
+                // have been cut a moment ago.
                 tracing::warn!(error = %error, "a connection takes no transaction: it is replaced");
-                self.writer.acquire().await?.close().await?;
-                self.writer.begin_with(begin).await?
+                // One that is gone can't be closed in order.
+                drop(self.writer.acquire().await.map_err(|e| self.failed(e))?.close().await);
+                self.writer.begin_with(begin).await.map_err(|e| self.failed(e))?
             }
         };
         Ok(Tx { inner, ctx: ctx.clone() })
@@ -296,7 +320,15 @@ impl Store {
 
     /// Borrows a connection that reads.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { inner: self.readers.acquire().await? })
+        Ok(Reader { inner: self.readers.acquire().await.map_err(|e| self.failed(e))? })
+    }
+
+    /// Says what it means that no connection was given: a file of SQLite is held by somebody, a server is away.
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        match (error, self.dialect) {
+            (error @ sqlx::Error::PoolTimedOut, Dialect::Postgres) => StoreError::Unreachable(error),
+            (error, _) => StoreError::Query(error),
+        }
     }
 
     /// Closes every connection: SQLite folds the write-ahead log into its file, PostgreSQL frees the server's lock.
@@ -369,7 +401,9 @@ async fn try_lock(connection: &mut AnyConnection, lock: i64) -> Result<bool, sql
 /// Until the connection that it returns is closed, nobody else gets this far.
 async fn wait_for_lock(database: &Database, url: &PostgresUrl) -> Result<AnyConnection, OpenError> {
     let connect = |source| OpenError::Connect { database: database.to_string(), source };
-    let mut connection = AnyConnection::connect(url.as_str()).await.map_err(connect)?;
+    let connecting = tokio::time::timeout(REACH_TIMEOUT, AnyConnection::connect(url.as_str()));
+    let in_time = connecting.await.unwrap_or_else(|late| Err(std::io::Error::from(late).into()));
+    let mut connection = in_time.map_err(connect)?;
     // A server that was killed holds its lock until PostgreSQL notices that it is gone.
     let until = tokio::time::Instant::now() + LOCK_TIMEOUT;
     for lock in [DOOR, LOCK] {

@@ -92,7 +92,7 @@ async fn apply(
     match migration.then {
         Then::Nothing => {}
         Then::ChainAudit => audit::chain_older(&mut tx).await.map_err(|e| match e {
-            StoreError::Query(e) => e,
+            StoreError::Query(e) | StoreError::Unreachable(e) => e,
             e @ StoreError::Inconsistent { .. } => sqlx::Error::Decode(Box::new(e)),
         })?,
     }

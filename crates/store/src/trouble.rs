@@ -10,13 +10,18 @@ pub enum Trouble {
     Locked,
     /// It is damaged.
     Damaged,
+    /// Its server can't be reached, or doesn't answer.
+    Unreachable,
 }
 
 /// Finds which trouble an error tells of.
 pub(crate) fn of(error: &sqlx::Error) -> Option<Trouble> {
     match error {
         sqlx::Error::Database(error) => of_code(&error.code()?),
+        // Of SQLite; `Store::failed` says what it is with PostgreSQL.
         sqlx::Error::PoolTimedOut => Some(Trouble::Locked),
+        // A file of SQLite is written by a library that has codes of its own for this.
+        sqlx::Error::Io(_) => Some(Trouble::Unreachable),
         _ => None,
     }
 }
@@ -26,8 +31,11 @@ fn of_code(code: &str) -> Option<Trouble> {
     match code {
         "55P03" => return Some(Trouble::Locked),
         "XX001" | "XX002" => return Some(Trouble::Damaged),
+        // The server ends, starts, or has no connection left.
+        "53300" | "57P01" | "57P02" | "57P03" => return Some(Trouble::Unreachable),
         // SQLite's IOERR_WRITE, _FSYNC, _SHMSIZE: a quota, or a full disk where a hole of a file was to be filled.
         "53100" | "778" | "1034" | "4874" => return Some(Trouble::DiskFull),
+        _ if code.len() == 5 && code.starts_with("08") => return Some(Trouble::Unreachable),
         _ if code.len() == 5 => return None,
         _ => {}
     }
@@ -51,6 +59,8 @@ mod tests {
             ("53100", Some(Trouble::DiskFull)),
             ("5", Some(Trouble::Locked)),
             ("261", Some(Trouble::Locked)),
+            ("57P01", Some(Trouble::Unreachable)),
+            ("08006", Some(Trouble::Unreachable)),
             ("11", Some(Trouble::Damaged)),
             ("26", Some(Trouble::Damaged)),
             // Its low byte would be SQLite's BUSY: PostgreSQL's `insufficient_privilege`.

@@ -1,12 +1,14 @@
 //! Backups: everything that can't be made again, in one file, while a server runs or not.
 //!
 //! A backup is a compressed archive of the database, each Project's Workspace and its Agent's home, and a manifest with
-//! the sum of each file. The database is copied as it is at one moment; files are read after it, one by one.
+//! the sum of each file. The database is copied as it is at one moment, into a file of SQLite also where it is one of
+//! PostgreSQL; files are read after it, one by one, and databases of SQLite among them with their logs.
 //! The master key is not in it, nor is what Agents hold of credentials in clear (`auth.json`), nor what can be installed
 //! again (`node_modules`). What an Agent left lying is a stranger's: no link is followed on the way to a file.
 
 mod pack;
 pub mod restore;
+mod sqlite;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +20,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_model::{Clock, Ms};
-use doce_store::{Store, StoreError, project, setting};
+use doce_store::{PostgresUrl, Store, StoreError, project, setting};
 use serde::{Deserialize, Serialize};
 
 use crate::{OpenError, keys::IN_FORCE, layout::Layout};
@@ -105,13 +107,14 @@ pub struct Backup {
 /// bytes were read.
 pub async fn back_up(
     data_dir: &Utf8Path,
+    database_url: Option<&PostgresUrl>,
     file: &Utf8Path,
     clock: Arc<dyn Clock>,
     tell: impl FnMut(u64) + Send + 'static,
 ) -> Result<Backup, BackupError> {
     let layout = Layout::new(data_dir);
-    let database = layout.database(None);
-    if !layout.database_file().exists() {
+    let database = layout.database(database_url);
+    if !database.is_there().await.map_err(OpenError::from)? {
         return Err(OpenError::Nothing { database: database.to_string() }.into());
     }
     if file.symlink_metadata().is_ok() {
@@ -171,8 +174,7 @@ async fn copy_database(store: &Store, copy: &Utf8Path) -> Result<(Vec<project::P
 }
 
 fn create(path: &Utf8Path) -> Result<File, BackupError> {
-    let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
-    opened.map_err(|source| {
+    new_file(path).map_err(|source| {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::AlreadyExists {
             BackupError::Exists { path }
@@ -180,6 +182,11 @@ fn create(path: &Utf8Path) -> Result<File, BackupError> {
             BackupError::Write { path, source }
         }
     })
+}
+
+/// Makes a file that nobody else may read.
+fn new_file(path: &Utf8Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Files that are removed with this value, if they are still there.

@@ -1,7 +1,7 @@
 //! Writing an archive: walking along directories that Agents write to, without following a link.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read, Seek as _},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::{BackupError, DATABASE, LEVEL, MANIFEST, Manifest, PROJECTS, hex, settle};
+use super::{BackupError, DATABASE, LEVEL, MANIFEST, Manifest, PROJECTS, hex, new_file, settle, sqlite};
 
 /// How often a file that changes while it is read is read again.
 const TRIES: usize = 5;
@@ -109,7 +109,12 @@ impl Packer {
             }
         }
         names.sort_unstable();
+        // Logs that are in the archive already, each with its database.
+        let mut logs: BTreeSet<String> = BTreeSet::new();
         for entry in names {
+            if logs.remove(&entry) {
+                continue;
+            }
             let at = format!("{name}/{entry}");
             // What is gone by now was on its way out.
             let Ok(stat) = rustix::fs::statat(directory, &*entry, AtFlags::SYMLINK_NOFOLLOW) else { continue };
@@ -121,8 +126,14 @@ impl Packer {
                 }
                 FileType::RegularFile => {
                     if let Some(file) = open(directory.as_fd(), &entry, OFlags::NONBLOCK, &at)? {
-                        let executable = stat.st_mode & 0o100 != 0;
-                        self.file(&at, &mut File::from(file), if executable { 0o700 } else { 0o600 })?;
+                        let mode = if stat.st_mode & 0o100 != 0 { 0o700 } else { 0o600 };
+                        let mut file = File::from(file);
+                        if sqlite::is_database(&mut file).map_err(|e| read(&at, e))? {
+                            self.database(directory.as_fd(), &entry, &at, &mut file, mode)?;
+                            logs.insert(format!("{entry}-wal"));
+                        } else {
+                            self.file(&at, &mut file, mode)?;
+                        }
                     }
                 }
                 FileType::Symlink => {
@@ -149,24 +160,59 @@ impl Packer {
         Ok(())
     }
 
+    /// Writes a database of SQLite as it is at one moment, with its log.
+    fn database(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        entry: &str,
+        name: &str,
+        file: &mut File,
+        mode: u32,
+    ) -> Result<(), BackupError> {
+        let scrap = || {
+            // Removed at once: it is nobody's who doesn't hold it already.
+            let path = Utf8PathBuf::from(format!("{}.copy", self.partial));
+            let made = new_file(&path)?;
+            std::fs::remove_file(&path)?;
+            Ok(made)
+        };
+        let copied = sqlite::copy(directory, entry, file, scrap).map_err(|source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                BackupError::Write { path: self.partial.clone(), source }
+            }
+            _ => read(name, source),
+        });
+        let mut copied = copied?;
+        copied.file.rewind().map_err(|e| read(name, e))?;
+        self.exactly(name, &mut copied.file, copied.database, mode)?;
+        if let Some(size) = copied.log {
+            self.exactly(&format!("{name}-wal"), &mut copied.file, size, mode)?;
+        }
+        (self.tell)(self.read);
+        Ok(())
+    }
+
+    /// Writes the next `size` bytes of a file.
+    fn exactly(&mut self, name: &str, file: &mut File, size: u64, mode: u32) -> Result<(), BackupError> {
+        let mut exact = Exact { file, left: size, sum: Sha256::new() };
+        self.append(name, &mut header(EntryType::Regular, size, mode), &mut exact)?;
+        self.read += size;
+        let sum = exact.sum.finalize();
+        self.sums.insert(name.to_owned(), hex(&sum));
+        Ok(())
+    }
+
     fn file(&mut self, name: &str, file: &mut File, mode: u32) -> Result<(), BackupError> {
         let failed = |source: io::Error| read(name, source);
         let size = file.metadata().map_err(failed)?.len();
-        let sum = if size <= WHOLE_MAX {
+        if size <= WHOLE_MAX {
             let bytes = whole(file).map_err(failed)?;
             self.append(name, &mut header(EntryType::Regular, bytes.len() as u64, mode), &*bytes)?;
             self.read += bytes.len() as u64;
-            Sha256::digest(&bytes)
+            self.sums.insert(name.to_owned(), hex(&Sha256::digest(&bytes)));
         } else {
-            let mut exact = Exact { file, left: size, sum: Sha256::new() };
-            let path = self.partial.clone();
-            let mut header = header(EntryType::Regular, size, mode);
-            let appended = self.tar.append_data(&mut header, name, &mut exact);
-            appended.map_err(|source| BackupError::Write { path, source })?;
-            self.read += size;
-            exact.sum.finalize()
-        };
-        self.sums.insert(name.to_owned(), hex(&sum));
+            self.exactly(name, file, size, mode)?;
+        }
         (self.tell)(self.read);
         Ok(())
     }

@@ -14,7 +14,10 @@ use std::{
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use doce_model::{Actor, AuditAction, AuditEvent, Clock, Ctx};
-use doce_store::{Store, StoreError, delivery, instance, project, setting};
+use doce_store::{
+    Database, FillError, OpenError as DatabaseError, PostgresUrl, Store, StoreError, delivery, instance, project,
+    setting,
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tar::EntryType;
@@ -35,6 +38,12 @@ pub enum RestoreError {
     NotEmpty {
         /// The directory.
         path: Utf8PathBuf,
+    },
+    /// There is something in the database that should be filled.
+    #[error("restore into the database `{database}`: it is not empty")]
+    DatabaseNotEmpty {
+        /// Which.
+        database: String,
     },
     /// The archive can't be read.
     #[error("read the backup `{path}`")]
@@ -89,11 +98,13 @@ pub struct Restored {
     pub master_key: Option<String>,
 }
 
-/// Restores a backup into a directory that is empty or isn't there. `tell` hears how many bytes of the archive were
+/// Restores a backup into a directory that is empty or isn't there, and into an empty PostgreSQL database if one is
+/// named: from which kind of database the backup was made doesn't matter. `tell` hears how many bytes of the archive were
 /// read, and of how many.
 pub async fn restore(
     archive: &Utf8Path,
     data_dir: &Utf8Path,
+    database_url: Option<&PostgresUrl>,
     clock: Arc<dyn Clock>,
     tell: impl FnMut(u64, u64) + Send + 'static,
 ) -> Result<Restored, RestoreError> {
@@ -106,6 +117,10 @@ pub async fn restore(
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(write(&data_dir, error)),
+    }
+    let layout = Layout::new(&data_dir);
+    if let Some(url) = database_url {
+        require_unused(&layout.database(Some(url))).await?;
     }
     // One that is there may be the root of a file system of its own, and stays: then it is filled from within.
     let is_there = data_dir.exists();
@@ -120,6 +135,9 @@ pub async fn restore(
     let unpacked = tokio::task::spawn_blocking(move || unpacking.unpack()).await;
     let manifest = unpacked.map_err(|e| write(&beside, io::Error::other(e)))??;
     let projects = settle(&beside, &data_dir, &manifest, clock).await?;
+    if let Some(url) = database_url {
+        move_into(&layout.database(Some(url)), &beside.join(DATABASE)).await?;
+    }
     if is_there {
         fill(&beside, &data_dir)?;
     } else {
@@ -128,6 +146,42 @@ pub async fn restore(
     }
     let Manifest { created_at, files, master_key, .. } = manifest;
     Ok(Restored { data_dir, created_at, files: files.len(), projects, master_key })
+}
+
+/// Refuses a PostgreSQL database that has something in it, before anything else is done.
+async fn require_unused(database: &Database) -> Result<(), RestoreError> {
+    if !database.is_there().await.map_err(OpenError::from)? {
+        return Ok(());
+    }
+    let not_empty = || RestoreError::DatabaseNotEmpty { database: database.to_string() };
+    let store = match Store::open_to_read(database).await {
+        Ok(store) => store,
+        Err(DatabaseError::Older { .. } | DatabaseError::Newer { .. }) => return Err(not_empty()),
+        Err(error) => return Err(OpenError::from(error).into()),
+    };
+    let is_unused = store.is_unused().await;
+    store.close().await;
+    if is_unused? { Ok(()) } else { Err(not_empty()) }
+}
+
+/// Moves the rows of the restored file into a PostgreSQL database, in which nothing is yet.
+async fn move_into(database: &Database, file: &Utf8Path) -> Result<(), RestoreError> {
+    let store = Store::open(database).await.map_err(OpenError::from)?;
+    let filled = store.fill_from(file.as_str()).await;
+    store.close().await;
+    filled.map_err(|error| match error {
+        FillError::NotEmpty => RestoreError::DatabaseNotEmpty { database: database.to_string() },
+        FillError::Open(error) => OpenError::from(error).into(),
+        FillError::Store(error) => error.into(),
+    })?;
+    for ending in ["", "-wal", "-shm"] {
+        let path = Utf8PathBuf::from(format!("{file}{ending}"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(write(&path, error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Moves what was restored one level up, the database last: before that a server finds nothing to work with.

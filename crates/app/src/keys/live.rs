@@ -13,7 +13,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_model::{AuditAction, AuditEvent, Ctx, Failure, Ms, NextMove, Role, User, UserId};
-use doce_store::{Read, sealed, setting, user};
+use doce_store::{Read, Trouble, sealed, setting, user};
 
 use super::{
     IN_FORCE, KeyPlace, SINCE,
@@ -233,6 +233,10 @@ fn reason(error: &RotateError) -> String {
             "A file of the keys could not be read or written: {}. See that doce may write beside the master key.",
             chain(error)
         ),
+        RotateError::Store(error) if error.trouble() == Some(Trouble::DiskFull) => {
+            "The server’s disk is full, or can’t be written. Both keys stay in use. Make room on it, then go on."
+                .to_owned()
+        }
         RotateError::Store(_) => {
             "The database failed in the middle of it; the server’s log says more. Both keys stay in use.".to_owned()
         }

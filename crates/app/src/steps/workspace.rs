@@ -183,14 +183,24 @@ pub(crate) async fn first_commit(
             tokio::fs::write(&path, &exclude).await.map_err(|e| disk_error(&path, e))?;
         }
         if !output.ending.success() {
+            let errors = output.errors();
+            if tells_of_full_disk(&errors) {
+                return Err(disk_error(directory, io::ErrorKind::StorageFull.into()));
+            }
             return Err(StepError::fail(Failure::new(
                 "git_failed",
-                format!("`git {}` failed: {}", args[0], output.errors().chars().take(300).collect::<String>()),
+                format!("`git {}` failed: {}", args[0], errors.chars().take(300).collect::<String>()),
                 NextMove::Retry,
             )));
         }
     }
     Ok(())
+}
+
+/// Tells whether git had no room for what it wrote: it ends with the system's own words then (git 2.47, observed at each
+/// write of these commands). They aren't translated, as its environment names no language.
+fn tells_of_full_disk(errors: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"].iter().any(|words| errors.contains(words))
 }
 
 async fn remove_directory(path: &Utf8Path) -> Result<(), StepError> {
@@ -217,4 +227,19 @@ pub(crate) fn disk_error(path: &Utf8Path, error: io::Error) -> StepError {
 /// Tells whether the Workspace has instructions for the Agent.
 pub(crate) fn has_instructions(workspace: &Utf8Path) -> bool {
     beneath::is_file(workspace, "AGENTS.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_of_git() {
+        let full = "error: unable to write loose object file: No space left on device\nfatal: updating files failed";
+        assert!(tells_of_full_disk(full));
+        assert!(!tells_of_full_disk("fatal: not a git repository (or any of the parent directories): .git"));
+        let error = disk_error(Utf8Path::new("/w"), io::ErrorKind::StorageFull.into());
+        assert!(error.is_retry() && error.failure().code == "disk");
+        assert!(error.failure().message.contains("disk is full"));
+    }
 }

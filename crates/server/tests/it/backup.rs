@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{BusyDatabase, ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +14,43 @@ use crate::{
 
 /// The key that `connect` plants.
 const KEY: &str = "sk-planted-in-the-test";
+
+/// A server with one project, whose directory is returned.
+async fn with_a_project(directory: &Path, model: &ScriptedModel) -> (Serving, std::path::PathBuf) {
+    let serving = Serving::start(doce(directory));
+    first_account(&serving).await;
+    connect(directory, model).await;
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    works(directory, &["project", "create", "[[say: hello]]", "--name", "Bakery", "--watch", "--model", &name]);
+    let project = project_of(&directory.join("data"));
+    (serving, project)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_written_without_a_pause_is_whole_in_a_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let (_serving, project) = with_a_project(at, &model).await;
+    let home = camino::Utf8PathBuf::from_path_buf(project.join("home")).unwrap();
+    let busy = BusyDatabase::start(&home.join("busy.db")).await;
+    // Its names are an agent's to choose: a link and a pipe beside a database are no logs of it.
+    std::fs::write(home.join("other.db"), b"SQLite format 3\0 and no more").unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", home.join("other.db-wal")).unwrap();
+    let mut last = 0;
+    for round in 0..4 {
+        let (file, target) = (at.join(format!("{round}.tar.zst")), at.join(format!("target{round}")));
+        works(at, &["backup", file.to_str().unwrap()]);
+        works(at, &["restore", file.to_str().unwrap(), "--data-dir", target.to_str().unwrap()]);
+        let copy = camino::Utf8PathBuf::from_path_buf(project_of(&target).join("home/busy.db")).unwrap();
+        let after = BusyDatabase::whole_after(&copy).await;
+        assert!(after > last, "{after} and {last}");
+        last = after;
+        assert!(project_of(&target).join("home/other.db").exists());
+    }
+    assert!(busy.end().await >= last, "the copies are of commits that were made");
+    assert!(!at.join("0.tar.zst.partial.copy").exists());
+}
 
 /// The only project's directory.
 fn project_of(data: &Path) -> std::path::PathBuf {

@@ -151,7 +151,7 @@ pub(crate) fn fake_opencode() -> Utf8PathBuf {
 }
 
 /// Makes an `npm` that installs a dev server of a few lines at once, instead of asking a registry.
-fn make_tools(root: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn make_tools(root: &Utf8Path) -> Utf8PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let tools = root.join("tools/bin");
     std::fs::create_dir_all(&tools).expect("a directory can be made");

@@ -1,4 +1,5 @@
 //! The main job with everything kept in PostgreSQL: the real binary, the real OpenCode, the real sandbox, and a kill.
+//! Beside it a server that is away, and the drill of backups.
 //!
 //! `DOCE_TEST_PG` names a server whose database is empty and used by no other test; `cargo xtask test postgres` starts
 //! one.
@@ -7,6 +8,10 @@
 #[path = "../real/doce.rs"]
 #[expect(dead_code, reason = "other stories need more of it")]
 mod doce;
+
+mod away;
+mod drill;
+mod person;
 
 use doce_testkit::ScriptedModel;
 

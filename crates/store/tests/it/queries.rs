@@ -208,6 +208,32 @@ async fn connections_and_their_credentials() {
 }
 
 #[tokio::test]
+async fn a_disabled_accounts_keys_are_not_asked_about_and_its_logins_are_renewed() {
+    let bench = Bench::new().await;
+    let mut write = tx(&bench).await;
+    let (ada, _) = owner_and_project(&mut write).await;
+    let login =
+        Connection { auth_type: AuthType::OAuth, expires_at: Some(LATER), version: 1, ..key(ada.id, "login") };
+    for connection in [&key(ada.id, "main"), &login] {
+        connection::insert(&mut write, connection, None).await.unwrap();
+    }
+    let credential = SealedCredential {
+        id: CredentialId::new(START),
+        connection_id: login.id,
+        user_id: ada.id,
+        version: 1,
+        sealed: vec![1],
+        key_id: "k1".to_owned(),
+    };
+    connection::insert_credential(&mut write, &credential).await.unwrap();
+    for (disabled_at, asked) in [(None, 1), (Some(LATER), 0), (None, 1)] {
+        user::set_disabled(&mut write, ada.id, disabled_at).await.unwrap();
+        assert_eq!(connection::verifiable(&mut write).await.unwrap().len(), asked, "{disabled_at:?}");
+        assert_eq!(connection::expiring(&mut write).await.unwrap().len(), 1, "{disabled_at:?}");
+    }
+}
+
+#[tokio::test]
 async fn projects_their_agents_and_what_those_were_handed() {
     let bench = Bench::new().await;
     let mut write = tx(&bench).await;

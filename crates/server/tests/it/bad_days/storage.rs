@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doce_testkit::{LockedDatabase, wait_for};
+use camino::Utf8PathBuf;
+use doce_testkit::{LockedDatabase, ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
 use super::day;
 use crate::{
     cli::{Serving, doce, first_account, run},
-    world::{BOUND, World},
+    world::{BOUND, MODEL, World, make_tools},
 };
 
 /// A data directory that a server has used and left in order.
@@ -114,60 +115,166 @@ fn disk_of(directory: &Path) -> PathBuf {
     Path::new("/proc").join(pid).join("root").join(data.trim_start_matches('/'))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
-    let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
-    let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("log");
-    let mut command = on_a_small_disk(directory.path(), 6 * 1024 * 1024);
-    command.stderr(std::fs::File::create(&log).unwrap());
-    let serving = Serving::start(command);
-    let (client, cookie) = first_account(&serving).await;
-    let (url, disk) = (serving.url.clone(), disk_of(directory.path()));
-    let ask = async |method: reqwest::Method, path: &str, body: Option<Value>| {
-        let mut request = client.request(method, format!("{url}{path}")).header("cookie", &cookie);
+/// A server whose disk is small, and the hands of its first account.
+struct Small {
+    _directory: tempfile::TempDir,
+    log: PathBuf,
+    serving: Serving,
+    client: reqwest::Client,
+    cookie: String,
+    disk: PathBuf,
+}
+
+impl Small {
+    async fn start(megabytes: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut command = on_a_small_disk(directory.path(), megabytes * 1024 * 1024);
+        let root = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        // An installation would fill the disk by itself.
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", make_tools(&root)));
+        command.stderr(std::fs::File::create(&log).unwrap());
+        let serving = Serving::start(command);
+        let (client, cookie) = first_account(&serving).await;
+        let disk = disk_of(directory.path());
+        Self { _directory: directory, log, serving, client, cookie, disk }
+    }
+
+    /// Fills the disk up to so many pages.
+    fn fill(&self, room: u64) {
+        let mut file = std::fs::File::create(self.disk.join("filler")).expect("it is ours");
+        while file.write_all(&[7; 4096]).is_ok() {}
+        let size = file.metadata().unwrap().len();
+        file.set_len(size.saturating_sub(room * 4096)).unwrap();
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.disk.join("filler")).unwrap();
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = method.parse().expect("it is a method");
+        let url = format!("{}{path}", self.serving.url);
+        let mut request = self.client.request(method, url).header("cookie", &self.cookie);
         if let Some(body) = body {
             request = request.json(&body);
         }
         let answer = request.timeout(BOUND).send().await.expect("it answers");
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
-    };
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, found) = self.ask("GET", path, None).await;
+        assert_eq!(status, 200, "{path}: {found}: {}", self.said());
+        found
+    }
+
+    /// Asserts that an answer is the one of the row: the disk is full, and what to do.
+    fn assert_told(&self, (status, problem): &(u16, Value)) {
+        let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
+        assert_eq!((*status, &problem["code"]), (503, &json!(day.shown)), "{problem}: {}", self.said());
+        assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Connects a model, as soon as it is known which there are.
+    async fn connect(&self, model: &ScriptedModel, label: &str) -> (u16, Value) {
+        let new = json!({
+            "provider_id": MODEL.0, "auth_type": "api", "key": "sk-planted", "label": label,
+            "base_url": model.anthropic_base_url(),
+        });
+        wait_for("the catalogue", BOUND, async || {
+            let answer = self.ask("POST", "/api/connections", Some(new.clone())).await;
+            // Without a catalogue it says so.
+            (answer.1["code"] != "catalogue_unavailable" && answer.0 != 404 && answer.0 != 422).then_some(answer)
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
+    let small = Small::start(6).await;
     let mut names = vec!["ada".to_owned()];
     let mut refused = 0;
     // From a disk with a little room down to one that has none, so that each write meets its end once.
     for room in (0..48_u64).rev() {
-        let filler = disk.join("filler");
-        let mut file = std::fs::File::create(&filler).expect("it is ours");
-        while file.write_all(&[7; 4096]).is_ok() {}
-        let size = file.metadata().unwrap().len();
-        file.set_len(size.saturating_sub(room * 4096)).unwrap();
+        small.fill(room);
         let name = format!("person{room}");
         let add = json!({"username": name, "password": "correct horse battery", "role": "member"});
-        match ask(reqwest::Method::POST, "/api/users", Some(add)).await {
-            (201, _) => names.push(name),
-            (503, problem) => {
-                assert_eq!(problem["code"], json!(day.shown), "{problem}");
-                assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
-                refused += 1;
-            }
-            (status, problem) => {
-                let log = std::fs::read_to_string(&log).unwrap();
-                panic!("{room} pages: {status} {problem}: {log}");
-            }
+        let answer = small.ask("POST", "/api/users", Some(add)).await;
+        if answer.0 == 201 {
+            names.push(name);
+        } else {
+            small.assert_told(&answer);
+            refused += 1;
         }
         // What there is can be read all the time.
-        assert_eq!(ask(reqwest::Method::GET, "/api/users", None).await.0, 200, "{room} pages");
-        std::fs::remove_file(&filler).unwrap();
+        small.get("/api/users").await;
+        small.make_room();
     }
     assert!(refused > 0, "the disk was never full");
-    let (_, list) = ask(reqwest::Method::GET, "/api/users", None).await;
+    let list = small.get("/api/users").await;
     let mut found: Vec<&str> =
         list["items"].as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
     found.sort_unstable();
     names.sort_unstable();
     assert_eq!(found, names, "what was taken is there, and what was refused is not");
     let add = json!({"username": "later", "password": "correct horse battery", "role": "member"});
-    assert_eq!(ask(reqwest::Method::POST, "/api/users", Some(add)).await.0, 201, "with room it goes on by itself");
+    assert_eq!(small.ask("POST", "/api/users", Some(add)).await.0, 201, "with room it goes on by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
+    let small = Small::start(8).await;
+    let model = ScriptedModel::start().await;
+    assert_eq!(small.connect(&model, "first").await.0, 201);
+    let mut labels = vec!["first".to_owned()];
+    let (mut refused, mut unchanged) = (0, 0);
+    for room in (0..24_u64).rev().step_by(2) {
+        small.fill(room);
+        let label = format!("with {room}");
+        let answer = small.connect(&model, &label).await;
+        if answer.0 == 201 {
+            labels.push(label);
+        } else {
+            small.assert_told(&answer);
+            refused += 1;
+        }
+        // The master key: everything opens afterwards, with the old one or with the new.
+        let answer = small.ask("POST", "/api/keys/rotate", None).await;
+        if answer.0 == 202 {
+            let key = wait_for("the end of the change", BOUND, async || {
+                let key = small.get("/api/keys").await;
+                (key["rotation"]["state"] != "running").then_some(key)
+            })
+            .await;
+            if key["rotation"]["state"] != "idle" {
+                let reason = key["rotation"]["reason"].as_str().unwrap_or_default();
+                let is_told = reason.contains("disk is full") || reason.contains("No space left on device");
+                assert!(is_told, "{room}: {key}: {}", small.said());
+                unchanged += 1;
+            }
+        } else {
+            small.assert_told(&answer);
+            unchanged += 1;
+        }
+        small.make_room();
+        let list = small.get("/api/connections").await;
+        for connection in list["items"].as_array().unwrap() {
+            let path = format!("/api/connections/{}/verify", connection["id"].as_str().unwrap());
+            let (status, verified) = small.ask("POST", &path, None).await;
+            assert_eq!((status, &verified["verification"]["outcome"]), (200, &json!("valid")), "{verified}");
+        }
+        let found: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|item| item["label"].as_str().unwrap()).collect();
+        assert_eq!(found.len(), labels.len(), "{found:?} and {labels:?}");
+    }
+    assert!(refused > 0 && unchanged > 0, "{refused} and {unchanged}: the disk was never full");
+    assert_eq!(small.ask("POST", "/api/keys/rotate", None).await.0, 202, "with room it works");
 }
 
 #[tokio::test(flavor = "multi_thread")]
