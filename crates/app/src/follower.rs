@@ -14,16 +14,16 @@ use std::{
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, Connection, Failure, Message, MessageId, MessageState, ModelRef, Ms, NextMove,
-    Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
+    Observed, Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
 };
-use doce_opencode::{AgentError, Event, Reply, Role, Status};
+use doce_opencode::{AgentError, CallError, Event, Reply, Role, Status, StreamError};
 use doce_store::{connection, conversation, delivery};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     App, Error,
-    agents::{ANSWER_BEGINS_WITHIN, Agent},
+    agents::{self, ANSWER_BEGINS_WITHIN, Agent},
     chain,
     events::Change,
     failures,
@@ -38,6 +38,8 @@ const SETTLE_AFTER: Duration = Duration::from_secs(1);
 /// Waits between tries to follow again.
 const RECONNECT: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+/// Tries in a row without any answer after which an Agent is said not to respond. One may be a pause.
+const UNANSWERED_SHOWN: usize = 2;
 /// Answers without any content in a row after which the run is stopped: OpenCode asks again without end when a provider
 /// answers 200 with nothing (1.18.33, observed: 367 calls in a minute).
 pub(crate) const EMPTY_ANSWERS_MAX: usize = 8;
@@ -131,6 +133,14 @@ struct Follower {
     empty: usize,
     /// Whether this turn was stopped for those.
     runaway: bool,
+    /// Tries to follow in a row that failed, for whatever reason.
+    failures: usize,
+    /// Those of them, in a row, in which the Agent gave no answer.
+    unanswered: usize,
+    /// When the Agent was last heard.
+    heard_at: Instant,
+    /// Whether its row may say that it doesn't respond.
+    shown_unhealthy: bool,
 }
 
 impl Follower {
@@ -147,27 +157,58 @@ impl Follower {
             turn: None,
             empty: 0,
             runaway: false,
+            failures: 0,
+            unanswered: 0,
+            heard_at: Instant::now(),
+            shown_unhealthy: false,
         }
     }
 
     async fn run(&mut self) {
-        let mut failures = 0;
         loop {
-            match self.follow_once().await {
-                Ok(()) => failures = 0,
-                Err(e) => {
-                    tracing::warn!(instance = %self.agent.instance_id, error = chain(&e), "the agent's stream broke");
+            if let Err(e) = self.follow_once().await {
+                tracing::warn!(instance = %self.agent.instance_id, error = chain(&e), "the agent's stream broke");
+                if is_unanswered(&e) {
+                    self.note_silence().await;
+                } else {
+                    self.heard_at = Instant::now();
+                    self.unanswered = 0;
                 }
             }
-            let wait = RECONNECT[failures.min(RECONNECT.len() - 1)];
-            failures += 1;
+            let wait = RECONNECT[self.failures.min(RECONNECT.len() - 1)];
+            self.failures += 1;
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Notes that the Agent gave no answer. One that doesn't for long is ended: `reconcilers/restarts.rs` takes over.
+    async fn note_silence(&mut self) {
+        self.unanswered += 1;
+        if self.unanswered < UNANSWERED_SHOWN {
+            return;
+        }
+        self.shown_unhealthy = true;
+        agents::observe(&self.app, &self.agent, Observed::Unhealthy).await;
+        if self.heard_at.elapsed() >= self.app.config.agents.unanswered {
+            agents::end_unanswering(&self.agent).await;
+        }
+    }
+
+    /// Notes that the Agent is well: it sends events, and answers when it is asked.
+    async fn note_heard(&mut self) {
+        self.failures = 0;
+        self.unanswered = 0;
+        self.heard_at = Instant::now();
+        if self.shown_unhealthy {
+            self.shown_unhealthy = false;
+            agents::observe(&self.app, &self.agent, Observed::Healthy).await;
         }
     }
 
     /// Follows one stream until it ends.
     async fn follow_once(&mut self) -> Result<(), Error> {
-        let mut events = std::pin::pin!(self.agent.client.events());
+        let silence = self.app.config.agents.silence;
+        let mut events = std::pin::pin!(self.agent.client.events_unless_silent_for(silence));
         // OpenCode says "connected" a moment before it listens to itself, and what happens in between is lost (1.18.33,
         // observed). So the state is read again at the first sign that it does listen: an event, or a heartbeat.
         let mut heard = false;
@@ -181,13 +222,18 @@ impl Follower {
             };
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(Event::Connected)) => self.resync().await?,
-                    Some(Ok(event)) if !heard => {
-                        heard = true;
+                    Some(Ok(Event::Connected)) => {
                         self.resync().await?;
+                        self.note_heard().await;
+                    }
+                    Some(Ok(event)) => {
+                        if !heard {
+                            heard = true;
+                            self.resync().await?;
+                        }
+                        self.note_heard().await;
                         self.take(event).await?;
                     }
-                    Some(Ok(event)) => self.take(event).await?,
                     Some(Err(e)) => return Err(Error::internal(e)),
                     None => return Ok(()),
                 },
@@ -963,6 +1009,13 @@ impl Follower {
         self.app.publish_project(self.agent.project_id).await;
         Ok(())
     }
+}
+
+/// Tells whether an Agent gave no answer, rather than one that could not be used or stored.
+fn is_unanswered(error: &Error) -> bool {
+    let Error::Internal(source) = error else { return false };
+    source.downcast_ref::<StreamError>().is_some_and(StreamError::is_unanswered)
+        || source.downcast_ref::<CallError>().is_some_and(CallError::is_unanswered)
 }
 
 fn utf16_len(text: &str) -> usize {

@@ -35,6 +35,8 @@ const OTHERS_MEMORY: u64 = 1 << 30;
 const MEMORY_EVERY: Duration = Duration::from_secs(10);
 /// How long an Agent rests before it is stopped for somebody who waits.
 const IDLE_STOP_WHEN_WANTED: Duration = Duration::from_mins(1);
+/// How long an Agent may answer nothing before it is ended: longer than any pause of a machine that is short of memory.
+const UNANSWERED_MAX: Duration = Duration::from_mins(2);
 /// The longest sleep: a machine that was suspended is noticed after that.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
 
@@ -45,11 +47,20 @@ pub struct AgentLimits {
     pub most: Option<usize>,
     /// How long an Agent rests before it is stopped. `None` is for ever.
     pub idle_stop: Option<Duration>,
+    /// How long an Agent may say nothing, not even a heartbeat, before its events are asked for anew.
+    pub silence: Duration,
+    /// How long an Agent may answer nothing before it is ended.
+    pub unanswered: Duration,
 }
 
 impl Default for AgentLimits {
     fn default() -> Self {
-        Self { most: None, idle_stop: Some(Duration::from_mins(15)) }
+        Self {
+            most: None,
+            idle_stop: Some(Duration::from_mins(15)),
+            silence: doce_opencode::SILENCE_LIMIT,
+            unanswered: UNANSWERED_MAX,
+        }
     }
 }
 

@@ -326,6 +326,14 @@ impl Client {
         self.events_within(Bounds::default())
     }
 
+    /// As [`Client::events`], and ends after another silence than [`crate::SILENCE_LIMIT`].
+    pub fn events_unless_silent_for(
+        &self,
+        silence: Duration,
+    ) -> impl Stream<Item = Result<Event, StreamError>> + Send + 'static + use<> {
+        self.events_within(Bounds { silence, ..Bounds::default() })
+    }
+
     /// Reads the catalogue of providers and models, slimmed and without keys. Loads the instance; takes seconds.
     pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
         self.read::<WireCatalogue>("read the catalogue", CATALOGUE, &["provider"]).await.map(Catalogue::from)

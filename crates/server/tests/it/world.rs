@@ -95,6 +95,12 @@ impl Builder {
         self
     }
 
+    /// Asks anew for the events of an agent that was silent for so long, and ends one that answered nothing for so long.
+    pub(crate) fn silence(mut self, silence: Duration, unanswered: Duration) -> Self {
+        (self.agents.silence, self.agents.unanswered) = (silence, unanswered);
+        self
+    }
+
     /// Looks for OpenCode here.
     pub(crate) fn opencode(self, path: impl Into<Utf8PathBuf>) -> Self {
         Self { opencode: path.into(), ..self }
@@ -207,7 +213,7 @@ impl World {
             local_places: Vec::new(),
             // Fakes weigh nothing: on a small machine, too, there is room for as many as a test wants. And they go on
             // when a test moves the clock.
-            agents: AgentLimits { most: Some(100), idle_stop: None },
+            agents: AgentLimits { most: Some(100), idle_stop: None, ..AgentLimits::default() },
             token_endpoints: TokenEndpoints::default(),
         }
     }
