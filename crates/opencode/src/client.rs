@@ -273,6 +273,14 @@ impl Client {
         answer.await?.succeeded()?.json()
     }
 
+    /// Reads the newest Messages of a conversation, oldest first. With `most` of 0 the Agent gives all (OpenCode 1.18.33,
+    /// observed).
+    pub async fn newest_messages(&self, session: &str, most: usize) -> Result<Vec<MessageWithParts>, CallError> {
+        let path = ["session", segment("session", session)?, "message"];
+        let answer = self.inner.http.read_some("read the end of a conversation", CONVERSATION, &path, most);
+        answer.await?.succeeded()?.json()
+    }
+
     /// Reads what each session does; idle ones are absent.
     pub async fn statuses(&self) -> Result<HashMap<String, Status>, CallError> {
         self.read("read the sessions' states", LOADING, &["session", "status"]).await
