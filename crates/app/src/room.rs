@@ -393,8 +393,10 @@ async fn stop_those(app: &App) -> Result<Option<Duration>, Error> {
             next = Some(next.map_or(left, |next| next.min(left)));
             continue;
         }
-        stop(app, &agent).await?;
-        if wanted {
+        if !stop(app, &agent).await? {
+            // Something is about to happen with it, so it doesn't keep the others from making room.
+            next = Some(next.map_or(MAX_SLEEP, |next| next.min(MAX_SLEEP)));
+        } else if wanted {
             // One after the other: the next look is when its place is given away.
             break;
         }
@@ -402,20 +404,20 @@ async fn stop_those(app: &App) -> Result<Option<Duration>, Error> {
     Ok(next)
 }
 
-/// Enqueues the stop of an Agent that rests, unless something is about to happen in its Project.
-async fn stop(app: &App, agent: &Agent) -> Result<(), Error> {
+/// Enqueues the stop of an Agent that rests, unless something is about to happen in its Project. Returns whether it did.
+async fn stop(app: &App, agent: &Agent) -> Result<bool, Error> {
     let id = agent.project_id;
     let ctx = app.ctx(Actor::Reconciler("room"), &id.to_string());
     let mut tx = app.store.write(&ctx).await?;
-    let Some(mut project) = project::find(&mut tx, id).await? else { return Ok(()) };
+    let Some(mut project) = project::find(&mut tx, id).await? else { return Ok(false) };
     for subject in [jobs::project_subject(id), jobs::session_subject(agent.session_id)] {
         if !job::live_for_subject(&mut tx, &subject).await?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
     }
     // A Prompt that was accepted before this transaction has a Job that is seen above, or has passed and is seen here.
     if project.desired != Desired::Running || !agent.is_at_rest() {
-        return Ok(());
+        return Ok(false);
     }
     project.desired = Desired::Stopped;
     project::update(&mut tx, &project).await?;
@@ -426,7 +428,7 @@ async fn stop(app: &App, agent: &Agent) -> Result<(), Error> {
     tx.commit().await?;
     app.jobs.changed(enqueued.changed());
     tracing::info!(project = %id, "stopped: nobody used it");
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

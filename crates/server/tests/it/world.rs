@@ -13,7 +13,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use doce_app::{AgentLimits, App, AuditEntry, AuditQuery, Config, LocalPlace, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{
+    ScriptedModel,
+    fake_agent::{Call, read_calls},
+    wait_for,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -231,6 +235,11 @@ impl World {
     /// Where its data lies.
     pub(crate) fn data(&self) -> Utf8PathBuf {
         self.root.join("data")
+    }
+
+    /// What the fake agents of a project were asked so far.
+    pub(crate) fn calls(&self, project: &str) -> Vec<Call> {
+        read_calls(self.data().join("projects").join(project).join("home").as_std_path())
     }
 
     /// A browser that is not signed in.

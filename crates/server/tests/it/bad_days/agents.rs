@@ -140,6 +140,7 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     let told = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
     assert_eq!(told["items"].as_array().unwrap().len(), 1, "{told}");
     assert_eq!(told["items"][0]["state"], "interrupted", "{told}");
+    assert_eq!(world.calls(&project).iter().filter(|call| call.prompt.is_some()).count(), 1);
     let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
     let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
     assert!(log.to_string().contains("The agent answered nothing any more and was ended"), "{log}");
