@@ -173,6 +173,33 @@ async fn a_tools_five_megabytes_are_cut_where_they_are_kept() {
     assert!(answer.text().contains("xxxx") && answer.text().contains(&day.shown), "it isn't said to be cut");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later() {
+    let day = day("a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[say: before]]").await;
+    browser.wait_for_words(&project, "before").await;
+    let connections = browser.get("/api/connections").await.expect(200);
+    let at = format!("/api/connections/{}", id(&connections["items"][0]));
+    let delivery = async |status: &str| {
+        wait_for(&format!("a delivery that is {status}"), BOUND, async || {
+            let connection = browser.get(&at).await.expect(200);
+            let delivery = &connection["projects"][0]["delivery"];
+            (delivery["status"] == status).then(|| delivery.clone())
+        })
+        .await
+    };
+    delivery("delivered").await;
+    let agent = agent();
+    signal(agent, "STOP");
+    browser.patch(&at, &json!({"key": "sk-two-9876543210"})).await.expect(200);
+    let failed = delivery(&day.shown).await;
+    assert!(failed["reason"].as_str().unwrap().contains("could not be handed to the agent"), "{failed}");
+    signal(agent, "CONT");
+    // Nobody does anything, and the agent begins no answer.
+    delivery("delivered").await;
+}
+
 /// The processes that somebody may see: pid and command line.
 fn running(is: impl Fn(u32, &str) -> bool) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("there is /proc").flatten();
