@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use doce_model::{Actor, InstanceId, MessageState, Ms, ProjectId, SessionId, SessionStatus, UserId};
+use doce_model::{Actor, InstanceId, MessageState, Ms, Observed, ProjectId, SessionId, SessionStatus, UserId};
 use doce_opencode::Client;
 use doce_runtime::{Ending, Running};
 use doce_store::{conversation, delivery, instance};
@@ -34,6 +34,9 @@ pub(crate) const ANSWER_BEGINS_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) const STOPPED: &str = "stopped";
 /// How an Instance ended whose Agent never answered.
 pub(crate) const DID_NOT_START: &str = "did not start";
+
+/// How an Instance ended whose Agent answered nothing any more. That is its own end: it is started again.
+const UNANSWERING: &str = "answered nothing any more and was ended";
 
 /// Tells whether an Instance ended by doce's doing, rather than by itself.
 pub(crate) fn is_ours(ending: &str) -> bool {
@@ -57,6 +60,8 @@ pub(crate) struct Agent {
     pub(crate) ended: CancellationToken,
     /// Whether somebody of ours is ending it: then its end is no surprise.
     pub(crate) stopping: AtomicBool,
+    /// Whether it is being ended because it answers nothing.
+    unanswering: AtomicBool,
     /// Whether the user stopped the present answer.
     pub(crate) aborted: AtomicBool,
     /// When a Prompt passed whose answer hasn't begun: the Agent calls itself idle until then.
@@ -200,6 +205,7 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         live: Mutex::default(),
         ended: CancellationToken::new(),
         stopping: AtomicBool::new(false),
+        unanswering: AtomicBool::new(false),
         aborted: AtomicBool::new(false),
         prompted: Mutex::new(None),
         following: AtomicBool::new(false),
@@ -262,6 +268,37 @@ pub(crate) async fn stop(app: &App, agent: &Arc<Agent>) -> Result<(), crate::Err
     Ok(())
 }
 
+/// Ends an Agent that answers nothing any more. To everybody else it ended by itself.
+pub(crate) async fn end_unanswering(agent: &Agent) {
+    if agent.stopping.load(Ordering::SeqCst) {
+        return;
+    }
+    agent.unanswering.store(true, Ordering::SeqCst);
+    tracing::error!(instance = %agent.instance_id, "the agent answers nothing any more: it is ended");
+    if let Err(e) = agent.running.stop(STOP_GRACE).await {
+        tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the agent could not be ended");
+    }
+}
+
+/// Records whether an Agent answers, if that is news.
+pub(crate) async fn observe(app: &App, agent: &Agent, observed: Observed) {
+    let recorded = async {
+        let row = instance::find(&mut app.store.read().await?, agent.instance_id).await?;
+        if row.is_none_or(|row| row.observed == observed) {
+            return Ok(());
+        }
+        let ctx = app.ctx(Actor::Reconciler("follower"), &agent.instance_id.to_string());
+        let mut tx = app.store.write(&ctx).await?;
+        instance::observe(&mut tx, agent.instance_id, observed).await?;
+        tx.commit().await?;
+        app.publish_project(agent.project_id).await;
+        Ok::<(), crate::Error>(())
+    };
+    if let Err(e) = recorded.await {
+        tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "whether an agent answers was not recorded");
+    }
+}
+
 /// Stops every Agent, at a clean end of the server.
 pub(crate) async fn stop_all(app: &App, grace: Duration) {
     let stops = app.agents.all().into_iter().map(|agent| async move {
@@ -280,7 +317,13 @@ async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     app.agents.remove(agent);
     app.room.look();
     agent.status.send_replace(SessionStatus::None);
-    let words = if agent.stopping.load(Ordering::SeqCst) { STOPPED.to_owned() } else { ending.to_string() };
+    let words = if agent.stopping.load(Ordering::SeqCst) {
+        STOPPED.to_owned()
+    } else if agent.unanswering.load(Ordering::SeqCst) {
+        UNANSWERING.to_owned()
+    } else {
+        ending.to_string()
+    };
     if let Err(e) = record_end(app, agent.project_id, agent.instance_id, &words).await {
         tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the end of an agent was not recorded");
     }

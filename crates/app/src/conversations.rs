@@ -1,6 +1,9 @@
 //! Conversations: read them, prompt, continue, abort.
 
-use std::sync::{PoisonError, atomic::Ordering};
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use doce_jobs::{New, Policy};
 use doce_model::{
@@ -24,7 +27,12 @@ const PAGE: i64 = 100;
 /// Most Messages on a page.
 const PAGE_MAX: i64 = 200;
 /// Failures of the Job that sends a Prompt, rather than of the answer to one.
-const NOT_TAKEN: &[&str] = &["project_not_running", "prompt_not_taken", "step_timeout", "internal", "not_sent"];
+const NOT_TAKEN: &[&str] =
+    &["project_not_running", "prompt_not_taken", "step_timeout", "internal", "not_sent", NOT_ANSWERING];
+/// The Agent answers nothing, and all that is left to a person is to end it.
+pub(crate) const NOT_ANSWERING: &str = "agent_not_answering";
+/// How long until an Agent that answers nothing may have been ended without anybody's doing.
+const NOT_ANSWERING_RETRY_AFTER: Duration = Duration::from_mins(2);
 /// What the user is taken to say when they press *Continue*.
 const CONTINUE: &str = "Continue where you stopped.";
 
@@ -175,7 +183,11 @@ impl App {
         self.jobs.changed(cancelled);
         if let (Some(agent), Some(agent_session)) = (self.agents.find(id), session.agent_session_id) {
             agent.aborted.store(true, Ordering::SeqCst);
-            agent.client.abort(&agent_session).await.map_err(Error::internal)?;
+            agent
+                .client
+                .abort(&agent_session)
+                .await
+                .map_err(|e| if e.is_transient() { unanswered(&e) } else { Error::internal(e) })?;
         }
         let mut read = self.store.read().await?;
         self.project_view(&mut read, project).await
@@ -216,6 +228,18 @@ impl App {
         if let Err(e) = told.await {
             tracing::error!(message = %id, error = crate::chain(&e), "a message was not published");
         }
+    }
+}
+
+/// Says what to do about an Agent that did not do what it was asked for.
+fn unanswered(error: &doce_opencode::CallError) -> Error {
+    tracing::warn!(error = crate::chain(error), "an agent was asked to stop its answer and did not");
+    Error::Unavailable {
+        code: NOT_ANSWERING,
+        message: "The agent does not answer, so its work could not be stopped. Stop the project: that ends the agent, \
+                  and the next prompt starts it again."
+            .to_owned(),
+        retry_after: NOT_ANSWERING_RETRY_AFTER,
     }
 }
 

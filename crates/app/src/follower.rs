@@ -14,16 +14,16 @@ use std::{
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, Connection, Failure, Message, MessageId, MessageState, ModelRef, Ms, NextMove,
-    Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
+    Observed, Part, PartId, PartKind, SessionStatus, Speaker, ToolCall, ToolStatus,
 };
-use doce_opencode::{AgentError, Event, Reply, Role, Status};
-use doce_store::{connection, conversation, delivery};
+use doce_opencode::{AgentError, CallError, Event, MessageWithParts, Reply, Role, Status, StreamError};
+use doce_store::{StoreError, connection, conversation, delivery};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     App, Error,
-    agents::{ANSWER_BEGINS_WITHIN, Agent},
+    agents::{self, ANSWER_BEGINS_WITHIN, Agent},
     chain,
     events::Change,
     failures,
@@ -39,6 +39,8 @@ const SETTLE_AFTER: Duration = Duration::from_secs(1);
 /// Waits between tries to follow again.
 const RECONNECT: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+/// Tries in a row without any answer after which an Agent is said not to respond. One may be a pause.
+const UNANSWERED_SHOWN: usize = 2;
 /// Answers without any content in a row after which the run is stopped: OpenCode asks again without end when a provider
 /// answers 200 with nothing (1.18.33, observed: 367 calls in a minute).
 pub(crate) const EMPTY_ANSWERS_MAX: usize = 8;
@@ -48,6 +50,12 @@ pub(crate) const TEXT_MAX: usize = 1024 * 1024;
 pub(crate) const OUTPUT_MAX: usize = 64 * 1024;
 /// Bytes of a tool's input that are kept.
 pub(crate) const INPUT_MAX: usize = 512 * 1024;
+/// Messages that are read of a conversation that is too large to be read whole; fewer, if these are too large, too.
+const NEWEST_MAX: usize = 50;
+/// What is said where something of an Agent was too large to be read.
+const UNREAD: &str = "A part of this answer was too large to be shown here. It is in the agent's own files.";
+/// How often it is logged that Parts can't be stored, while they can't.
+const LOG_EVERY: Duration = Duration::from_mins(1);
 /// How often browsers are told that files changed.
 const FILES_EVERY: Duration = Duration::from_millis(500);
 
@@ -132,6 +140,36 @@ struct Follower {
     empty: usize,
     /// Whether this turn was stopped for those.
     runaway: bool,
+    /// Tries to follow in a row that failed, for whatever reason.
+    failures: usize,
+    /// Those of them, in a row, in which the Agent gave no answer.
+    unanswered: usize,
+    /// When the Agent was last heard.
+    heard_at: Instant,
+    /// Whether its row may say that it doesn't respond.
+    shown_unhealthy: bool,
+    /// How many of the newest Messages are read, since the whole conversation was too large.
+    newest: Option<usize>,
+    /// Whether something was too large to be read, and this is not said yet.
+    unread: bool,
+    flush_failures: Seldom,
+}
+
+/// Keeps what happens again and again from filling the log.
+#[derive(Debug, Default)]
+struct Seldom {
+    last: Option<Instant>,
+}
+
+impl Seldom {
+    /// Tells whether it is to be logged: the first time, and each [`LOG_EVERY`].
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.last.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
+    }
 }
 
 impl Follower {
@@ -148,27 +186,62 @@ impl Follower {
             turn: None,
             empty: 0,
             runaway: false,
+            failures: 0,
+            unanswered: 0,
+            heard_at: Instant::now(),
+            shown_unhealthy: false,
+            newest: None,
+            unread: false,
+            flush_failures: Seldom::default(),
         }
     }
 
     async fn run(&mut self) {
-        let mut failures = 0;
         loop {
-            match self.follow_once().await {
-                Ok(()) => failures = 0,
-                Err(e) => {
-                    tracing::warn!(instance = %self.agent.instance_id, error = chain(&e), "the agent's stream broke");
+            if let Err(e) = self.follow_once().await {
+                tracing::warn!(instance = %self.agent.instance_id, error = chain(&e), "the agent's stream broke");
+                if is_unanswered(&e) {
+                    self.note_silence().await;
+                } else {
+                    self.unread |= is_too_large(&e);
+                    self.heard_at = Instant::now();
+                    self.unanswered = 0;
                 }
             }
-            let wait = RECONNECT[failures.min(RECONNECT.len() - 1)];
-            failures += 1;
+            let wait = RECONNECT[self.failures.min(RECONNECT.len() - 1)];
+            self.failures += 1;
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Notes that the Agent gave no answer. One that doesn't for long is ended: `reconcilers/restarts.rs` takes over.
+    async fn note_silence(&mut self) {
+        self.unanswered += 1;
+        if self.unanswered < UNANSWERED_SHOWN {
+            return;
+        }
+        self.shown_unhealthy = true;
+        agents::observe(&self.app, &self.agent, Observed::Unhealthy).await;
+        if self.heard_at.elapsed() >= self.app.config.agents.unanswered {
+            agents::end_unanswering(&self.agent).await;
+        }
+    }
+
+    /// Notes that the Agent is well: it sends events, and answers when it is asked.
+    async fn note_heard(&mut self) {
+        self.failures = 0;
+        self.unanswered = 0;
+        self.heard_at = Instant::now();
+        if self.shown_unhealthy {
+            self.shown_unhealthy = false;
+            agents::observe(&self.app, &self.agent, Observed::Healthy).await;
         }
     }
 
     /// Follows one stream until it ends.
     async fn follow_once(&mut self) -> Result<(), Error> {
-        let mut events = std::pin::pin!(self.agent.client.events());
+        let silence = self.app.config.agents.silence;
+        let mut events = std::pin::pin!(self.agent.client.events_unless_silent_for(silence));
         // OpenCode says "connected" a moment before it listens to itself, and what happens in between is lost (1.18.33,
         // observed). So the state is read again at the first sign that it does listen: an event, or a heartbeat.
         let mut heard = false;
@@ -182,13 +255,18 @@ impl Follower {
             };
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(Event::Connected)) => self.resync().await?,
-                    Some(Ok(event)) if !heard => {
-                        heard = true;
+                    Some(Ok(Event::Connected)) => {
                         self.resync().await?;
+                        self.note_heard().await;
+                    }
+                    Some(Ok(event)) => {
+                        if !heard {
+                            heard = true;
+                            self.resync().await?;
+                        }
+                        self.note_heard().await;
                         self.take(event).await?;
                     }
-                    Some(Ok(event)) => self.take(event).await?,
                     Some(Err(e)) => return Err(Error::internal(e)),
                     None => return Ok(()),
                 },
@@ -221,8 +299,7 @@ impl Follower {
     async fn resync(&mut self) -> Result<(), Error> {
         self.flush().await;
         let client = self.agent.client.clone();
-        let messages = client.messages(&self.agent_session).await.map_err(Error::internal)?;
-        for entry in messages {
+        for entry in self.read_conversation().await? {
             self.take_message(entry.info, !entry.parts.is_empty()).await?;
             for part in entry.parts {
                 self.take_part(part, Origin::Snapshot).await?;
@@ -241,6 +318,37 @@ impl Follower {
             self.settle().await?;
         }
         Ok(())
+    }
+
+    /// Reads the whole conversation, or as many of its newest Messages as aren't too large together.
+    async fn read_conversation(&mut self) -> Result<Vec<MessageWithParts>, Error> {
+        let client = self.agent.client.clone();
+        if self.newest.is_none() {
+            match client.messages(&self.agent_session).await {
+                Ok(messages) => {
+                    self.unread = false;
+                    return Ok(messages);
+                }
+                Err(CallError::TooLarge { .. }) => {}
+                Err(e) => return Err(Error::internal(e)),
+            }
+        }
+        let mut most = self.newest.unwrap_or(NEWEST_MAX);
+        while most > 0 {
+            match client.newest_messages(&self.agent_session, most).await {
+                Ok(messages) => {
+                    self.newest = Some((most * 2).min(NEWEST_MAX));
+                    return Ok(messages);
+                }
+                Err(CallError::TooLarge { .. }) => most /= 2,
+                Err(e) => return Err(Error::internal(e)),
+            }
+        }
+        // Not even the last one alone: what comes after it is followed all the same.
+        tracing::warn!(instance = %self.agent.instance_id, "the agent's last message is too large to be read");
+        self.newest = Some(1);
+        self.unread = true;
+        Ok(Vec::new())
     }
 
     async fn take(&mut self, event: Event) -> Result<(), Error> {
@@ -575,8 +683,11 @@ impl Follower {
             .map(|(id, _)| id.clone())
             .collect();
         for id in open {
-            let found = self.agent.client.find_message(&self.agent_session, &id).await.map_err(Error::internal)?;
-            let Some(found) = found else { continue };
+            let found = match self.agent.client.find_message(&self.agent_session, &id).await {
+                Ok(Some(found)) => found,
+                Ok(None) | Err(CallError::TooLarge { .. }) => continue,
+                Err(e) => return Err(Error::internal(e)),
+            };
             for part in found.parts {
                 let Some((_, Some(text), _)) = content(part.kind) else {
                     continue;
@@ -746,7 +857,9 @@ impl Follower {
             && let Err(e) = self.store_parts(&dirty).await
         {
             // They stay dirty, and the next flush tries again; meanwhile they are in memory and on every page.
-            tracing::error!(instance = %self.agent.instance_id, error = chain(&e), "parts were not stored");
+            if self.flush_failures.is_due(Instant::now()) {
+                tracing::error!(instance = %self.agent.instance_id, error = chain(&e), "parts were not stored");
+            }
             self.flush_at = Some(Instant::now() + FLUSH_EVERY);
             return;
         }
@@ -759,7 +872,7 @@ impl Follower {
         }
     }
 
-    async fn store_parts(&self, parts: &[Part]) -> Result<(), Error> {
+    async fn store_parts(&self, parts: &[Part]) -> Result<(), StoreError> {
         let ctx = self.app.ctx(Actor::Reconciler("follower"), &self.agent.instance_id.to_string());
         let mut tx = self.app.store.write(&ctx).await?;
         for part in parts {
@@ -835,6 +948,16 @@ impl Follower {
         .await?;
         tx.commit().await?;
         self.notice(format!("The agent asked for the permission `{permission}`, which is always refused.")).await
+    }
+
+    /// Says in the last answer that something of it could not be read, once.
+    async fn note_unread(&mut self) -> Result<(), Error> {
+        let last = conversation::last(&mut self.app.store.read().await?, self.agent.session_id).await?;
+        let is_said = |part: &Part| part.kind == PartKind::Notice && part.text.as_deref() == Some(UNREAD);
+        if last.is_some_and(|last| last.parts.iter().any(is_said)) {
+            return Ok(());
+        }
+        self.notice(UNREAD.to_owned()).await
     }
 
     /// Adds a notice to the last answer.
@@ -964,11 +1087,27 @@ impl Follower {
         }
         self.error = None;
         self.empty = 0;
+        if std::mem::take(&mut self.unread) {
+            self.note_unread().await?;
+        }
         // The turn is over: its Messages are in the rows, and are loaded again should the Agent speak of them.
         self.messages.retain(|_, followed| followed.message.state == MessageState::Streaming);
         self.app.publish_project(self.agent.project_id).await;
         Ok(())
     }
+}
+
+/// Tells whether an Agent said more at once than is taken.
+fn is_too_large(error: &Error) -> bool {
+    let Error::Internal(source) = error else { return false };
+    matches!(source.downcast_ref::<StreamError>(), Some(StreamError::TooLarge { .. }))
+}
+
+/// Tells whether an Agent gave no answer, rather than one that could not be used or stored.
+fn is_unanswered(error: &Error) -> bool {
+    let Error::Internal(source) = error else { return false };
+    source.downcast_ref::<StreamError>().is_some_and(StreamError::is_unanswered)
+        || source.downcast_ref::<CallError>().is_some_and(CallError::is_unanswered)
 }
 
 fn utf16_len(text: &str) -> usize {
@@ -1035,6 +1174,14 @@ mod tests {
     fn a_length_is_counted_as_browsers_count() {
         assert_eq!(utf16_len("aé日"), 3);
         assert_eq!(utf16_len("🥐"), 2);
+    }
+
+    #[test]
+    fn what_fails_twice_a_second_is_logged_once_a_minute() {
+        let mut failures = Seldom::default();
+        let begun = Instant::now();
+        let logged = (0..600).filter(|tries| failures.is_due(begun + FLUSH_EVERY * *tries)).count();
+        assert_eq!(logged, 5, "in five minutes");
     }
 
     #[test]

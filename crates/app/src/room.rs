@@ -35,6 +35,8 @@ const OTHERS_MEMORY: u64 = 1 << 30;
 const MEMORY_EVERY: Duration = Duration::from_secs(10);
 /// How long an Agent rests before it is stopped for somebody who waits.
 const IDLE_STOP_WHEN_WANTED: Duration = Duration::from_mins(1);
+/// How long an Agent may answer nothing before it is ended: longer than any pause of a machine that is short of memory.
+const UNANSWERED_MAX: Duration = Duration::from_mins(2);
 /// The longest sleep: a machine that was suspended is noticed after that.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
 
@@ -45,11 +47,20 @@ pub struct AgentLimits {
     pub most: Option<usize>,
     /// How long an Agent rests before it is stopped. `None` is for ever.
     pub idle_stop: Option<Duration>,
+    /// How long an Agent may say nothing, not even a heartbeat, before its events are asked for anew.
+    pub silence: Duration,
+    /// How long an Agent may answer nothing before it is ended.
+    pub unanswered: Duration,
 }
 
 impl Default for AgentLimits {
     fn default() -> Self {
-        Self { most: None, idle_stop: Some(Duration::from_mins(15)) }
+        Self {
+            most: None,
+            idle_stop: Some(Duration::from_mins(15)),
+            silence: doce_opencode::SILENCE_LIMIT,
+            unanswered: UNANSWERED_MAX,
+        }
     }
 }
 
@@ -382,8 +393,10 @@ async fn stop_those(app: &App) -> Result<Option<Duration>, Error> {
             next = Some(next.map_or(left, |next| next.min(left)));
             continue;
         }
-        stop(app, &agent).await?;
-        if wanted {
+        if !stop(app, &agent).await? {
+            // Something is about to happen with it, so it doesn't keep the others from making room.
+            next = Some(next.map_or(MAX_SLEEP, |next| next.min(MAX_SLEEP)));
+        } else if wanted {
             // One after the other: the next look is when its place is given away.
             break;
         }
@@ -391,20 +404,20 @@ async fn stop_those(app: &App) -> Result<Option<Duration>, Error> {
     Ok(next)
 }
 
-/// Enqueues the stop of an Agent that rests, unless something is about to happen in its Project.
-async fn stop(app: &App, agent: &Agent) -> Result<(), Error> {
+/// Enqueues the stop of an Agent that rests, unless something is about to happen in its Project. Returns whether it did.
+async fn stop(app: &App, agent: &Agent) -> Result<bool, Error> {
     let id = agent.project_id;
     let ctx = app.ctx(Actor::Reconciler("room"), &id.to_string());
     let mut tx = app.store.write(&ctx).await?;
-    let Some(mut project) = project::find(&mut tx, id).await? else { return Ok(()) };
+    let Some(mut project) = project::find(&mut tx, id).await? else { return Ok(false) };
     for subject in [jobs::project_subject(id), jobs::session_subject(agent.session_id)] {
         if !job::live_for_subject(&mut tx, &subject).await?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
     }
     // A Prompt that was accepted before this transaction has a Job that is seen above, or has passed and is seen here.
     if project.desired != Desired::Running || !agent.is_at_rest() {
-        return Ok(());
+        return Ok(false);
     }
     project.desired = Desired::Stopped;
     project::update(&mut tx, &project).await?;
@@ -415,7 +428,7 @@ async fn stop(app: &App, agent: &Agent) -> Result<(), Error> {
     tx.commit().await?;
     app.jobs.changed(enqueued.changed());
     tracing::info!(project = %id, "stopped: nobody used it");
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

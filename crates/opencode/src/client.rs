@@ -273,6 +273,14 @@ impl Client {
         answer.await?.succeeded()?.json()
     }
 
+    /// Reads the newest Messages of a conversation, oldest first. With `most` of 0 the Agent gives all (OpenCode 1.18.33,
+    /// observed).
+    pub async fn newest_messages(&self, session: &str, most: usize) -> Result<Vec<MessageWithParts>, CallError> {
+        let path = ["session", segment("session", session)?, "message"];
+        let answer = self.inner.http.read_some("read the end of a conversation", CONVERSATION, &path, most);
+        answer.await?.succeeded()?.json()
+    }
+
     /// Reads what each session does; idle ones are absent.
     pub async fn statuses(&self) -> Result<HashMap<String, Status>, CallError> {
         self.read("read the sessions' states", LOADING, &["session", "status"]).await
@@ -324,6 +332,14 @@ impl Client {
     /// It connects when first polled; [`Event::Connected`] tells that it has, a moment too early. Loads nothing.
     pub fn events(&self) -> impl Stream<Item = Result<Event, StreamError>> + Send + 'static + use<> {
         self.events_within(Bounds::default())
+    }
+
+    /// As [`Client::events`], and ends after another silence than [`crate::SILENCE_LIMIT`].
+    pub fn events_unless_silent_for(
+        &self,
+        silence: Duration,
+    ) -> impl Stream<Item = Result<Event, StreamError>> + Send + 'static + use<> {
+        self.events_within(Bounds { silence, ..Bounds::default() })
     }
 
     /// Reads the catalogue of providers and models, slimmed and without keys. Loads the instance; takes seconds.

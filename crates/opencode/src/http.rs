@@ -85,6 +85,19 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether the Agent gave no answer at all.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            Self::Refused { .. }
+            | Self::Unauthorized { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::InvalidId { .. }
+            | Self::EmptyCredential => false,
+        }
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -134,9 +147,30 @@ impl Http {
 
     /// Builds a request; `path` are whole segments, encoded one by one.
     pub(crate) fn request(&self, method: Method, path: &[&str]) -> reqwest::RequestBuilder {
+        self.request_to(method, self.address(path))
+    }
+
+    fn request_to(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+    }
+
+    fn address(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut().expect("http addresses have paths").clear().extend(path);
-        self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+        url
+    }
+
+    /// Reads what is at `path`, of a limited number.
+    pub(crate) async fn read_some(
+        &self,
+        operation: &'static str,
+        limits: Limits,
+        path: &[&str],
+        most: usize,
+    ) -> Result<Answer, CallError> {
+        let mut url = self.address(path);
+        url.query_pairs_mut().append_pair("limit", &most.to_string());
+        self.send(operation, limits, self.request_to(Method::GET, url), None).await
     }
 
     /// Sends one request and reads the whole answer, within limits.
@@ -148,7 +182,17 @@ impl Http {
         path: &[&str],
         body: Option<Bytes>,
     ) -> Result<Answer, CallError> {
-        let mut request = self.request(method, path).header(ACCEPT, "application/json");
+        self.send(operation, limits, self.request(method, path), body).await
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        limits: Limits,
+        request: reqwest::RequestBuilder,
+        body: Option<Bytes>,
+    ) -> Result<Answer, CallError> {
+        let mut request = request.header(ACCEPT, "application/json");
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }

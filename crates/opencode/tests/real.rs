@@ -185,6 +185,22 @@ async fn events_and_sessions_survive_a_dispose() {
 }
 
 #[tokio::test]
+async fn the_newest_messages_of_a_conversation_can_be_read_alone() {
+    let model = Model::start().await;
+    let agent = Agent::start(&model.url("v1")).await;
+    agent.put("acme", KEY).await;
+    let session = agent.session().await;
+    answer(&agent, &session.id, &prompt("echo")).await;
+    let whole = agent.client.messages(&session.id).await.expect("the conversation");
+    let ids = |messages: &[MessageWithParts]| messages.iter().map(|m| m.info.id.clone()).collect::<Vec<_>>();
+    for most in [1, 2, 50] {
+        let newest = agent.client.newest_messages(&session.id, most).await.expect("an answer");
+        assert_eq!(ids(&newest), ids(&whole[whole.len().saturating_sub(most)..]), "{most}");
+    }
+    assert_eq!(whole.len(), 2);
+}
+
+#[tokio::test]
 async fn the_catalogue_has_every_provider_and_no_key() {
     // Without `enabled_providers` the list is whole.
     let agent = Agent::start("http://127.0.0.1:1/v1").await;

@@ -283,6 +283,7 @@ impl AgentArgs {
         AgentLimits {
             most: self.max_agents.map(usize::from),
             idle_stop: Some(idle_stop).filter(|time| !time.is_zero()),
+            ..AgentLimits::default()
         }
     }
 }

@@ -87,9 +87,9 @@ export function projectWords(project: Project): Say {
     if (kind === "connect_provider" || kind === "replace_key") return { word: "Needs a key", tone: "amber" };
   }
   if (project.state === "running") {
+    if (project.instance?.observed === "unhealthy") return { word: "Not responding", tone: "amber" };
     if (project.session.kind === "busy") return { word: "Answering", tone: "accent" };
     if (project.session.kind === "retry") return { word: "Retrying", tone: "amber" };
-    if (project.instance?.observed === "unhealthy") return { word: "Not responding", tone: "amber" };
   }
   return base;
 }

@@ -189,6 +189,13 @@ it("a_launch_that_finds_no_room_says_its_place_and_asks_for_nothing", async () =
   expect(projectWords(project)).toEqual({ word: "In the queue", tone: "neutral" });
 });
 
+it("an_agent_that_hangs_is_not_said_to_answer", () => {
+  const project = aProject({ session: { kind: "busy", attempt: null, message: null, next_at: null } });
+  expect(projectWords(project).word).toBe("Answering");
+  const hangs = { ...project, instance: project.instance && { ...project.instance, observed: "unhealthy" as const } };
+  expect(projectWords(hangs)).toEqual({ word: "Not responding", tone: "amber" });
+});
+
 it("a_launch_whose_key_was_rejected_asks_for_another_one", async () => {
   route("get", "/api/connections", page([aConnection({ status: "error" })]));
   route("get", "/api/providers", page([aProvider()]));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use doce_jobs::{Definition, New, Policy, Step};
+use doce_jobs::{Backoff, Definition, New, Policy, Step};
 use doce_model::{Actor, DeliveryStatus, ProjectId, UserId};
 use doce_store::{Tx, delivery, project};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{App, Error, agents::Agent, chain, jobs::instance_subject, steps};
 
 pub(crate) const KIND: &str = "apply_delivery";
+/// How often it is tried again to hand over what an Agent did not take.
+const MORE_TRIES: u32 = 5;
+/// How long to wait before it is tried again: what ails an Agent may take minutes to pass.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), max: Duration::from_mins(5) };
 
 /// What the Job is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,7 +31,9 @@ pub(crate) fn definition(app: &App) -> Definition {
         let app = a.clone();
         async move { steps::delivery::apply(&app, &step).await }
     })
-    .timeout(Duration::from_mins(3));
+    .timeout(Duration::from_mins(3))
+    .attempts(1 + MORE_TRIES)
+    .backoff(BACKOFF);
     Definition::new(KIND, vec![apply])
 }
 
@@ -61,13 +67,14 @@ async fn enqueue(app: &App, tx: &mut Tx, agent: &Agent) -> Result<(), Error> {
     Ok(())
 }
 
-/// Enqueues a Job if the Agent holds an older version than there is. Called when it becomes idle.
+/// Enqueues a Job if the Agent holds an older version than there is, be it that it could not be handed another. Called
+/// when it becomes idle.
 pub(crate) async fn enqueue_if_stale(app: &App, agent: &Agent) {
     let enqueued = async {
         let deliveries = delivery::of_instance(&mut app.store.read().await?, agent.instance_id).await?;
         let stale = deliveries.iter().any(|delivery| match delivery.status {
-            DeliveryStatus::Stale | DeliveryStatus::Pending => true,
-            DeliveryStatus::Delivered | DeliveryStatus::Revoked | DeliveryStatus::Failed => false,
+            DeliveryStatus::Stale | DeliveryStatus::Pending | DeliveryStatus::Failed => true,
+            DeliveryStatus::Delivered | DeliveryStatus::Revoked => false,
         });
         if stale {
             let ctx = app.ctx(Actor::Reconciler("deliveries"), &agent.instance_id.to_string());

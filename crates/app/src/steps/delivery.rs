@@ -415,8 +415,43 @@ async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
 ///
 /// A key that was disconnected is taken back at once; the reload that makes it so waits at most [`REVOKE_WAIT`] for
 /// an answer. A key that was replaced waits until the Agent is idle, however long that is, and without holding a
-/// worker: the follower enqueues this Job again then.
+/// worker: the follower enqueues this Job again then. What could not be handed over is recorded as failed, with why.
 pub(crate) async fn apply(app: &App, step: &StepCtx) -> Result<(), StepError> {
+    let applied = bring_about(app, step).await;
+    if let Err(e) = &applied
+        && let Err(unrecorded) = record_failed(app, step, e.failure()).await
+    {
+        tracing::error!(job = %step.job.id, error = chain(&unrecorded), "a delivery that failed was not recorded");
+    }
+    applied
+}
+
+/// Records why what waits to be handed over was not.
+async fn record_failed(app: &App, step: &StepCtx, failure: &Failure) -> Result<(), Error> {
+    let agent = step.payload().ok().and_then(|payload: apply_delivery::Payload| {
+        payload.instance_id.parse().ok().and_then(|id| app.agents.find_instance(id))
+    });
+    let Some(agent) = agent else { return Ok(()) };
+    let mut tx = app.store.write(&step.ctx).await?;
+    for old in delivery::of_instance(&mut tx, agent.instance_id).await? {
+        match old.status {
+            DeliveryStatus::Pending | DeliveryStatus::Stale | DeliveryStatus::Failed => {}
+            DeliveryStatus::Delivered | DeliveryStatus::Revoked => continue,
+        }
+        let record = Delivery {
+            status: DeliveryStatus::Failed,
+            reason: Some(failure.message.clone()),
+            updated_at: step.ctx.now(),
+            ..old
+        };
+        delivery::upsert(&mut tx, &record, agent.user_id).await?;
+    }
+    tx.commit().await?;
+    app.publish_connections_soon(agent.user_id);
+    Ok(())
+}
+
+async fn bring_about(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let payload: apply_delivery::Payload = step.payload()?;
     let Some(agent) = payload.instance_id.parse().ok().and_then(|id| app.agents.find_instance(id)) else {
         return Ok(());
@@ -528,7 +563,9 @@ async fn hand_over_live(
     for w in wanted.iter().filter(|w| !current.contains(&(w.connection.id, w.connection.version))) {
         let is_live = w.connection.auth_type == AuthType::OAuth
             && login::facts(&w.connection.provider_id).is_some_and(|facts| facts.read_live);
-        let before = held.iter().find(|d| d.connection_id == w.connection.id && d.status == DeliveryStatus::Stale);
+        let before = held.iter().find(|d| {
+            d.connection_id == w.connection.id && matches!(d.status, DeliveryStatus::Stale | DeliveryStatus::Failed)
+        });
         match before.filter(|_| is_live) {
             Some(before) => renewed.push((w, before)),
             None => return Ok(false),

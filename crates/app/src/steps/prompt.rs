@@ -14,7 +14,7 @@ use doce_store::conversation;
 use crate::{
     App,
     agents::Agent,
-    conversations::session_of,
+    conversations::{NOT_ANSWERING, session_of},
     jobs::{project_id, send_prompt, step_error},
     previews,
     steps::{delivery, instance, session},
@@ -168,10 +168,12 @@ fn not_running() -> StepError {
 }
 
 fn failed(error: CallError) -> StepError {
-    let failure = Failure::new(
-        "agent_failed",
-        format!("The agent did not take the prompt: {}.", crate::chain(&error)),
-        NextMove::Continue,
-    );
-    if error.is_transient() { StepError::retry(failure).source(error) } else { StepError::fail(failure).source(error) }
+    let why = crate::chain(&error);
+    if error.is_transient() {
+        let message =
+            format!("The agent did not take the prompt: {why}. If it goes on so, stop the project, then continue.");
+        return StepError::retry(Failure::new(NOT_ANSWERING, message, NextMove::Continue)).source(error);
+    }
+    let message = format!("The agent did not take the prompt: {why}.");
+    StepError::fail(Failure::new("agent_failed", message, NextMove::Continue)).source(error)
 }

@@ -169,3 +169,40 @@ async fn an_agent_that_rests_makes_room_for_somebody_who_waits() {
     assert_eq!(browser.wait_for_job(&id(&second["job"])).await["state"], "succeeded");
     wait_for_state(&browser, &id(&first["project"]), "stopped").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_five_projects_made_at_once_are_launched_in_their_order_each_once() {
+    const MOST: usize = 3;
+    let world = World::builder().running().most_agents(MOST).idle_stop(Duration::from_secs(1)).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let mut made = futures::future::join_all((0..25).map(|_| browser.create_project("[[say: done]]"))).await;
+    // Each is numbered by the server when it takes it.
+    made.sort_by_key(|made| id(&made["job"]));
+    for made in &made {
+        // Whoever is answered and rests makes room for the next.
+        let ended = browser.wait_for_job(&id(&made["job"])).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+        wait_for("the answer", BOUND, async || {
+            let messages = format!("/api/projects/{}/messages", id(&made["project"]));
+            let page = browser.get(&messages).await.expect(200);
+            (page["items"].as_array()?.last()?["state"] == "complete").then_some(())
+        })
+        .await;
+    }
+    let sent: Vec<u64> = made
+        .iter()
+        .map(|made| {
+            let calls = world.calls(&id(&made["project"]));
+            let prompts: Vec<_> = calls.iter().filter(|call| call.prompt.is_some()).collect();
+            assert_eq!(prompts.len(), 1, "{prompts:#?}");
+            calls[0].at_ms
+        })
+        .collect();
+    // Those that have a place at the same time may overtake each other.
+    for (place, begun) in sent.iter().enumerate().skip(MOST) {
+        let before = &sent[..=place - MOST];
+        assert!(before.iter().all(|earlier| earlier < begun), "number {place} was too early: {sent:?}");
+    }
+}

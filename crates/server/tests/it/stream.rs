@@ -248,6 +248,38 @@ async fn a_conversation_is_streamed_to_who_watches_it_and_to_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn twenty_streams_of_one_project_cost_one_stream_of_its_agent() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let project = id(&browser.create_project("[[say: one]]").await["project"]);
+    browser.wait_for_answer(&project).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut stream = browser.stream(&format!("?project_id={project}")).await;
+        assert_eq!(stream.next().await.unwrap().data["projects"], json!([project]));
+        streams.push(stream);
+    }
+    browser.prompt(&project, &json!({"text": "[[say: to everybody]]"})).await;
+    for stream in &mut streams {
+        let mut text = String::new();
+        stream
+            .find("the words", |frame| {
+                match frame.event.as_str() {
+                    "delta" => text.push_str(frame.data["delta"].as_str().unwrap()),
+                    "part" => frame.data["part"]["text"].as_str().unwrap_or_default().clone_into(&mut text),
+                    _ => {}
+                }
+                (text == "to everybody").then_some(())
+            })
+            .await;
+    }
+    let followed = world.calls(&project).into_iter().filter(|call| call.path == "/global/event").count();
+    assert_eq!(followed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_and_the_stream_fit_together() {
     let world = World::running().await;
     let model = ScriptedModel::start().await;

@@ -13,7 +13,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use doce_app::{AgentLimits, App, AuditEntry, AuditQuery, Config, LocalPlace, Outside, TokenEndpoints};
 use doce_model::{Actor, Clock, Ctx, Ms};
 use doce_server::{Limits, Server, Settings, SystemClock, preview::Origin};
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{
+    ScriptedModel,
+    fake_agent::{Call, read_calls},
+    wait_for,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,6 +96,12 @@ impl Builder {
     /// Stops agents that rest for so long.
     pub(crate) fn idle_stop(mut self, after: Duration) -> Self {
         self.agents.idle_stop = Some(after);
+        self
+    }
+
+    /// Asks anew for the events of an agent that was silent for so long, and ends one that answered nothing for so long.
+    pub(crate) fn silence(mut self, silence: Duration, unanswered: Duration) -> Self {
+        (self.agents.silence, self.agents.unanswered) = (silence, unanswered);
         self
     }
 
@@ -207,7 +217,7 @@ impl World {
             local_places: Vec::new(),
             // Fakes weigh nothing: on a small machine, too, there is room for as many as a test wants. And they go on
             // when a test moves the clock.
-            agents: AgentLimits { most: Some(100), idle_stop: None },
+            agents: AgentLimits { most: Some(100), idle_stop: None, ..AgentLimits::default() },
             token_endpoints: TokenEndpoints::default(),
         }
     }
@@ -225,6 +235,11 @@ impl World {
     /// Where its data lies.
     pub(crate) fn data(&self) -> Utf8PathBuf {
         self.root.join("data")
+    }
+
+    /// What the fake agents of a project were asked so far.
+    pub(crate) fn calls(&self, project: &str) -> Vec<Call> {
+        read_calls(self.data().join("projects").join(project).join("home").as_std_path())
     }
 
     /// A browser that is not signed in.

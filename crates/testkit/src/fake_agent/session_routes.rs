@@ -77,7 +77,8 @@ pub(super) async fn list_messages(State(agent): Shared, Path(id): Path<String>, 
     let Some(session) = agent.session(&id) else {
         return no_session(&id);
     };
-    let limit = place.limit.unwrap_or(usize::MAX);
+    // 0 is no limit (OpenCode 1.18.33, observed).
+    let limit = place.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let skipped = session.messages.len().saturating_sub(limit);
     axum::Json(&session.messages[skipped..]).into_response()
 }

@@ -110,6 +110,58 @@ async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
     assert!(running(|pid, _| pid == agent).is_empty(), "it is still there");
 }
 
+/// Waits until a project's agent is seen to be like this, and returns its instance.
+async fn wait_for_instance(browser: &Browser, project: &str, observed: &str, is: impl Fn(&str) -> bool) -> String {
+    wait_for(&format!("an agent that is {observed}"), BOUND, async || {
+        let found = browser.get(&format!("/api/projects/{project}")).await.expect(200);
+        let instance = &found["instance"];
+        (instance["observed"] == observed && is(instance["id"].as_str()?)).then(|| id(instance))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again() {
+    let day = day("an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again");
+    let patience = (Duration::from_secs(2), Duration::from_secs(8));
+    let world = World::builder().running().silence(patience.0, patience.1).start().await;
+    let (browser, project) = prompted(&world, "[[hang]]").await;
+    wait_for_session(&browser, &project, "busy").await;
+    let before = wait_for_instance(&browser, &project, "healthy", |_| true).await;
+    signal(agent(), "STOP");
+    wait_for_instance(&browser, &project, "unhealthy", |id| id == before).await;
+    // *Stop* of the answer says what helps, whether the agent is ended meanwhile or not.
+    let refused = browser.post(&format!("/api/projects/{project}/abort"), &json!({})).await;
+    assert!(refused.problem(503, &day.shown)["detail"].as_str().unwrap().contains("Stop the project"));
+    let after = wait_for_instance(&browser, &project, "healthy", |id| id != before).await;
+    assert_ne!(before, after);
+    wait_for_session(&browser, &project, "idle").await;
+    // Its prompt is not sent again by any of it.
+    let told = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
+    assert_eq!(told["items"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["items"][0]["state"], "interrupted", "{told}");
+    assert_eq!(world.calls(&project).iter().filter(|call| call.prompt.is_some()).count(), 1);
+    let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
+    let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
+    assert!(log.to_string().contains("The agent answered nothing any more and was ended"), "{log}");
+    browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
+    browser.wait_for_words(&project, "here again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_hangs_for_a_while_is_shown_and_goes_on() {
+    let day = day("an_agent_that_hangs_for_a_while_is_shown_and_goes_on");
+    let world = World::builder().running().silence(Duration::from_secs(2), BOUND * 5).start().await;
+    let (browser, project) = prompted(&world, "[[hang]]").await;
+    wait_for_session(&browser, &project, "busy").await;
+    let (instance, agent) = (wait_for_instance(&browser, &project, "healthy", |_| true).await, agent());
+    signal(agent, "STOP");
+    wait_for_instance(&browser, &project, &day.shown, |id| id == instance).await;
+    signal(agent, "CONT");
+    wait_for_instance(&browser, &project, "healthy", |id| id == instance).await;
+    assert_stopped_and_of_use(&browser, &project).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tools_five_megabytes_are_cut_where_they_are_kept() {
     let day = day("a_tools_five_megabytes_are_cut_where_they_are_kept");
@@ -119,6 +171,33 @@ async fn a_tools_five_megabytes_are_cut_where_they_are_kept() {
     let answer = browser.get(&format!("/api/projects/{project}/messages")).await;
     assert!(answer.body.len() < 1_000_000, "{} bytes", answer.body.len());
     assert!(answer.text().contains("xxxx") && answer.text().contains(&day.shown), "it isn't said to be cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later() {
+    let day = day("a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[say: before]]").await;
+    browser.wait_for_words(&project, "before").await;
+    let connections = browser.get("/api/connections").await.expect(200);
+    let at = format!("/api/connections/{}", id(&connections["items"][0]));
+    let delivery = async |status: &str| {
+        wait_for(&format!("a delivery that is {status}"), BOUND, async || {
+            let connection = browser.get(&at).await.expect(200);
+            let delivery = &connection["projects"][0]["delivery"];
+            (delivery["status"] == status).then(|| delivery.clone())
+        })
+        .await
+    };
+    delivery("delivered").await;
+    let agent = agent();
+    signal(agent, "STOP");
+    browser.patch(&at, &json!({"key": "sk-two-9876543210"})).await.expect(200);
+    let failed = delivery(&day.shown).await;
+    assert!(failed["reason"].as_str().unwrap().contains("could not be handed to the agent"), "{failed}");
+    signal(agent, "CONT");
+    // Nobody does anything, and the agent begins no answer.
+    delivery("delivered").await;
 }
 
 /// The processes that somebody may see: pid and command line.
