@@ -10,7 +10,7 @@ use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, Row as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Rows of it, each large enough that they are in many places of the file.
 const ROWS: i64 = 300;
@@ -18,7 +18,7 @@ const ROWS: i64 = 300;
 /// A database in whose commit number `n` the row `n % 300` became `n`; a checkpoint follows each commit.
 pub struct BusyDatabase {
     stop: Arc<AtomicBool>,
-    writer: JoinHandle<i64>,
+    writer: JoinSet<i64>,
 }
 
 impl BusyDatabase {
@@ -45,7 +45,8 @@ impl BusyDatabase {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let writer = tokio::spawn(async move {
+        let mut writer = JoinSet::new();
+        writer.spawn(async move {
             while !told.load(Ordering::Relaxed) {
                 number += 1;
                 commit(&mut connection, number).await;
@@ -60,9 +61,9 @@ impl BusyDatabase {
     ///
     /// # Panics
     /// If a write failed.
-    pub async fn end(self) -> i64 {
+    pub async fn end(mut self) -> i64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.writer.await.expect("every write worked")
+        self.writer.join_next().await.expect("it writes").expect("every write worked")
     }
 
     /// Opens a copy; returns after which commit it was made.

@@ -172,15 +172,13 @@ impl Packer {
         let scrap = || {
             // Removed at once: it is nobody's who doesn't hold it already.
             let path = Utf8PathBuf::from(format!("{}.copy", self.partial));
-            let made = new_file(&path)?;
+            let file = new_file(&path)?;
             std::fs::remove_file(&path)?;
-            Ok(made)
+            Ok(file)
         };
-        let copied = sqlite::copy(directory, entry, file, scrap).map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                BackupError::Write { path: self.partial.clone(), source }
-            }
-            _ => read(name, source),
+        let copied = sqlite::copy(directory, entry, file, scrap).map_err(|source| {
+            let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind());
+            if is_full { BackupError::Write { path: self.partial.clone(), source } } else { read(name, source) }
         });
         let mut copied = copied?;
         copied.file.rewind().map_err(|e| read(name, e))?;
