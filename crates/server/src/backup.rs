@@ -32,7 +32,7 @@ pub(crate) struct BackupArgs {
     /// The file to write, or a directory for one named after the present moment
     #[arg(value_name = "FILE")]
     file: Utf8PathBuf,
-    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    /// Where everything is kept [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use std::{convert::Infallible, ffi::OsString, net::SocketAddr, process::ExitCode
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use clap_complete::Shell;
 use doce_app::{AgentLimits, Anchor, KeyPlace, NotPostgresUrl, Outside, PostgresUrl};
 use secrecy::{ExposeSecret, SecretString};
@@ -35,11 +35,18 @@ const TRUST: &str = "i-trust-every-prompt";
 
 /// A self-hosted AI app builder: describe an app, and watch an agent build it, live, on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "doce", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "doce",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Begin with `doce doctor`, which says what is missing, and `doce serve`, which prints the address to \
+        open. `doce COMMAND --help` tells more about each."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged, as `level` or `part=level,…`
+    /// What is logged: error, warn, info, debug or trace, or `part=level` for a part; several with commas
     #[arg(long, global = true, env = "DOCE_LOG", default_value = logs::DEFAULT_FILTER, value_name = "FILTER")]
     log: String,
     /// How the log is written
@@ -64,9 +71,9 @@ enum Command {
     Import(ImportArgs),
     /// Looks at the whole set-up and says how to repair what is wrong
     ///
-    /// The data directory and its permissions, the database, the master key, the port, the sandbox, OpenCode, git and
-    /// npm, the disk, the limits of files, proxies and certificates, the network and the clock. Give it the settings
-    /// that `doce serve` is given. Nothing is changed. It ends with 1 if there is a problem.
+    /// The data directory and its permissions, the database, the master key, the port, the sandbox, the limits of
+    /// agents, OpenCode, git and npm, the disk, the limits of files, proxies and certificates, the network and the
+    /// clock. Give it the settings that `doce serve` is given. Nothing is changed. It ends with 1 if there is a problem.
     Doctor(DoctorArgs),
     /// Writes everything to one file, while the server runs or not
     ///
@@ -120,7 +127,7 @@ enum AuditCommand {
 /// The settings of `audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    /// Where everything is kept [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -178,7 +185,7 @@ impl DatabaseArgs {
 /// Where the keys are.
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
-    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    /// Where everything is kept [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -236,7 +243,7 @@ pub(crate) enum LogFormat {
 /// The settings of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where everything is kept [default: the folder doce of your data directory, ~/.local/share/doce]
+    /// Where everything is kept [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -301,6 +308,8 @@ pub(crate) struct Stop {
     pub(crate) hint: Option<String>,
     /// The number of the request that failed, for whoever looks into the server's log.
     pub(crate) reference: Option<String>,
+    /// The word by which a script knows it, if it has one of its own.
+    pub(crate) code: Option<String>,
     /// Whether it was asked for wrongly, rather than failed.
     pub(crate) by_user: bool,
 }
@@ -308,12 +317,12 @@ pub(crate) struct Stop {
 impl Stop {
     /// Something failed.
     pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), hint: None, reference: None, by_user: false }
+        Self { error: error.into(), hint: None, reference: None, code: None, by_user: false }
     }
 
     /// Something was asked for that can't be.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), hint: None, reference: None, by_user: true }
+        Self { error: error.into(), hint: None, reference: None, code: None, by_user: true }
     }
 
     /// Says what to do about it.
@@ -325,26 +334,60 @@ impl Stop {
     pub(crate) fn reference(self, id: Option<&str>) -> Self {
         Self { reference: id.map(str::to_owned), ..self }
     }
+
+    /// Gives it the word by which a script knows it.
+    pub(crate) fn code(self, code: impl Into<String>) -> Self {
+        Self { code: Some(code.into()), ..self }
+    }
+
+    /// Says that the command line can't be understood.
+    fn usage(answer: &clap::Error) -> Self {
+        let said = answer.render().to_string();
+        let mut paragraphs = said.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let first = paragraphs.next().unwrap_or_default();
+        let error = match answer.kind() {
+            // Clap answers with the help, which is no error's text.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was named",
+            _ => first.strip_prefix("error: ").unwrap_or(&first),
+        };
+        let tip = paragraphs.find_map(|text| text.strip_prefix("tip: ").map(str::to_owned));
+        let hint = tip.unwrap_or_else(|| "`--help` tells how it is used".to_owned());
+        Self::wrong(anyhow!(error.to_owned())).hint(hint).code("usage")
+    }
 }
 
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
     // Before anything may want TLS. It fails only if a provider is there already, which is as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let printer = Printer::new();
+    let json = is_json_wanted(std::env::args_os());
+    let printer = Printer::new(json);
     match run(&printer, std::env::args_os()) {
         Ok(code) => code,
         Err(stop) => {
-            printer.error(&stop.error, stop.hint.as_deref(), stop.reference.as_deref());
+            printer.error(&stop);
             ExitCode::from(if stop.by_user { 2 } else { 1 })
         }
     }
+}
+
+/// Tells whether JSON was asked for. An error of the command line itself is told in it, too, so it is seen before that
+/// is understood; no option takes a value that begins with a hyphen.
+fn is_json_wanted(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    arguments.into_iter().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// Returns the command line, as it can be asked about itself.
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Stop> {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         // Help and version come this way, too; clap knows which stream and which code each has.
+        Err(answer) if answer.use_stderr() && printer.is_json() => return Err(Stop::usage(&answer)),
         Err(answer) => {
             drop(answer.print());
             return Ok(ExitCode::from(if answer.use_stderr() { 2 } else { 0 }));
@@ -492,6 +535,13 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_wanted_where_the_option_stands_and_not_where_it_is_a_prompt() {
+        let wanted = |line: &str| is_json_wanted(line.split(' ').map(OsString::from));
+        assert!(wanted("doce project list --json") && wanted("doce --json"));
+        assert!(!wanted("doce project list") && !wanted("doce project create -- --json"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) struct ImportArgs {
     /// The old installation: the directory that holds `data`, or that directory itself
     #[arg(required = true, value_name = "DIR")]
     directory: Option<Utf8PathBuf>,
-    /// Gives what belonged to a user there to an account here, instead of making one
+    /// Gives what belonged to a user there to an account here, instead of making one; repeat it for several users
     #[arg(long, value_name = "OLD=ACCOUNT", value_parser = pair)]
     into: Vec<(String, String)>,
     /// Where Docker keeps its volumes: for a while projects lay in them
@@ -57,7 +57,7 @@ enum ImportCommand {
         /// The account that gets the keys [default: the only one]
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// Doesn't ask
+        /// Doesn't ask first
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -73,9 +73,12 @@ enum ImportCommand {
         /// The old installation
         #[arg(value_name = "DIR")]
         directory: Utf8PathBuf,
-        /// Doesn't ask
+        /// Doesn't ask first
         #[arg(long)]
         yes: bool,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -85,7 +88,7 @@ struct How {
     /// Only shows what would happen: nothing is changed
     #[arg(long)]
     dry_run: bool,
-    /// Answers with one JSON document
+    /// Prints one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -93,7 +96,7 @@ struct How {
 /// What things are brought to.
 #[derive(Debug, Args)]
 struct Place {
-    /// Where doce keeps everything [default: the folder doce of your data directory, ~/.local/share/doce]
+    /// Where doce keeps everything [default: ~/.local/share/doce]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -112,7 +115,7 @@ pub(crate) fn import(printer: &Printer, arguments: ImportArgs) -> Result<ExitCod
         .map_err(Stop::failed)?;
     let ImportArgs { command, directory, into, volumes, how, place } = arguments;
     match (command, directory) {
-        (Some(ImportCommand::ScrubEnv { directory, yes }), _) => scrub(printer, &directory, yes),
+        (Some(ImportCommand::ScrubEnv { directory, yes, json }), _) => scrub(printer, &directory, yes, json),
         (Some(ImportCommand::Opencode { file, user, yes, how, place }), _) => {
             let file = file.or_else(config::opencode_auth_file).ok_or_else(|| {
                 Stop::wrong(anyhow!("find OpenCode's file: HOME is not set")).hint("name it: doce import opencode FILE")
@@ -189,7 +192,7 @@ impl Opened {
         };
         let app = App::open(config, Arc::clone(&clock)).await.map_err(serve::cannot_open)?;
         for note in app.notes() {
-            printer.line(note);
+            printer.note(note);
         }
         Ok(Self { app, clock, _lock: lock })
     }
@@ -213,7 +216,7 @@ impl Opened {
         let ctx = Ctx::new(Actor::Cli, "import", None, Arc::clone(&self.clock));
         let mut progress = |progress: ImportProgress<'_>| match progress {
             ImportProgress::Begins(line) if line.subject == "project" => {
-                printer.line(format_args!("copying {}: {}", line.name, line.detail));
+                printer.note(format_args!("copying {}: {}", line.name, line.detail));
             }
             ImportProgress::Begins(_) | ImportProgress::Settled(_) => {}
         };
@@ -259,16 +262,20 @@ fn shown(line: &ImportLine) -> String {
     format!("  {:<10} {:<8} {}: {}", line.outcome.as_str(), line.subject, line.name, line.detail)
 }
 
-fn scrub(printer: &Printer, directory: &Utf8Path, yes: bool) -> Result<ExitCode, Stop> {
+fn scrub(printer: &Printer, directory: &Utf8Path, yes: bool, json: bool) -> Result<ExitCode, Stop> {
     let (files, findings) = import::env_files(directory).map_err(|e| stop(ImportError::from(e), directory))?;
     for finding in &findings {
-        printer.line(format_args!("can't look into {}: {}", finding.name, finding.reason));
+        printer.note(format_args!("can't look into {}: {}", finding.name, finding.reason));
     }
-    if files.is_empty() {
+    if files.is_empty() && !json {
         printer.result("No .env file there holds a key.");
-    } else {
-        for file in &files {
-            printer.result(file.path());
+    }
+    if !files.is_empty() {
+        // Who is asked sees what about; otherwise JSON is all there is.
+        if !json {
+            files.iter().for_each(|file| printer.result(file.path()));
+        } else if !yes {
+            files.iter().for_each(|file| printer.line(file.path()));
         }
         let question = format!(
             "\nTake the key out of {}? It can't be brought back from there: `doce import` comes first.",
@@ -278,21 +285,25 @@ fn scrub(printer: &Printer, directory: &Utf8Path, yes: bool) -> Result<ExitCode,
             return Err(Stop::wrong(anyhow!("nobody said yes, so nothing was changed")).hint("--yes doesn't ask"));
         }
     }
-    let mut failed = findings.len();
+    let mut items = Vec::new();
+    let mut left = findings.len();
     for file in &files {
-        if let Err(e) = file.scrub() {
-            failed += 1;
-            printer.line(format_args!("{} was left as it is: {e}", file.path()));
+        let done = file.scrub();
+        if let Err(e) = &done {
+            left += 1;
+            printer.note(format_args!("{} was left as it is: {e}", file.path()));
         }
+        items.push(json!({"file": file.path(), "scrubbed": done.is_ok(), "detail": done.err().map(|e| e.to_string())}));
     }
-    if !files.is_empty() {
-        printer.result(format_args!(
-            "\n{} of {} files no longer hold a key.",
-            files.len() + findings.len() - failed,
-            files.len()
-        ));
+    let scrubbed = files.len() + findings.len() - left;
+    if json {
+        let unread = findings.iter().map(|f| json!({"file": f.name, "scrubbed": false, "detail": f.reason}));
+        items.extend(unread);
+        printer.result(json!({"from": directory, "scrubbed": scrubbed, "items": items}));
+    } else if !files.is_empty() {
+        printer.result(format_args!("\n{scrubbed} of {} files no longer hold a key.", files.len()));
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Refuses to keep doce's data inside what must not change.

@@ -35,6 +35,8 @@ mod ui;
 mod verify;
 
 pub use clock::SystemClock;
+#[doc(hidden)]
+pub use config::command;
 pub use config::main;
 pub use error::CODES;
 pub use server::{Limits, Server, Settings};

@@ -10,7 +10,10 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::Stop;
 
 /// How far plain progress moves between two lines, in percent.
 const PLAIN_STEP: u64 = 20;
@@ -22,14 +25,16 @@ const ANSWER_MAX: u64 = 100;
 pub(crate) struct Printer {
     bars: MultiProgress,
     interactive: bool,
+    /// Whether whoever reads wants JSON and nothing else.
+    json: bool,
 }
 
 impl Printer {
     /// Makes one for this process's standard streams.
-    pub(crate) fn new() -> Self {
-        let interactive = io::stderr().is_terminal();
+    pub(crate) fn new(json: bool) -> Self {
+        let interactive = io::stderr().is_terminal() && !json;
         let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), interactive }
+        Self { bars: MultiProgress::with_draw_target(target), interactive, json }
     }
 
     /// Writes what was asked for, to standard output.
@@ -54,6 +59,18 @@ impl Printer {
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));
     }
 
+    /// Writes a line about what is going on, unless JSON was asked for.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.json {
+            self.line(text);
+        }
+    }
+
+    /// Tells whether JSON was asked for.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Asks a question on standard error and waits for its answer. Only a clear yes is one; the end of input is no.
     pub(crate) fn asks(&self, question: impl Display) -> bool {
         self.bars.suspend(|| {
@@ -70,15 +87,22 @@ impl Printer {
     }
 
     /// Writes an error: its name, the reasons below it, the next move, and by what it is found in the server's log.
-    pub(crate) fn error(&self, error: &anyhow::Error, hint: Option<&str>, reference: Option<&str>) {
+    pub(crate) fn error(&self, stop: &Stop) {
+        let Stop { error, hint, reference, code, by_user } = stop;
+        let mut because: Vec<String> = error.chain().map(ToString::to_string).collect();
+        // Some errors repeat their source's words as their own.
+        because.dedup();
+        because.remove(0);
+        if self.json {
+            let code = code.as_deref().unwrap_or(if *by_user { "wrong" } else { "failed" });
+            self.line(json!({
+                "error": error.to_string(), "because": because, "hint": hint, "reference": reference, "code": code,
+            }));
+            return;
+        }
         self.line(format_args!("error: {error}"));
-        let mut said = error.to_string();
-        for cause in error.chain().skip(1).map(ToString::to_string) {
-            // Some errors repeat their source's words as their own.
-            if cause != said {
-                self.line(format_args!("  because: {cause}"));
-            }
-            said = cause;
+        for cause in because {
+            self.line(format_args!("  because: {cause}"));
         }
         if let Some(hint) = hint {
             self.line(format_args!("  try: {hint}"));
@@ -130,7 +154,7 @@ impl Progress {
         let percent = percent.map_or(0, |percent| percent / PLAIN_STEP * PLAIN_STEP);
         if self.last.is_none_or(|last| percent > last) {
             self.last = Some(percent);
-            self.printer.line(format_args!("{}: {percent} %", self.what));
+            self.printer.note(format_args!("{}: {percent} %", self.what));
         }
     }
 
@@ -152,7 +176,7 @@ impl Progress {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        printer.line(format_args!("{what}: {came_of_it}"));
+        printer.note(format_args!("{what}: {came_of_it}"));
     }
 }
 

@@ -35,7 +35,7 @@ enum Command {
     /// The key is asked for without being shown, or read from standard input with --key-stdin. It is never an argument,
     /// where other programs of this machine could read it. The provider is asked whether the key is good.
     Add {
-        /// The provider: anthropic, openai, openrouter, …
+        /// The provider's id: anthropic, openai, openrouter, … The page Connections lists all of them
         #[arg(value_name = "PROVIDER")]
         provider: String,
         /// What to call it
@@ -44,7 +44,7 @@ enum Command {
         /// Where requests go instead of the provider's default
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
-        /// An answer to one of the provider's questions; several times for several
+        /// An answer to what the provider needs to know beside the key, such as region=eu; repeat it for several
         #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
         answer: Vec<(String, String)>,
         #[command(flatten)]
@@ -71,7 +71,7 @@ enum Command {
         /// Its id, name or provider, or the beginning of one
         #[arg(value_name = "CONNECTION")]
         connection: String,
-        /// Doesn't ask
+        /// Doesn't ask first
         #[arg(long)]
         yes: bool,
     },

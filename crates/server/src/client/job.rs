@@ -15,6 +15,8 @@ use super::{
 use crate::{config::Stop, printer::Printer};
 
 const JOB: Noun = Noun { word: "job", fields: &["id"], list: "doce job list" };
+/// Most lines of a job's log that a person is shown; `--json` has all that the server keeps at hand.
+const LOG_LINES: usize = 12;
 
 /// The settings of `job`.
 #[derive(Debug, Args)]
@@ -39,19 +41,19 @@ enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: u32,
     },
-    /// Shows a job and its steps
+    /// Shows a job: its steps, why it failed or waits, and the end of its log
     Show {
         /// Its id, or the beginning of it
         #[arg(value_name = "JOB")]
         job: String,
     },
-    /// Cancels a job: what it did is taken back
+    /// Cancels a job that has not ended: what it did is taken back
     Cancel {
         /// Its id, or the beginning of it
         #[arg(value_name = "JOB")]
         job: String,
     },
-    /// Does a job that failed again
+    /// Does a job that failed again, as a job of its own
     Retry {
         /// Its id, or the beginning of it
         #[arg(value_name = "JOB")]
@@ -90,7 +92,10 @@ pub(crate) async fn job(printer: &Printer, arguments: JobArgs) -> Result<ExitCod
             }
         }
         Command::Show { job } => {
-            let job = find(&remote, &job).await?;
+            let mut job = find(&remote, &job).await?;
+            let path = format!("/api/jobs/{}/log", text(&job["id"]));
+            let mut log = remote.get("read the job's log", &path).await?;
+            job["log"] = log["items"].take();
             tell(printer, &remote, &job);
         }
         Command::Cancel { job } => {
@@ -147,14 +152,69 @@ fn tell(printer: &Printer, remote: &Remote, job: &Value) {
         printer.result(job);
         return;
     }
-    printer.result(format_args!("{} ({}): {}", text(&job["kind"]), text(&job["id"]), text(&job["state"])));
+    told(job).iter().for_each(|line| printer.result(line));
+}
+
+/// Returns what a person reads of a job, line by line.
+fn told(job: &Value) -> Vec<String> {
+    let mut lines = vec![format!("{} ({}): {}", text(&job["kind"]), text(&job["id"]), text(&job["state"]))];
     for step in job["steps"].as_array().into_iter().flatten() {
-        let detail = step["detail"].as_str().map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
-        printer.result(format_args!("  {:<9}  {}{detail}", text(&step["state"]), text(&step["label"])));
+        let state = text(&step["state"]);
+        // What a step was doing is of no interest any more when it has done it.
+        let detail = step["detail"].as_str().filter(|_| state != "succeeded");
+        let detail = detail.map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
+        let attempts = step["attempts"].as_i64().unwrap_or(0);
+        let attempts = if attempts > 1 { format!(" (attempt {attempts})") } else { String::new() };
+        lines.push(format!("  {state:<9}  {}{attempts}{detail}", text(&step["label"])));
     }
     for (word, field) in [("failed", "error"), ("waits", "waits_for")] {
         if let Some(message) = job[field]["message"].as_str() {
-            printer.result(format_args!("  {word:<9}  {}", harmless(message)));
+            lines.push(format!("  {word:<9}  {}", harmless(message)));
         }
+    }
+    let log = job["log"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown = log.get(log.len().saturating_sub(LOG_LINES)..).unwrap_or_default();
+    if !shown.is_empty() {
+        let title = if shown.len() < log.len() { "Its log, the last lines:" } else { "Its log:" };
+        lines.push(title.to_owned());
+    }
+    for line in shown {
+        let said = harmless(text(&line["text"]));
+        lines.push(format!("  {}  {:<5}  {}", moment(&line["at"]), text(&line["level"]), said.trim_end()));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_told_with_its_attempts_and_the_end_of_its_log() {
+        let line = |number: usize| json!({"sequence": number, "at": "2026-01-01T12:00:00Z", "level": "warn", "text": format!("line {number}")});
+        let mut job = json!({
+            "id": "job_1", "kind": "launch_project", "state": "queued", "error": null,
+            "waits_for": {"message": "Number 1 in the queue."},
+            "steps": [
+                {"state": "succeeded", "label": "Prepare the workspace", "attempts": 1, "detail": "copying"},
+                {"state": "pending", "label": "Start the agent", "attempts": 3, "detail": "it ended\u{1b}[2J"},
+            ],
+            "log": [line(1)],
+        });
+        let expected = [
+            "launch_project (job_1): queued",
+            "  succeeded  Prepare the workspace",
+            "  pending    Start the agent (attempt 3): it ended[2J",
+            "  waits      Number 1 in the queue.",
+            "Its log:",
+            "  2026-01-01 12:00  warn   line 1",
+        ];
+        assert_eq!(told(&job), expected);
+        job["log"] = (1..=LOG_LINES + 1).map(line).collect();
+        let lines = told(&job);
+        assert_eq!(lines[4], "Its log, the last lines:");
+        assert_eq!((lines[5].ends_with("line 2"), lines.len()), (true, 5 + LOG_LINES));
+        job["log"] = json!([]);
+        assert_eq!(told(&job).len(), 4, "nothing is said of an empty log");
     }
 }

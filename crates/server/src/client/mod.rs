@@ -34,7 +34,7 @@ pub(crate) struct To {
     /// The account to act for on this machine [default: the only admin]
     #[arg(long, global = true, env = "DOCE_USER", value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// Prints what the API answers, as JSON
+    /// Prints what the API answers, as JSON, and an error as JSON, too
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }

@@ -33,16 +33,17 @@ pub(crate) struct ProjectArgs {
 enum Command {
     /// Makes a project from a description, and starts its agent
     Create {
-        /// What to build
+        /// What to build, in words: "a page about bread"
         #[arg(value_name = "PROMPT")]
         prompt: String,
         /// What to call it
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// The model that builds it [default: the preferred one, or the one used last]
+        /// The model that builds it, such as anthropic/claude-sonnet-4-6 [default: the preferred one, or the one used
+        /// last]
         #[arg(long, value_name = "PROVIDER/MODEL", value_parser = model)]
         model: Option<Model>,
-        /// The connection to use for a provider instead of the default one; several times for several
+        /// The connection to use for a provider instead of your default one; repeat it for several providers
         #[arg(long, value_name = "PROVIDER=ID", value_parser = choice)]
         connection: Vec<(String, String)>,
         /// Prints the steps and the answer as they come. Ctrl+C ends the watching, not the work
@@ -57,12 +58,12 @@ enum Command {
         #[arg(value_name = "PROJECT")]
         project: String,
     },
-    /// Prints what a project's processes said
+    /// Prints a project's log: of its agent, its preview, or the installation of its packages
     Logs {
         /// Its id or name, or the beginning of one
         #[arg(value_name = "PROJECT")]
         project: String,
-        /// Whose words
+        /// Whose log
         #[arg(long, value_enum, default_value_t = Source::Agent)]
         source: Source,
     },
@@ -104,7 +105,7 @@ enum Command {
         /// Its id or name, or the beginning of one
         #[arg(value_name = "PROJECT")]
         project: String,
-        /// Doesn't ask
+        /// Doesn't ask first
         #[arg(long)]
         yes: bool,
         /// Doesn't wait until it is gone
@@ -115,11 +116,11 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Source {
-    /// The agent's
+    /// OpenCode, which runs the agent
     Agent,
-    /// The preview's
+    /// The server that shows the app
     Preview,
-    /// Those of the installation of the app's packages
+    /// npm, which installs the app's packages
     Install,
 }
 

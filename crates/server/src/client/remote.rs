@@ -71,7 +71,7 @@ impl Remote {
                 std::io::ErrorKind::PermissionDenied => format!("ask the server of {data_dir}: permission denied"),
                 _ => format!("ask the server of {data_dir}: none is running"),
             };
-            Stop::failed(anyhow!(text)).hint(hint)
+            Stop::failed(anyhow!(text)).hint(hint).code("no_server")
         })?;
         let client = build(builder.unix_socket(way.path.as_std_path()).no_proxy())?;
         // The process ends with this value: the directory that a long path goes through stays open until then.
@@ -104,7 +104,9 @@ impl Remote {
         let response = request.send().await.map_err(|error| {
             // The address is in the hint; the library would repeat it with the path.
             let error = anyhow::Error::new(error.without_url()).context(format!("{what}: the server didn't answer"));
-            Stop::failed(error).hint(format!("see whether it runs: `doce doctor`, or {}", self.page("/api/health")))
+            Stop::failed(error)
+                .hint(format!("see whether it runs: `doce doctor`, or {}", self.page("/api/health")))
+                .code("no_answer")
         })?;
         let status = response.status();
         if status.is_success() {
@@ -201,6 +203,10 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
         (_, None) => None,
     };
     let stop = stop.reference(problem["request_id"].as_str());
+    let stop = match problem["code"].as_str() {
+        Some(code) => stop.code(code),
+        None => stop,
+    };
     match hint {
         Some(hint) => stop.hint(hint),
         None => stop,
@@ -222,7 +228,7 @@ mod tests {
         let stop = refused("list the projects", StatusCode::INTERNAL_SERVER_ERROR, &problem);
         assert_eq!(stop.reference.as_deref(), Some("req_4f"));
         assert_eq!(stop.hint.as_deref(), Some("look for the reference in the server's log"));
-        assert!(!stop.by_user);
+        assert_eq!((stop.by_user, stop.code.as_deref()), (false, Some("internal")));
         // What stands in between may answer without one.
         let stop = refused("list the projects", StatusCode::BAD_GATEWAY, &Value::Null);
         assert_eq!((stop.reference, stop.hint), (None, None));

@@ -35,7 +35,7 @@ enum Command {
         /// What to call it, such as the machine that uses it
         #[arg(value_name = "NAME")]
         name: String,
-        /// What it may do; each includes those before it
+        /// What it may do; each may also do what those before it may
         #[arg(long, value_enum, default_value_t = Scope::Build)]
         scope: Scope,
         /// After how many days it ends by itself [default: it doesn't]

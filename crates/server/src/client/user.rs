@@ -58,7 +58,17 @@ enum Command {
         role: Role,
     },
     /// Signs an account out everywhere and lets it in no more
+    ///
+    /// Its projects stop and its API tokens are of no use. Nothing of it is deleted: `doce user enable` lets it in again.
     Disable {
+        /// Its name, or the beginning of it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Lets a disabled account in again
+    ///
+    /// It has its password and its API tokens as before. Its projects stay stopped until somebody starts them.
+    Enable {
         /// Its name, or the beginning of it
         #[arg(value_name = "NAME")]
         name: String,
@@ -115,15 +125,8 @@ pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitC
             // Secret: whoever asked for the link gets it here, and nowhere else.
             done(printer, to.json, &made, &remote.page(text(&made["path"])));
         }
-        Command::Disable { name } => {
-            let remote = Remote::find(&to)?;
-            let found = remote.pick(&USER, "/api/users", &name).await?;
-            let name = text(&found["username"]);
-            let path = format!("/api/users/{}", text(&found["id"]));
-            let body = json!({"disabled": true});
-            let changed = remote.ask(format!("disable {name}"), Method::PATCH, &path, Some(&body)).await?;
-            done(printer, to.json, &changed, &format!("{name} is signed out everywhere and can't sign in."));
-        }
+        Command::Disable { name } => disable(printer, &to, &name, true).await?,
+        Command::Enable { name } => disable(printer, &to, &name, false).await?,
         Command::ResetPassword { name, password_stdin } => {
             let changed = reset(&to, &name, password_stdin).await?;
             let said = format!("{name} has the new password and is signed out everywhere.");
@@ -131,6 +134,25 @@ pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitC
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn disable(printer: &Printer, to: &To, name: &str, disabled: bool) -> Result<(), Stop> {
+    let remote = Remote::find(to)?;
+    let found = remote.pick(&USER, "/api/users", name).await?;
+    let name = text(&found["username"]);
+    let path = format!("/api/users/{}", text(&found["id"]));
+    let what = format!("{} {name}", if disabled { "disable" } else { "enable" });
+    let changed = remote.ask(what, Method::PATCH, &path, Some(&json!({"disabled": disabled}))).await?;
+    let said = if disabled {
+        format!(
+            "{name} is signed out everywhere and can't sign in. Projects of this account stop; nothing is deleted. \
+             `doce user enable {name}` undoes it."
+        )
+    } else {
+        format!("{name} can sign in again. Projects of this account stay stopped until they are started.")
+    };
+    done(printer, to.json, &changed, &said);
+    Ok(())
 }
 
 async fn reset(to: &To, name: &str, password_stdin: bool) -> Result<Value, Stop> {

@@ -264,6 +264,10 @@ impl Watch<'_> {
                 let (message, label) = (&job["error"]["message"], &job["error"]["action"]["label"]);
                 let message = message.as_str().map_or_else(|| format!("it is {state}"), harmless);
                 let stop = Stop::failed(anyhow!("finish the job {}: {message}", text(&job["id"])));
+                let stop = match job["error"]["code"].as_str() {
+                    Some(code) => stop.code(code),
+                    None => stop,
+                };
                 let hint = match text(label) {
                     "Try again" => format!("`doce job retry {}`", text(&job["id"])),
                     "Replace key" => "`doce connection replace`".to_owned(),

@@ -617,6 +617,9 @@ async fn keys_are_taken_out_of_old_files_only_when_somebody_says_so() {
     assert!(listed.contains(env(BAKERY).as_str()) && listed.contains(env(SHOP).as_str()), "{listed}");
     assert!(said.contains("these 2 files") && said.contains("nothing was changed"), "{said}");
     assert_eq!(answered(command(directory.path(), &["scrub-env", root]), "no\n").0, 2);
+    let (code, said, asked) = run(&mut command(directory.path(), &["scrub-env", root, "--json"]));
+    assert_eq!((code, said.as_str()), (2, ""));
+    assert!(asked.contains(env(SHOP).as_str()), "who is asked sees what about: {asked}");
     assert_eq!(old.snapshot(), before);
 
     let (code, done, _) = answered(command(directory.path(), &["scrub-env", root]), "y\n");
@@ -625,6 +628,11 @@ async fn keys_are_taken_out_of_old_files_only_when_somebody_says_so() {
     assert_eq!(holds(old.root(), KEY), Vec::<String>::new());
     let (code, done, _) = run(&mut command(directory.path(), &["scrub-env", root, "--yes"]));
     assert!(code == 0 && done.contains("No .env file there holds a key"), "{done}");
+    std::fs::write(env(SHOP), format!("OPENROUTER_API_KEY={KEY}\n")).unwrap();
+    let (code, done, errors) = run(&mut command(directory.path(), &["scrub-env", root, "--yes", "--json"]));
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!((code, errors.as_str(), &done["scrubbed"]), (0, "", &serde_json::json!(1)));
+    assert_eq!(done["items"][0]["file"], env(SHOP).as_str(), "{done}");
     assert!(!directory.path().join("data").exists(), "it needs no data directory");
     assert!(!listed.contains(KEY));
 }

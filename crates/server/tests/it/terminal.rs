@@ -165,6 +165,8 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
     assert!(jobs.contains("launch_project") && jobs.contains("start_project"), "{jobs}");
     let newest = jobs.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     assert!(works(at, &["job", "show", &newest]).contains("succeeded"));
+    let shown = json_of(at, &["job", "show", &newest, "--json"]);
+    assert!(shown["log"].is_array() && shown["steps"][0]["attempts"] == 1, "{shown}");
     assert!(works(at, &["job", "pause"]).starts_with("The queue is paused since "));
     assert!(works(at, &["job", "pause", "--json"]).contains("\"paused_at\":\""));
     assert_eq!(works(at, &["job", "resume"]), "The queue is not paused: jobs begin.\n");
@@ -201,6 +203,81 @@ async fn a_forgotten_password_is_reset_without_a_server() {
     let sign_in = client.post(format!("{}/api/sign-in", serving.url));
     let body = json!({"username": "ada", "password": "another long password"});
     assert_eq!(sign_in.json(&body).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_cancelled_and_done_again_from_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    works(at, &["job", "pause"]);
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    let made = json_of(at, &["project", "create", "[[say: hello]]", "--model", &name, "--json"]);
+    let launch = made["job"]["id"].as_str().unwrap();
+    let said = works(at, &["job", "cancel", launch]);
+    assert!(said.starts_with(&format!("launch_project ({launch}): ")), "{said}");
+    works(at, &["job", "resume"]);
+    let ended = async |job: &str, state: &str| {
+        wait_for(&format!("{job} to be {state}"), BOUND, async || {
+            (json_of(at, &["job", "show", job, "--json"])["state"] == state).then_some(())
+        })
+        .await;
+    };
+    ended(launch, "cancelled").await;
+    let (code, said, errors) = run(doce(at).args(["job", "cancel", launch, "--json"]));
+    let error: Value = serde_json::from_str(&errors).unwrap();
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert_eq!(error["code"], "job_ended", "{error}");
+    assert!(error["reference"].as_str().is_some_and(|id| id.starts_with("req_")), "{error}");
+
+    let again = json_of(at, &["job", "retry", launch, "--json"]);
+    assert_ne!(again["id"], launch, "it is a job of its own");
+    ended(again["id"].as_str().unwrap(), "succeeded").await;
+    let (code, _, said) = run(doce(at).args(["job", "retry", again["id"].as_str().unwrap()]));
+    assert_eq!(code, 1);
+    assert!(said.contains("Only a job that failed or was cancelled can be run again"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_disabled_enabled_and_gets_another_password_while_the_server_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let serving = Serving::start(doce(at));
+    let (client, _) = first_account(&serving).await;
+    run_with(at, &["user", "add", "bob", "--password-stdin"], &format!("{PASSWORD}\n"));
+    let sign_in = async |password: &str| {
+        let body = json!({"username": "bob", "password": password});
+        client.post(format!("{}/api/sign-in", serving.url)).json(&body).send().await.unwrap()
+    };
+    let me = async |cookie: &str| {
+        client.get(format!("{}/api/me", serving.url)).header("cookie", cookie).send().await.unwrap().status().as_u16()
+    };
+    let answer = sign_in(PASSWORD).await;
+    assert_eq!(answer.status(), 200);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(me(&cookie).await, 200);
+
+    let said = works(at, &["user", "disable", "bob"]);
+    for words in ["signed out everywhere", "stop", "nothing is deleted", "doce user enable bob"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!((me(&cookie).await, sign_in(PASSWORD).await.status().as_u16()), (401, 401));
+    assert!(works(at, &["user", "list"]).contains("member, disabled"));
+    let (code, _, said) = run(doce(at).args(["user", "disable", "ada"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("can't change your own role or disable your own account"), "{said}");
+
+    assert!(works(at, &["user", "enable", "bob"]).starts_with("bob can sign in again."));
+    assert_eq!(json_of(at, &["user", "enable", "bob", "--json"])["disabled_at"], Value::Null);
+    assert_eq!(sign_in(PASSWORD).await.status(), 200);
+    let reset = ["user", "reset-password", "bob", "--password-stdin"];
+    let (code, said, errors) = run_with(at, &reset, "another long password\n");
+    assert_eq!((code, said.as_str()), (0, "bob has the new password and is signed out everywhere.\n"), "{errors}");
+    assert_eq!(sign_in("another long password").await.status(), 200);
+    assert_eq!(sign_in(PASSWORD).await.status(), 401);
 }
 
 #[test]

@@ -3,51 +3,24 @@
 //! The words are kept in `words/`. Where they are meant to change, `INSTA_UPDATE=always cargo nextest run` writes them
 //! anew, and the difference is read in the commit.
 
-use crate::cli::{doce, run};
+use std::path::Path;
 
-/// Every command that has a help of its own.
-const COMMANDS: [&str; 40] = [
-    "",
-    "serve",
-    "doctor",
-    "backup",
-    "restore",
-    "import",
-    "import opencode",
-    "import scrub-env",
-    "completions",
-    "audit",
-    "audit verify",
-    "keys",
-    "keys rotate",
-    "keys export",
-    "project",
-    "project create",
-    "project list",
-    "project open",
-    "project logs",
-    "project prompt",
-    "project start",
-    "project stop",
-    "project delete",
-    "connection",
-    "connection add",
-    "connection list",
-    "connection verify",
-    "connection replace",
-    "connection remove",
-    "job",
-    "job list",
-    "job show",
-    "job cancel",
-    "job retry",
-    "job pause",
-    "job resume",
-    "user",
-    "user add",
-    "user disable",
-    "user reset-password",
-];
+use doce_testkit::{ScriptedModel, wait_for};
+use serde_json::Value;
+
+use crate::{
+    cli::{Serving, doce, first_account, run},
+    terminal::{connect, json_of, run_with},
+    world::{BOUND, MODEL, PASSWORD},
+};
+
+/// Lists every command that has a help of its own, as its words.
+fn commands(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+    found.push(words.to_owned());
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        commands(below, format!("{words} {}", below.get_name()).trim_start(), found);
+    }
+}
 
 fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
@@ -61,7 +34,12 @@ fn settings() -> insta::Settings {
 fn the_help_of_every_command_is_what_was_read_last() {
     let directory = tempfile::tempdir().unwrap();
     let mut text = Vec::new();
-    for command in COMMANDS {
+    let mut all = Vec::new();
+    commands(&doce_server::command(), "", &mut all);
+    for known in ["", "user invite", "token revoke", "import scrub-env"] {
+        assert!(all.iter().any(|command| command == known), "{known}: {all:?}");
+    }
+    for command in all {
         let mut doce = doce(directory.path());
         // A value that is set would be shown.
         for name in ["DOCE_DATA_DIR", "DOCE_LISTEN", "DOCE_OPENCODE"] {
@@ -107,4 +85,118 @@ fn the_errors_that_come_most_often_say_what_where_and_what_next() {
     }
     let text = text.concat().replace(at.to_str().unwrap(), "/somewhere");
     settings().bind(|| insta::assert_snapshot!("errors", text));
+}
+
+#[test]
+fn an_error_is_one_json_object_where_json_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut text = Vec::new();
+    for command in [
+        "project list --json",
+        "project list --json --url http://127.0.0.1:9",
+        "project create --json",
+        "project --json",
+        "connection add anthropic --key sk-planted --json",
+        "serv --json",
+        "backup there.tar.zst --json",
+        "restore there.tar.zst --json",
+        "keys rotate --json",
+        "audit verify --json",
+        "import --dry-run --json /nothing/here",
+        "import scrub-env --json /nothing/here",
+        "user reset-password ada --json",
+    ] {
+        let mut doce = doce(at);
+        doce.current_dir(at).env("DOCE_TOKEN", "planted-token");
+        let (code, said, errors) = run(doce.args(command.split_whitespace()));
+        assert_eq!(said, "", "{command}");
+        assert!(!errors.contains("planted"), "{command}: {errors}");
+        let error: Value = serde_json::from_str(&errors).unwrap_or_else(|e| panic!("{command}: {e}: {errors}"));
+        let names: Vec<&String> = error.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["error", "because", "hint", "reference", "code"], "{command}");
+        let error = serde_json::to_string_pretty(&error).unwrap();
+        text.push(format!("$ doce {command}\n{error}\n[{code}]\n\n").replace("sk-planted", "KEY"));
+    }
+    let text = text.concat().replace(at.to_str().unwrap(), "/somewhere");
+    settings().bind(|| insta::assert_snapshot!("errors_json", text));
+}
+
+/// Puts the same in the place of what differs from run to run, as wide where it stands in a table.
+fn redacted(text: &str, at: &Path) -> String {
+    let text = text.replace(at.to_str().unwrap(), "/somewhere");
+    let mut told = String::new();
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let ids = ["prj_", "job_", "con_", "usr_", "bakery-", "master key  "];
+        let id = ids.into_iter().find(|prefix| rest.starts_with(prefix) && !rest[prefix.len()..].starts_with('/'));
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (kept, gone) = if let Some(prefix) = id {
+            let length = rest[prefix.len()..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+            (format!("{prefix}{}", "x".repeat(length)), prefix.len() + length)
+        } else if digits == 4 && rest[4..].starts_with('-') && rest.as_bytes().get(13) == Some(&b':') {
+            ("2026-01-01 12:00".to_owned(), 16)
+        } else if told.ends_with("127.0.0.1:") && digits > 0 {
+            ("PORT".to_owned(), digits)
+        } else if digits > 0 && ["KiB", "files"].iter().any(|unit| rest[digits..].trim_start().starts_with(unit)) {
+            ("N".to_owned(), digits)
+        } else {
+            (first.to_string(), first.len_utf8())
+        };
+        told.push_str(&kept);
+        rest = &rest[gone..];
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_story_in_the_terminal_is_what_was_read_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    let mut story = vec![format!("$ doce connection add anthropic --label Mine\n{}\n", connect(at, &model).await)];
+    let mut tell = |arguments: &[&str], input: &str| {
+        let (code, said, errors) = run_with(at, arguments, input);
+        assert_eq!(code, 0, "{arguments:?}: {said}{errors}");
+        // That a step has begun, or waits, is told only if somebody looked in that moment.
+        let errors = errors.lines().filter(|line| !line.starts_with("  begun ") && !line.starts_with("  waits "));
+        let errors: String = errors.map(|line| format!("{line}\n")).collect();
+        let words =
+            arguments.iter().map(|word| if word.contains(' ') { format!("{word:?}") } else { word.to_string() });
+        let words: Vec<String> = words.collect();
+        story.push(format!("$ doce {}\n{errors}{said}\n", words.join(" ")));
+    };
+    tell(&["connection", "list"], "");
+    tell(&["connection", "verify", "mine"], "");
+    let (provider, name) = MODEL;
+    let model_name = format!("{provider}/{name}");
+    let prompt = "[[say: Here is your page about bread.]]";
+    tell(&["project", "create", prompt, "--name", "Bakery", "--model", &model_name, "--watch"], "");
+    let at_rest = async || {
+        let project = json_of(at, &["project", "list", "--json"])["items"][0].clone();
+        (project["job"].is_null() && project["session"]["kind"] == "idle").then_some(())
+    };
+    wait_for("a project at rest", BOUND, at_rest).await;
+    tell(&["project", "list"], "");
+    tell(&["project", "logs", "bakery", "--source", "install"], "");
+    tell(&["job", "list", "--project", "bakery"], "");
+    let jobs = json_of(at, &["job", "list", "--project", "bakery", "--json"]);
+    let launch = jobs["items"].as_array().unwrap().iter().find(|job| job["kind"] == "launch_project").unwrap();
+    let job = launch["id"].as_str().unwrap();
+    tell(&["job", "show", job], "");
+    tell(&["user", "add", "bob", "--password-stdin"], &format!("{PASSWORD}\n"));
+    tell(&["user", "list"], "");
+    tell(&["backup", at.join("doce.tar.zst").to_str().unwrap()], "");
+    tell(&["project", "stop", "bakery"], "");
+    // The rest of it is about the machine.
+    let (_, said, _) = run(doce(at).env("DOCE_NPM_REGISTRY", "http://127.0.0.1:9/").arg("doctor"));
+    let ours = ["data", "database", "master key", "port"];
+    let check =
+        |line: &str| line.get(10..).is_some_and(|rest| ours.iter().any(|name| rest.starts_with(&format!("{name} "))));
+    let said: String = said.lines().filter(|line| check(line)).map(|line| format!("{line}\n")).collect();
+    story.push(format!("$ doce doctor\n{said}[…]\n"));
+    let text = redacted(&story.concat(), at);
+    settings().bind(|| insta::assert_snapshot!("story", text));
 }
