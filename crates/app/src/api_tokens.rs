@@ -9,7 +9,10 @@ use doce_model::{
 use doce_store::api_token;
 use doce_vault::{ExposeSecret as _, SecretString};
 
-use crate::{App, Error, people::TOUCH_EVERY};
+use crate::{
+    App, Error,
+    people::{TOUCH_EVERY, unless_in_trouble},
+};
 
 /// What every token begins with, so that it is known for one where it was left lying about.
 const PREFIX: &str = "doce_";
@@ -104,9 +107,12 @@ impl App {
         if token.last_used_at.is_none_or(|at| now.since(at) >= TOUCH_EVERY) || token.last_address.as_deref() != address
         {
             let ctx = self.ctx(Actor::Token(token.id, user.id), "authenticate_token");
-            let mut tx = self.store.write(&ctx).await?;
-            api_token::touch(&mut tx, token.id, address).await?;
-            tx.commit().await?;
+            let written = async {
+                let mut tx = self.store.write(&ctx).await?;
+                api_token::touch(&mut tx, token.id, address).await?;
+                tx.commit().await
+            };
+            unless_in_trouble(written.await)?;
         }
         Ok(Some((token, user)))
     }

@@ -13,7 +13,7 @@ use doce_model::{
     AuditAction, AuditEvent, Ctx, Ms, Role, SignIn, SignInId, User, UserId,
     user::{PASSWORD_MAX, PASSWORD_MIN, is_username},
 };
-use doce_store::{api_token, user};
+use doce_store::{StoreError, api_token, user};
 use doce_vault::{ExposeSecret as _, SecretString, password};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -257,9 +257,12 @@ impl App {
         }
         if now.since(sign_in.last_seen_at) >= TOUCH_EVERY {
             let ctx = self.ctx(doce_model::Actor::User(user.id), "authenticate");
-            let mut tx = self.store.write(&ctx).await?;
-            user::touch_sign_in(&mut tx, sign_in.id, now.plus(SIGN_IN_IDLE)).await?;
-            tx.commit().await?;
+            let written = async {
+                let mut tx = self.store.write(&ctx).await?;
+                user::touch_sign_in(&mut tx, sign_in.id, now.plus(SIGN_IN_IDLE)).await?;
+                tx.commit().await
+            };
+            unless_in_trouble(written.await)?;
         }
         Ok(Some((sign_in, user)))
     }
@@ -484,4 +487,16 @@ fn setup_done() -> Error {
         "The first account exists already: sign in instead.",
         doce_model::NextMove::None,
     ))
+}
+
+/// Lets somebody in although it can't be written down that they were here: what there is can be read while the disk is
+/// full or the database is held.
+pub(crate) fn unless_in_trouble(written: Result<(), StoreError>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.trouble().is_some() => {
+            tracing::warn!(error = crate::chain(&error), "it was not written down that somebody was here");
+            Ok(())
+        }
+        other => other.map_err(Error::from),
+    }
 }

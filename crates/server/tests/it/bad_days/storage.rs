@@ -65,15 +65,21 @@ async fn a_locked_database_takes_no_change_and_is_read_meanwhile() {
     let (refused, list) = tokio::join!(admin.post("/api/users", &add), admin.get("/api/users"));
     assert_eq!(list.expect(200)["items"].as_array().unwrap().len(), 1);
     assert!(refused.problem(503, &day.shown)["detail"].as_str().unwrap().contains(&day.next));
+    // Also once it would be written down again that somebody is here.
+    world.clock.advance(Duration::from_mins(2));
+    admin.get("/api/users").await.expect(200);
     drop(held);
     admin.post("/api/users", &add).await.expect(201);
 }
 
 /// A `doce` whose data directory is a disk of `size` bytes in memory, seen by it alone.
 fn on_a_small_disk(directory: &Path, size: u64) -> Command {
-    let disk = directory.join("data");
-    std::fs::create_dir_all(&disk).expect("a directory can be made");
-    let original = doce(directory);
+    with_a_small_disk(&doce(directory), &directory.join("data"), size)
+}
+
+/// A command that sees a disk of `size` bytes in memory, and is the only one that does.
+fn with_a_small_disk(original: &Command, disk: &Path, size: u64) -> Command {
+    std::fs::create_dir_all(disk).expect("a directory can be made");
     #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
     let mut command = Command::new("bwrap");
     command.env_clear();
@@ -193,6 +199,24 @@ impl Small {
         })
         .await
     }
+
+    async fn create(&self, prompt: &str) -> (u16, Value) {
+        let new = json!({"prompt": prompt, "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
+        self.ask("POST", "/api/projects", Some(new)).await
+    }
+
+    /// Waits until a project's last message is an answer with these words.
+    async fn answered(&self, project: &str, words: &str) {
+        wait_for("the answer", BOUND, async || {
+            let page = self.get(&format!("/api/projects/{project}/messages")).await;
+            let last = page["items"].as_array()?.last()?.clone();
+            let view = self.get(&format!("/api/projects/{project}")).await;
+            let is_there = last["role"] == "assistant" && last["state"] == "complete";
+            let at_rest = view["session"]["kind"] == "idle" && view["job"].is_null();
+            (is_there && at_rest && last.to_string().contains(words)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,6 +299,108 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
     }
     assert!(refused > 0 && unchanged > 0, "{refused} and {unchanged}: the disk was never full");
     assert_eq!(small.ask("POST", "/api/keys/rotate", None).await.0, 202, "with room it works");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room() {
+    let day = day("a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room");
+    let small = Small::start(24).await;
+    let model = ScriptedModel::start().await;
+    assert_eq!(small.connect(&model, "Mine").await.0, 201);
+    let mut told = 0;
+    for room in [0_u64, 12, 24, 32, 40, 48, 56, 64, 72, 80] {
+        let said = small.said().len();
+        small.fill(room);
+        let answer = small.create(&format!("[[say: made with {room}]]")).await;
+        if answer.0 != 202 {
+            small.assert_told(&answer);
+            small.make_room();
+            continue;
+        }
+        let made = answer.1;
+        let (project, job) = (made["project"]["id"].as_str().unwrap(), made["job"]["id"].as_str().unwrap());
+        let is_told = wait_for("it is told, or made", BOUND, async || {
+            let job = small.get(&format!("/api/jobs/{job}")).await;
+            let text = job.to_string();
+            for wrong in ["git_failed", "\"internal\""] {
+                assert!(!text.contains(wrong), "{room}: {text}: {}", small.said());
+            }
+            // A disk on which not even that can be written is told by the log, and by `doce doctor`.
+            let is_told = text.contains(&day.next) || small.said()[said..].contains("disk is full");
+            (is_told || job["state"] == "succeeded").then_some(is_told)
+        })
+        .await;
+        told += i32::from(is_told);
+        small.make_room();
+        wait_for("it is made, or can be tried again", BOUND, async || {
+            let job = small.get(&format!("/api/jobs/{job}")).await;
+            if job["state"] == "failed" {
+                assert_eq!(job["error"]["code"], json!(day.shown), "{job}");
+                let (status, _) =
+                    small.ask("POST", &format!("/api/jobs/{}/retry", job["id"].as_str().unwrap()), None).await;
+                assert_eq!(status, 200);
+            }
+            matches!(job["state"].as_str(), Some("failed" | "succeeded")).then_some(())
+        })
+        .await;
+        small.answered(project, &format!("made with {room}")).await;
+        let (status, _) = small.ask("DELETE", &format!("/api/projects/{project}"), None).await;
+        assert!(status < 300, "{status}");
+    }
+    assert!(told > 0, "the disk was never full");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_during_an_answer_loses_none() {
+    let small = Small::start(24).await;
+    let model = ScriptedModel::start().await;
+    assert_eq!(small.connect(&model, "Mine").await.0, 201);
+    let made = small.create("[[say: before]]").await.1;
+    let project = made["project"]["id"].as_str().unwrap();
+    small.answered(project, "before").await;
+    let mut refused = 0;
+    for room in [0_u64, 2, 4, 8, 16, 32] {
+        small.fill(room);
+        let words = format!("answered with {room}");
+        let prompt = json!({"text": format!("[[say: {words}]]")});
+        let path = format!("/api/projects/{project}/prompts");
+        let answer = small.ask("POST", &path, Some(prompt.clone())).await;
+        let is_taken = answer.0 < 300;
+        if !is_taken {
+            small.assert_told(&answer);
+            refused += 1;
+        }
+        small.make_room();
+        if !is_taken {
+            let (status, told) = small.ask("POST", &path, Some(prompt)).await;
+            assert!(status < 300, "{status} {told}");
+        }
+        small.answered(project, &words).await;
+        let page = small.get(&format!("/api/projects/{project}/messages")).await.to_string();
+        assert_eq!(page.matches(&words).count(), 2, "a prompt and its answer, once: {page}");
+    }
+    assert!(refused > 0, "the disk was never full");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_without_room_is_told_and_takes_nothing_from_a_server() {
+    let day = day("a_backup_without_room_is_told_and_takes_nothing_from_a_server");
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    let mut codes = Vec::new();
+    for kilobytes in [16, 64, 128, 256, 8192] {
+        let away = at.join("away");
+        let mut command = with_a_small_disk(&doce(at), &away, kilobytes * 1024);
+        let (code, _, said) = run(command.arg("backup").arg(away.join("backup.tar.zst")));
+        assert!(code == 0 || said.contains(&day.shown) && said.contains(&day.next), "{kilobytes}: {said}");
+        codes.push(code);
+    }
+    assert!(codes[0] == 1 && codes.ends_with(&[0]), "{codes:?}");
+    let (code, _, said) = run(doce(at).args(["user", "list"]));
+    assert_eq!(code, 0, "{said}");
+    drop(serving);
 }
 
 #[tokio::test(flavor = "multi_thread")]
