@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use camino::Utf8Path;
 use doce_jobs::{New, Policy, StepCtx, StepError};
 use doce_model::{
     Actor, AuditAction, AuditEvent, Desired, Failure, Job, JobId, Ms, NextMove, Project, ProjectId, UserId,
@@ -215,16 +216,22 @@ fn free(app: &App, state: &State) -> usize {
     let taken = running.len() + starting;
     match app.config.agents.most {
         Some(most) => most.saturating_sub(taken),
-        // One always may: a machine that is too small for it says so itself.
-        None if taken == 0 => 1,
-        None => {
-            let Some((total, available)) = memory() else { return 1 };
-            let fit = |bytes: u64| usize::try_from(bytes / AGENT_MEMORY).unwrap_or(usize::MAX);
-            let in_all = fit(total.saturating_sub(OTHERS_MEMORY)).max(1).saturating_sub(taken);
-            // Those that start have not taken yet what they will.
-            in_all.min(fit(available.saturating_sub(OTHERS_MEMORY / 4)).saturating_sub(starting))
-        }
+        None => places(memory(), running.len(), starting),
     }
+}
+
+/// Counts the places that the memory has, total and available, beside Agents that run and that start.
+fn places(memory: Option<(u64, u64)>, running: usize, starting: usize) -> usize {
+    let taken = running + starting;
+    // One always may: a machine that is too small for it says so itself.
+    if taken == 0 {
+        return 1;
+    }
+    let Some((total, available)) = memory else { return 1 };
+    let fit = |bytes: u64| usize::try_from(bytes / AGENT_MEMORY).unwrap_or(usize::MAX);
+    let in_all = fit(total.saturating_sub(OTHERS_MEMORY)).max(1).saturating_sub(taken);
+    // Those that start have not taken yet what they will.
+    in_all.min(fit(available.saturating_sub(OTHERS_MEMORY / 4)).saturating_sub(starting))
 }
 
 /// Counts the places that are taken, and who waits for one.
@@ -241,14 +248,48 @@ pub(crate) async fn agent_room(app: &App) -> Result<AgentRoom, Error> {
     })
 }
 
-/// Reads how much memory there is, and how much of it may be had, in bytes.
+/// Reads how much memory there is, and how much of it may be had, in bytes: the machine's, or what a control group
+/// leaves of it.
 fn memory() -> Option<(u64, u64)> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let value = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
     };
-    Some((value("MemTotal")?, value("MemAvailable")?))
+    let memberships = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let machine = (value("MemTotal")?, value("MemAvailable")?);
+    Some(within_groups(machine, &memberships, &|path| std::fs::read_to_string(path).ok()))
+}
+
+/// Takes the least of what the machine has and what the control groups allow that this process is in.
+fn within_groups(machine: (u64, u64), memberships: &str, read: &dyn Fn(&Utf8Path) -> Option<String>) -> (u64, u64) {
+    let (mut total, mut available) = machine;
+    for membership in memberships.lines() {
+        let mut fields = membership.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(own)) = (fields.next(), fields.next()) else { continue };
+        let (mount, limit, usage, reclaimable) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+        } else if controllers.split(',').any(|name| name == "memory") {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        } else {
+            continue;
+        };
+        let mount = Utf8Path::new(mount);
+        let own = mount.join(own.trim_start_matches('/'));
+        // In a container the membership may name a path of the host: there the mount itself is the own group.
+        for group in own.ancestors().take_while(|group| group.starts_with(mount)) {
+            let number = |file: &str| read(&group.join(file))?.trim().parse::<u64>().ok();
+            // `max` of version 2 is no number, and that of version 1 more than any machine has.
+            let Some(most) = number(limit) else { continue };
+            let stat = read(&group.join("memory.stat")).unwrap_or_default();
+            let files = stat.lines().find_map(|line| line.strip_prefix(reclaimable)?.trim().parse::<u64>().ok());
+            // Files that nobody uses give way, as they do in what the machine calls available.
+            let used = number(usage).unwrap_or(0).saturating_sub(files.unwrap_or(0));
+            total = total.min(most);
+            available = available.min(most.saturating_sub(used));
+        }
+    }
+    (total, available)
 }
 
 /// Gives places to those who wait, as they become free. Returns when the server stops.
@@ -439,5 +480,55 @@ mod tests {
     fn the_machines_memory_can_be_read() {
         let (total, available) = memory().expect("this is Linux");
         assert!(available <= total && total > 256 << 20, "{available} of {total}");
+    }
+
+    #[test]
+    fn as_many_places_are_free_as_the_memory_has() {
+        const GB: u64 = 1 << 30;
+        for (memory, running, starting, free) in [
+            // One always may start, on whatever machine.
+            (None, 0, 0, 1),
+            (Some((GB / 2, 0)), 0, 0, 1),
+            // Nothing is known of the memory: one more at a time.
+            (None, 3, 1, 1),
+            // 8 GB less what is left to others hold eight.
+            (Some((8 * GB, 7 * GB)), 1, 0, 7),
+            (Some((8 * GB, 7 * GB)), 8, 0, 0),
+            (Some((8 * GB, 7 * GB)), 9, 0, 0),
+            // Others have taken the memory.
+            (Some((8 * GB, 2 * GB)), 1, 0, 2),
+            (Some((8 * GB, GB / 8)), 1, 0, 0),
+            // Those that start count twice: as places, and as memory that isn't taken yet.
+            (Some((8 * GB, 2 * GB)), 1, 1, 1),
+            (Some((8 * GB, 2 * GB)), 1, 3, 0),
+            // A machine that is too small holds one.
+            (Some((GB, GB)), 1, 0, 0),
+        ] {
+            assert_eq!(places(memory, running, starting), free, "{memory:?}, {running} run and {starting} start");
+        }
+    }
+
+    #[test]
+    fn a_control_group_leaves_less_than_the_machine_has() {
+        let machine = (8_000, 7_000);
+        let files = |files: &'static [(&'static str, &'static str)]| {
+            move |path: &Utf8Path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+        };
+        let unlimited = files(&[("/sys/fs/cgroup/doce.service/memory.max", "max\n")]);
+        assert_eq!(within_groups(machine, "0::/doce.service/main\n", &unlimited), machine);
+        // The limit is that of the unit, above the group that the server is in.
+        let unit = files(&[
+            ("/sys/fs/cgroup/doce.service/memory.max", "4000\n"),
+            ("/sys/fs/cgroup/doce.service/memory.current", "1500\n"),
+            ("/sys/fs/cgroup/doce.service/memory.stat", "anon 900\ninactive_file 500\nfile 600\n"),
+        ]);
+        assert_eq!(within_groups(machine, "0::/doce.service/main\n", &unit), (4_000, 3_000));
+        // A container of version 1, that sees its own group at the mount.
+        let container = files(&[
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "2000\n"),
+            ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "1900\n"),
+        ]);
+        assert_eq!(within_groups(machine, "4:memory:/docker/abc\n3:cpu:/\n0::/\n", &container), (2_000, 100));
+        assert_eq!(within_groups(machine, "nonsense", &container), machine);
     }
 }

@@ -273,9 +273,13 @@ fn scrub(printer: &Printer, directory: &Utf8Path, yes: bool, json: bool) -> Resu
     if !files.is_empty() {
         // Who is asked sees what about; otherwise JSON is all there is.
         if !json {
-            files.iter().for_each(|file| printer.result(file.path()));
+            for file in &files {
+                printer.result(file.path());
+            }
         } else if !yes {
-            files.iter().for_each(|file| printer.line(file.path()));
+            for file in &files {
+                printer.line(file.path());
+            }
         }
         let question = format!(
             "\nTake the key out of {}? It can't be brought back from there: `doce import` comes first.",

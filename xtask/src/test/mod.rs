@@ -89,7 +89,8 @@ pub(crate) fn test(project: &Project, options: &Options) -> Result<ExitCode> {
     }
     let unasked: Vec<&str> =
         Suite::ALL.into_iter().filter(|suite| !options.suites.contains(suite)).map(Suite::name).collect();
-    println!("\n{}", table::render(&rows, started.elapsed()));
+    let total = started.elapsed();
+    println!("\n{}", table::render(&rows, total));
     if !unasked.is_empty() {
         println!("not asked for: {}", unasked.join(", "));
     }
@@ -97,6 +98,9 @@ pub(crate) fn test(project: &Project, options: &Options) -> Result<ExitCode> {
         println!(
             "DOCE_LEGACY_FIXTURES isn't set: the import was tried on directories that the tests made, and no others"
         );
+    }
+    if unasked.is_empty() {
+        println!("{}", table::goal(rounded(total)));
     }
     let (verdict, last_line) = table::verdict(&rows);
     for complaint in &verdict {

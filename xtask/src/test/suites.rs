@@ -1,6 +1,7 @@
 //! What each suite runs.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -424,18 +425,40 @@ fn programs(world: &World<'_>, deadline: Deadline) -> Result<()> {
     process::run(&mut model, deadline).context("build the scripted model and what makes old installations")
 }
 
-/// Dependencies: what they are, what they allow, where they come from. Not the advisories, which
-/// change without us and need a network.
+/// Dependencies: what they are, what they allow, where they come from. The advisories change without us and need a
+/// network, so they are checked where somebody has fetched them, and the table says where nobody has.
 fn deny(world: &World<'_>, deadline: Deadline) -> Counts {
-    checks(["bans", "licenses", "sources"].map(|what| {
+    let check = |what: &[&str]| {
         let mut check = world.cargo();
-        check.args(["deny", "--all-features", "--locked", "check", what]);
+        check.args(["deny", "--all-features", "--locked", "check"]).args(what);
         process::run(&mut check, deadline)
-    }))
+    };
+    let mut counts = checks(["bans", "licenses", "sources"].map(|what| check(&[what])));
+    match cargo_home() {
+        Some(home) if has_advisories(&home) => counts.check(check(&["--disable-fetch", "advisories"])),
+        home => {
+            let place = home.map_or_else(|| "$CARGO_HOME".to_owned(), |home| home.display().to_string());
+            counts.note = Some(format!("advisories not checked: no database at {place}/advisory-db*"));
+        }
+    }
+    counts
+}
+
+/// Where cargo keeps what it fetched.
+fn cargo_home() -> Option<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
+}
+
+/// Tells whether a checkout of the database of advisories is there: `cargo deny fetch` makes one.
+fn has_advisories(home: &Path) -> bool {
+    let entries = std::fs::read_dir(home).into_iter().flatten().filter_map(std::result::Result::ok);
+    let mut found = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("advisory-db"));
+    found.any(|entry| entry.path().is_dir())
 }
 
 /// Removes an old report, so that it isn't taken for this run's.
-fn forget(report: &std::path::Path) -> Result<()> {
+fn forget(report: &Path) -> Result<()> {
     if let Some(folder) = report.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
@@ -456,6 +479,16 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Suite::ALL.len());
+    }
+
+    #[test]
+    fn a_database_of_advisories_is_found_by_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(!has_advisories(home.path()) && !has_advisories(Path::new("/no/home")));
+        std::fs::write(home.path().join("advisory-db.lock"), "").unwrap();
+        assert!(!has_advisories(home.path()), "a file is none");
+        std::fs::create_dir(home.path().join("advisory-dbs")).unwrap();
+        assert!(has_advisories(home.path()));
     }
 
     #[test]

@@ -59,6 +59,15 @@ fn clock(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 
+/// How long the whole is meant to take. It is a goal: a slow machine fails nothing.
+const GOAL: Duration = Duration::from_mins(30);
+
+/// The total time beside its goal.
+pub(super) fn goal(total: Duration) -> String {
+    let word = if total <= GOAL { "met" } else { "missed" };
+    format!("total time {}, goal {}: {word}", clock(total), clock(GOAL))
+}
+
 /// Why the whole failed, if it did; and the last line.
 pub(super) fn verdict(rows: &[Row]) -> (Vec<String>, String) {
     let sum = |number: fn(&Row) -> u64| rows.iter().map(number).sum::<u64>();
@@ -100,6 +109,12 @@ mod tests {
 ✗ web             4       0    1:15  1 failed: a_test
   3 suites in 12:05";
         assert_eq!(render(&rows, Duration::from_secs(725)), expected);
+    }
+
+    #[test]
+    fn the_total_time_is_told_beside_its_goal() {
+        assert_eq!(goal(Duration::from_mins(30)), "total time 30:00, goal 30:00: met");
+        assert_eq!(goal(Duration::from_secs(1861)), "total time 31:01, goal 30:00: missed");
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub(crate) fn check(project: &Project) -> Result<Vec<Checked>> {
                 .collect(),
         },
         Checked { rule: "what has to be there is, and what is generated isn't", findings: rules::presence(&paths) },
+        Checked {
+            rule: "what SQLite is tested with, PostgreSQL is, too",
+            findings: rules::only_on_sqlite(&|path| {
+                files.iter().find(|file| file.path == path).map(|file| file.text.clone())
+            }),
+        },
         Checked { rule: "scripts can be run", findings: scripts(project)? },
     ])
 }

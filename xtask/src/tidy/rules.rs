@@ -150,6 +150,37 @@ pub(super) fn presence(paths: &[&str]) -> Vec<Finding> {
     findings
 }
 
+/// Modules of `tests/it` that have no place in `tests/postgres`, each with its reason. There is none today.
+const ONLY_SQLITE: [(&str, &str, &str); 0] = [];
+
+/// Tests of the store and of the queue that run on SQLite alone, because `tests/postgres` doesn't name their module.
+pub(super) fn only_on_sqlite(text_of: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for of in ["store", "jobs"] {
+        let (here, there) = (format!("crates/{of}/tests/it/main.rs"), format!("crates/{of}/tests/postgres/main.rs"));
+        let (Some(sqlite), Some(postgres)) = (text_of(&here), text_of(&there)) else {
+            findings.push(Finding::new(here, format!("it or {there} is missing")));
+            continue;
+        };
+        let postgres: Vec<&str> = modules(&postgres).map(|(_, name)| name).collect();
+        for (line, name) in modules(&sqlite) {
+            let is_excepted = ONLY_SQLITE.iter().any(|(crate_name, module, _)| (*crate_name, *module) == (of, name));
+            if !postgres.contains(&name) && !is_excepted {
+                findings.push(Finding::at(&here, line, format!("`mod {name}` is not in {there}")));
+            }
+        }
+    }
+    findings
+}
+
+/// The modules that a file declares, with their lines.
+fn modules(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let name = line.trim().strip_prefix("mod ")?.strip_suffix(';')?;
+        Some((index + 1, name))
+    })
+}
+
 fn code_with<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + use<'a> {
     pieces(text).into_iter().filter(|piece| piece.kind == Kind::Code).flat_map(move |Piece { text, line, .. }| {
         text.lines()
@@ -260,5 +291,19 @@ mod tests {
             ["web/package-lock.json", "web/dist/index.html", "e2e/node_modules/a/b.js"]
         );
         assert_eq!(places(&presence(&whole[1..])), ["LICENSE"]);
+    }
+
+    #[test]
+    fn a_test_that_only_sqlite_has_is_found() {
+        let text_of = |path: &str| {
+            let text = match path {
+                "crates/store/tests/postgres/main.rs" => "#[path = \"../it/queries.rs\"]\nmod queries;\nmod locking;\n",
+                "crates/store/tests/it/main.rs" => "//! Doc.\n\nmod queries;\nmod usage;\n",
+                _ => "mod clocks;\n",
+            };
+            Some(text.to_owned())
+        };
+        assert_eq!(places(&only_on_sqlite(&text_of)), ["crates/store/tests/it/main.rs:4"]);
+        assert_eq!(only_on_sqlite(&|_| None).len(), 2, "a file that is gone is not a rule that holds");
     }
 }

@@ -152,7 +152,9 @@ fn tell(printer: &Printer, remote: &Remote, job: &Value) {
         printer.result(job);
         return;
     }
-    told(job).iter().for_each(|line| printer.result(line));
+    for line in told(job) {
+        printer.result(&line);
+    }
 }
 
 /// Returns what a person reads of a job, line by line.

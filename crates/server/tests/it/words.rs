@@ -83,7 +83,7 @@ fn the_errors_that_come_most_often_say_what_where_and_what_next() {
         assert!(!errors.contains("planted"), "{command}: {errors}");
         text.push(format!("$ doce {command}\n{errors}[{code}]\n\n").replace("sk-planted", "KEY"));
     }
-    let text = text.concat().replace(at.to_str().unwrap(), "/somewhere");
+    let text = text.concat().replace(at.to_str().expect("its path is UTF-8"), "/somewhere");
     settings().bind(|| insta::assert_snapshot!("errors", text));
 }
 
@@ -118,13 +118,13 @@ fn an_error_is_one_json_object_where_json_was_asked_for() {
         let error = serde_json::to_string_pretty(&error).unwrap();
         text.push(format!("$ doce {command}\n{error}\n[{code}]\n\n").replace("sk-planted", "KEY"));
     }
-    let text = text.concat().replace(at.to_str().unwrap(), "/somewhere");
+    let text = text.concat().replace(at.to_str().expect("its path is UTF-8"), "/somewhere");
     settings().bind(|| insta::assert_snapshot!("errors_json", text));
 }
 
 /// Puts the same in the place of what differs from run to run, as wide where it stands in a table.
 fn redacted(text: &str, at: &Path) -> String {
-    let text = text.replace(at.to_str().unwrap(), "/somewhere");
+    let text = text.replace(at.to_str().expect("its path is UTF-8"), "/somewhere");
     let mut told = String::new();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
@@ -149,6 +149,11 @@ fn redacted(text: &str, at: &Path) -> String {
     told
 }
 
+/// Ends each line.
+fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_story_in_the_terminal_is_what_was_read_last() {
     let directory = tempfile::tempdir().unwrap();
@@ -162,7 +167,7 @@ async fn a_whole_story_in_the_terminal_is_what_was_read_last() {
         assert_eq!(code, 0, "{arguments:?}: {said}{errors}");
         // That a step has begun, or waits, is told only if somebody looked in that moment.
         let errors = errors.lines().filter(|line| !line.starts_with("  begun ") && !line.starts_with("  waits "));
-        let errors: String = errors.map(|line| format!("{line}\n")).collect();
+        let errors = lines(errors);
         let words =
             arguments.iter().map(|word| if word.contains(' ') { format!("{word:?}") } else { word.to_string() });
         let words: Vec<String> = words.collect();
@@ -195,7 +200,7 @@ async fn a_whole_story_in_the_terminal_is_what_was_read_last() {
     let ours = ["data", "database", "master key", "port"];
     let check =
         |line: &str| line.get(10..).is_some_and(|rest| ours.iter().any(|name| rest.starts_with(&format!("{name} "))));
-    let said: String = said.lines().filter(|line| check(line)).map(|line| format!("{line}\n")).collect();
+    let said = lines(said.lines().filter(|line| check(line)));
     story.push(format!("$ doce doctor\n{said}[…]\n"));
     let text = redacted(&story.concat(), at);
     settings().bind(|| insta::assert_snapshot!("story", text));

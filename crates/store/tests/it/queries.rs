@@ -212,8 +212,7 @@ async fn a_disabled_accounts_keys_are_not_asked_about_and_its_logins_are_renewed
     let bench = Bench::new().await;
     let mut write = tx(&bench).await;
     let (ada, _) = owner_and_project(&mut write).await;
-    let login =
-        Connection { auth_type: AuthType::OAuth, expires_at: Some(LATER), version: 1, ..key(ada.id, "login") };
+    let login = Connection { auth_type: AuthType::OAuth, expires_at: Some(LATER), version: 1, ..key(ada.id, "login") };
     for connection in [&key(ada.id, "main"), &login] {
         connection::insert(&mut write, connection, None).await.unwrap();
     }

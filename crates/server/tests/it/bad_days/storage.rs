@@ -133,13 +133,13 @@ struct Small {
 
 impl Small {
     async fn start(megabytes: u64) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let log = directory.path().join("log");
         let mut command = on_a_small_disk(directory.path(), megabytes * 1024 * 1024);
-        let root = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        let root = Utf8PathBuf::from_path_buf(directory.path().to_owned()).expect("its path is UTF-8");
         // An installation would fill the disk by itself.
         command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", make_tools(&root)));
-        command.stderr(std::fs::File::create(&log).unwrap());
+        command.stderr(std::fs::File::create(&log).expect("it is ours"));
         let serving = Serving::start(command);
         let (client, cookie) = first_account(&serving).await;
         let disk = disk_of(directory.path());
@@ -150,12 +150,12 @@ impl Small {
     fn fill(&self, room: u64) {
         let mut file = std::fs::File::create(self.disk.join("filler")).expect("it is ours");
         while file.write_all(&[7; 4096]).is_ok() {}
-        let size = file.metadata().unwrap().len();
-        file.set_len(size.saturating_sub(room * 4096)).unwrap();
+        let size = file.metadata().expect("it is ours").len();
+        file.set_len(size.saturating_sub(room * 4096)).expect("it is ours");
     }
 
     fn make_room(&self) {
-        std::fs::remove_file(self.disk.join("filler")).unwrap();
+        std::fs::remove_file(self.disk.join("filler")).expect("it is ours");
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -179,11 +179,11 @@ impl Small {
     fn assert_told(&self, (status, problem): &(u16, Value)) {
         let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
         assert_eq!((*status, &problem["code"]), (503, &json!(day.shown)), "{problem}: {}", self.said());
-        assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
+        assert!(problem["detail"].as_str().expect("a sentence").contains(&day.next), "{problem}");
     }
 
     fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+        std::fs::read_to_string(&self.log).expect("it is ours")
     }
 
     /// Connects a model, as soon as it is known which there are.
