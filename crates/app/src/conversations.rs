@@ -28,9 +28,7 @@ const PAGE: i64 = 100;
 const PAGE_MAX: i64 = 200;
 /// Failures of the Job that sends a Prompt, rather than of the answer to one.
 const NOT_TAKEN: &[&str] =
-    &["project_not_running", "prompt_not_taken", "step_timeout", "internal", "not_sent", NOT_ANSWERING];
-/// The Agent answers nothing, and all that is left to a person is to end it.
-pub(crate) const NOT_ANSWERING: &str = "agent_not_answering";
+    &["project_not_running", "prompt_not_taken", "step_timeout", "internal", "not_sent", "agent_not_answering"];
 /// How long until an Agent that answers nothing may have been ended without anybody's doing.
 const NOT_ANSWERING_RETRY_AFTER: Duration = Duration::from_mins(2);
 /// What the user is taken to say when they press *Continue*.
@@ -148,7 +146,9 @@ impl App {
         let mut new = New::new(send_prompt::KIND, jobs::session_subject(session.id), user.id)
             .project(id)
             .payload(&send_prompt::Payload { message_id: message.id.to_string() })
-            .policy(Policy::Reject);
+            // Behind the Job of the Prompt before, which may end a moment after its answer. One that has not begun is none:
+            // its Prompt would still be waiting, and this one refused.
+            .policy(Policy::Coalesce);
         if !runs {
             let project = project::find(&mut tx, id).await?.ok_or_else(|| Error::not_found("project", id))?;
             let start = self.enqueue_start(&mut tx, &project).await?;
@@ -235,7 +235,7 @@ impl App {
 fn unanswered(error: &doce_opencode::CallError) -> Error {
     tracing::warn!(error = crate::chain(error), "an agent was asked to stop its answer and did not");
     Error::Unavailable {
-        code: NOT_ANSWERING,
+        code: "agent_not_answering",
         message: "The agent does not answer, so its work could not be stopped. Stop the project: that ends the agent, \
                   and the next prompt starts it again."
             .to_owned(),

@@ -6,11 +6,14 @@ use std::{
 };
 
 use camino::Utf8Path;
-use doce_store::{Database, OpenError as StoreOpenError, Store, setting};
+use doce_store::{Database, OpenError as StoreOpenError, Store, setting, user};
 use doce_vault::{MasterKey, MasterKeyError};
 
 use super::{Finding, Surroundings};
 use crate::{KeyPlace, chain, keys::IN_FORCE, layout::Layout};
+
+/// Entries of the data directory that are looked at.
+const ENTRIES_MAX: usize = 1000;
 
 /// Looks at the directory itself: there, ours, and nobody else's.
 pub(super) fn directory(around: &Surroundings) -> Finding {
@@ -45,7 +48,18 @@ pub(super) fn directory(around: &Surroundings) -> Finding {
         let text = format!("{path} can be entered by others (mode {mode:o})");
         return Finding::warning(CHECK, text, format!("chmod 700 {path}"));
     }
+    if let Some((name, owner)) = foreign_entry(path, found.uid()) {
+        let text = format!("{path}/{name} belongs to the user {owner}, and the directory to {}", found.uid());
+        return Finding::problem(CHECK, text, format!("sudo chown -R --reference={path} {path}"));
+    }
     Finding::ok(CHECK, format!("{path} is its owner's alone"))
+}
+
+/// Finds something directly in the directory that belongs to another user than it does: `sudo doce` leaves such.
+fn foreign_entry(path: &Utf8Path, uid: u32) -> Option<(String, u32)> {
+    let entries = path.read_dir_utf8().ok()?.filter_map(Result::ok);
+    let owners = entries.filter_map(|entry| Some((entry.file_name().to_owned(), entry.metadata().ok()?.uid())));
+    owners.take(ENTRIES_MAX).find(|(_, owner)| *owner != uid)
 }
 
 fn absent(path: &Utf8Path) -> Finding {
@@ -61,9 +75,13 @@ fn absent(path: &Utf8Path) -> Finding {
 pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
     let database = Layout::new(&around.data_dir).database(around.database_url.as_ref());
     // A server that can't be asked is told of when it is opened.
+    let mut several = false;
     let (finding, in_force) = if database.is_there().await.unwrap_or(true) {
-        match sealed_with(&database).await {
-            Ok(in_force) => (Finding::ok("database", format!("{database} opens")), in_force),
+        match look_into(&database).await {
+            Ok(found) => {
+                several = around.unsandboxed && found.users > 1;
+                (Finding::ok("database", format!("{database} opens")), found.in_force)
+            }
             Err(error) => {
                 let repair = match &error {
                     StoreOpenError::Newer { .. } => "install the newer doce".to_owned(),
@@ -84,14 +102,33 @@ pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
     } else {
         (Finding::ok("database", "there is none yet: the first start makes it"), None)
     };
-    vec![finding, key(around, in_force.as_deref())]
+    let mut findings = vec![finding, key(around, in_force.as_deref())];
+    if several {
+        findings.push(Finding::problem(
+            "accounts",
+            "there is more than one account, and without a sandbox one could read another's keys: the server won't start",
+            "unset DOCE_UNSANDBOXED",
+        ));
+    }
+    findings
 }
 
-async fn sealed_with(database: &Database) -> Result<Option<String>, StoreOpenError> {
+/// What a database tells.
+#[derive(Default)]
+struct Found {
+    /// The master key that it was sealed with.
+    in_force: Option<String>,
+    users: i64,
+}
+
+async fn look_into(database: &Database) -> Result<Found, StoreOpenError> {
     let store = Store::open_to_read(database).await?;
     let found = match store.read().await {
-        Ok(mut read) => setting::find(&mut read, IN_FORCE).await.ok().flatten(),
-        Err(_) => None,
+        Ok(mut read) => Found {
+            in_force: setting::find(&mut read, IN_FORCE).await.ok().flatten(),
+            users: user::count(&mut read).await.unwrap_or_default(),
+        },
+        Err(_) => Found::default(),
     };
     store.close().await;
     Ok(found)

@@ -4,11 +4,11 @@ use std::{fs, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_opencode::install;
-use doce_runtime::{Sandbox, find_tool};
+use doce_runtime::{Bind, Isolation, Runtime, Sandbox, Spec, Tool, find_tool};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, Surroundings};
-use crate::{SandboxState, layout::Layout};
+use crate::{chain, layout::Layout};
 
 /// Free bytes below which something fails soon.
 const FREE_LEAST: u64 = 1024 * 1024 * 1024;
@@ -21,37 +21,74 @@ const WATCHES_LEAST: u64 = 65_536;
 /// How long the try of the sandbox may take.
 const SANDBOX_BOUND: Duration = Duration::from_secs(20);
 
-/// Tries the very sandbox that agents get.
-pub(super) async fn sandbox(around: &Surroundings) -> Finding {
+/// How long a program may take to tell its version.
+const VERSION_BOUND: Duration = Duration::from_secs(10);
+/// The oldest Node.js that previews work with.
+const NODE_LEAST: (u64, u64) = (20, 19);
+
+/// Tries the very sandbox that agents get, and returns the way to run something in it.
+pub(super) async fn sandbox(around: &Surroundings) -> (Finding, Runtime) {
+    let (finding, isolation) = try_sandbox(around).await;
+    // Not in the data directory, in which nothing is changed.
+    let notes = Utf8PathBuf::from_path_buf(std::env::temp_dir()).unwrap_or_else(|_| "/tmp".into());
+    (finding, Runtime::new(isolation, notes))
+}
+
+async fn try_sandbox(around: &Surroundings) -> (Finding, Isolation) {
     const CHECK: &str = "sandbox";
     if around.unsandboxed {
-        return Finding::warning(
+        let finding = Finding::warning(
             CHECK,
             "it is switched off: agents can read everything that this user can, the master key included",
             "unset DOCE_UNSANDBOXED",
         );
+        return (finding, Isolation::Unsandboxed);
     }
     match tokio::time::timeout(SANDBOX_BOUND, Sandbox::probe(None)).await {
-        Ok(Ok(sandbox)) => Finding::ok(CHECK, format!("{} holds", sandbox.program())),
+        Ok(Ok(sandbox)) => (Finding::ok(CHECK, format!("{} holds", sandbox.program())), Isolation::Sandboxed(sandbox)),
         Ok(Err(error)) => {
-            let SandboxState::Unavailable { reason, repair } = SandboxState::unavailable(&error) else {
-                return Finding::ok(CHECK, "it holds");
-            };
-            Finding::problem(CHECK, format!("doce could not {reason}, so no project starts"), repair)
+            let (reason, repair) = (chain(&error), error.hint());
+            let text = format!("doce could not {reason}, so no project starts");
+            (Finding::problem(CHECK, text, repair), Isolation::Missing)
         }
-        Err(_) => Finding::problem(CHECK, "its try did not end, so no project starts", "bwrap --ro-bind / / true"),
+        Err(_) => {
+            let text = "its try did not end, so no project starts";
+            (Finding::problem(CHECK, text, "bwrap --ro-bind / / true"), Isolation::Missing)
+        }
     }
 }
 
+/// Asks a program for its version. `None` where nothing can be run, or it says nothing.
+async fn version_of(door: &Runtime, name: &str, tool: &Tool) -> Option<String> {
+    let marker = format!("doce-doctor-{}-{name}", std::process::id());
+    let mut spec = Spec::new(format!("{name} --version"), marker, tool.program.clone());
+    spec.args = vec!["--version".to_owned()];
+    spec.env = vec![("HOME".to_owned(), "/tmp".to_owned())];
+    spec.cwd = "/tmp".into();
+    spec.binds.clone_from(&tool.binds);
+    let output = door.run(&spec, VERSION_BOUND, None).await.ok()?;
+    output.ending.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Looks for `OpenCode`, or whether it can be installed.
-pub(super) fn opencode(around: &Surroundings, is_reachable: bool) -> Finding {
+pub(super) async fn opencode(around: &Surroundings, is_reachable: bool, door: &Runtime) -> Finding {
     const CHECK: &str = "opencode";
     if let Some(path) = &around.opencode {
-        return if is_executable(path) {
-            Finding::ok(CHECK, format!("{path} is used, by DOCE_OPENCODE"))
-        } else {
+        if !is_executable(path) {
             let text = format!("there is no program at {path}, where DOCE_OPENCODE points");
-            Finding::problem(CHECK, text, format!("unset DOCE_OPENCODE, or chmod +x {path}"))
+            return Finding::problem(CHECK, text, format!("unset DOCE_OPENCODE, or chmod +x {path}"));
+        }
+        // A path through links would not be there inside the sandbox.
+        let real = path.canonicalize_utf8().unwrap_or_else(|_| path.clone());
+        let binary = Bind::read_only(real, "/opt/opencode");
+        let tool = Tool { program: door.isolation().path_of(&binary).to_owned(), binds: vec![binary] };
+        let wrong = version_of(door, "opencode", &tool).await.and_then(|said| install::check_version(&said).err());
+        return match wrong {
+            Some(wrong) => {
+                let text = format!("{path} is version {}, and doce needs {}", wrong.found, install::VERSION);
+                Finding::problem(CHECK, text, "unset DOCE_OPENCODE: doce installs the right one")
+            }
+            None => Finding::ok(CHECK, format!("{path} is used, by DOCE_OPENCODE")),
         };
     }
     let directory = Layout::new(&around.data_dir).opencode();
@@ -79,14 +116,24 @@ fn is_executable(path: &Utf8Path) -> bool {
 }
 
 /// Looks for the programs that projects need.
-pub(super) fn tools(around: &Surroundings) -> Vec<Finding> {
+pub(super) async fn tools(around: &Surroundings, door: &Runtime) -> Vec<Finding> {
     let look = |name| find_tool(name, &around.outside.search_path);
     let git = match look("git") {
         Some(tool) => Finding::ok("git", format!("{} is there", tool.program)),
         None => Finding::problem("git", "it is not installed, so no project can be made", "sudo apt-get install git"),
     };
     let npm = match (look("node"), look("npm")) {
-        (Some(_), Some(npm)) => Finding::ok("npm", format!("{} is there", npm.program)),
+        (Some(node), Some(npm)) => match version_of(door, "node", &node).await.filter(|said| is_old(said)) {
+            Some(said) => Finding::warning(
+                "npm",
+                format!("{} is Node.js {said}: agents work, and previews need {} or newer", node.program, {
+                    let (major, minor) = NODE_LEAST;
+                    format!("{major}.{minor}")
+                }),
+                "install a newer one: https://nodejs.org/en/download",
+            ),
+            None => Finding::ok("npm", format!("{} is there", npm.program)),
+        },
         (node, _) => {
             let missing = if node.is_some() { "npm" } else { "node" };
             Finding::warning(
@@ -97,6 +144,36 @@ pub(super) fn tools(around: &Surroundings) -> Vec<Finding> {
         }
     };
     vec![git, npm]
+}
+
+/// Tells whether a Node.js of this version is older than previews need.
+fn is_old(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split('.').map_while(|number| number.parse::<u64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) < NODE_LEAST,
+        (_, None) | (None, _) => false,
+    }
+}
+
+/// Looks whether the kernel lets doce set a ceiling on what an agent takes. What holds for a server that runs, only that
+/// can tell.
+pub(super) fn ceilings(around: &Surroundings, door: &Runtime) -> Option<Finding> {
+    const CHECK: &str = "agent limits";
+    if around.running.is_some() {
+        return None;
+    }
+    let enforced = door.enforceable();
+    let missing = match (enforced.memory, enforced.processes) {
+        (true, true) => return Some(Finding::ok(CHECK, "the memory and the processes of an agent have a ceiling")),
+        (false, true) => "memory",
+        (true, false) => "processes",
+        (false, false) => "memory and processes",
+    };
+    Some(Finding::warning(
+        CHECK,
+        format!("started from here, doce can't set a ceiling on an agent's {missing}: one may take all there is"),
+        "start it as a service of systemd with Delegate=memory pids and DelegateSubgroup=main",
+    ))
 }
 
 /// Looks at the room on the disk of the data directory.

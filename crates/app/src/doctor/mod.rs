@@ -1,6 +1,6 @@
 //! Finding every wrong set-up: each check says what it looked at, what is wrong with it, and the command that repairs it.
 //!
-//! Nothing is changed and nothing is started but the try of the sandbox. It works while a server runs, and before there
+//! Nothing is changed, and nothing is started but the try of the sandbox and, in it, what tells its version. It works while a server runs, and before there
 //! ever was one.
 
 mod data;
@@ -109,16 +109,17 @@ impl App {
 
 /// Looks at everything. The network is asked once, for a few seconds at most.
 pub async fn examine(around: &Surroundings, clock: &dyn Clock) -> Vec<Finding> {
-    let (sandbox, network) = tokio::join!(machine::sandbox(around), network::reach(around, clock.now()));
+    let ((sandbox, door), network) = tokio::join!(machine::sandbox(around), network::reach(around, clock.now()));
     let mut findings = vec![data::directory(around)];
     findings.extend(data::database_and_key(around).await);
     findings.push(network::port(around));
     findings.extend(network::address(around));
     findings.push(sandbox);
-    findings.push(machine::opencode(around, network.is_reachable));
-    findings.extend(machine::tools(around));
+    findings.push(machine::opencode(around, network.is_reachable, &door).await);
+    findings.extend(machine::tools(around, &door).await);
     findings.extend(machine::disk(around));
     findings.extend(machine::limits());
+    findings.extend(machine::ceilings(around, &door));
     findings.extend(network::settings(around));
     findings.extend(network.findings);
     findings

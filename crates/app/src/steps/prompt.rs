@@ -14,7 +14,7 @@ use doce_store::conversation;
 use crate::{
     App,
     agents::Agent,
-    conversations::{NOT_ANSWERING, session_of},
+    conversations::session_of,
     jobs::{project_id, send_prompt, step_error},
     previews,
     steps::{delivery, instance, session},
@@ -172,7 +172,7 @@ fn failed(error: CallError) -> StepError {
     if error.is_transient() {
         let message =
             format!("The agent did not take the prompt: {why}. If it goes on so, stop the project, then continue.");
-        return StepError::retry(Failure::new(NOT_ANSWERING, message, NextMove::Continue)).source(error);
+        return StepError::retry(Failure::new("agent_not_answering", message, NextMove::Continue)).source(error);
     }
     let message = format!("The agent did not take the prompt: {why}.");
     StepError::fail(Failure::new("agent_failed", message, NextMove::Continue)).source(error)

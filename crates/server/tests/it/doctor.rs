@@ -4,7 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::cli::{Serving, doce, first_account, run};
+use crate::{
+    cli::{Serving, doce, first_account, run},
+    terminal::run_with,
+};
 
 /// Runs it, with some settings; returns its code and its findings by their check.
 fn examine(directory: &std::path::Path, settings: &[(&str, &str)]) -> (i32, Vec<Value>) {
@@ -133,4 +136,59 @@ async fn a_key_that_is_exposed_wrong_or_gone_is_a_problem() {
     assert_found(&examine(at, &[]).1, "master key", "problem", "is gone");
     std::fs::write(at.join("data/doce.sqlite"), "no database").unwrap();
     assert_found(&examine(at, &[]).1, "database", "problem", "doce.sqlite");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_that_are_too_old_are_named_with_the_version_that_is_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for (name, says) in [("node", "v18.19.0"), ("npm", "9.2.0"), ("opencode", "1.0.0")] {
+        let program = at.join(name);
+        std::fs::write(&program, format!("#!/bin/sh\necho {says}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", at.display());
+    let opencode = at.join("opencode");
+    let settings = [
+        // They are scripts of ours, and a machine without a sandbox has the same question.
+        ("DOCE_UNSANDBOXED", "i-trust-every-prompt"),
+        ("DOCE_OPENCODE", opencode.to_str().unwrap()),
+        ("PATH", &path),
+    ];
+    let (code, findings) = examine(at, &settings);
+    assert_eq!(code, 1);
+    assert_found(&findings, "opencode", "problem", "is version 1.0.0, and doce needs");
+    assert_found(&findings, "npm", "warning", "is Node.js v18.19.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_sandbox_a_second_account_is_a_problem_because_the_server_will_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    let (code, _, errors) = run_with(at, &["user", "add", "bob", "--password-stdin"], "correct horse battery\n");
+    assert_eq!(code, 0, "{errors}");
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    assert!(examine(at, &[]).1.iter().all(|finding| finding["check"] != "accounts"));
+    let (code, findings) = examine(at, &[("DOCE_UNSANDBOXED", "i-trust-every-prompt")]);
+    assert_found(&findings, "accounts", "problem", "unset DOCE_UNSANDBOXED");
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn what_another_user_left_in_the_data_directory_is_named_with_its_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(data.join("left"), "").unwrap();
+    if let Err(error) = std::os::unix::fs::chown(data.join("left"), Some(12345), None) {
+        println!("skipped: only root may give files away ({error})");
+        return;
+    }
+    let (code, findings) = examine(directory.path(), &[]);
+    assert_eq!(code, 1);
+    assert_found(&findings, "data", "problem", "/left belongs to the user 12345");
 }

@@ -70,7 +70,7 @@ fn the_errors_that_come_most_often_say_what_where_and_what_next() {
         ("job show job_x", &[]),
         ("user reset-password ada", &[]),
         ("backup there.tar.zst", &[]),
-        ("backup there.tar.zst", &[("DOCE_DATABASE_URL", "postgres://planted")]),
+        ("backup there.tar.zst", &[("DOCE_DATABASE_URL", "postgres://ada:planted@127.0.0.1:9/doce")]),
         ("restore there.tar.zst", &[]),
         ("keys rotate", &[]),
         ("completions powershell-7", &[]),
