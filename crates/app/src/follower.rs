@@ -572,8 +572,17 @@ impl Follower {
         let ended_early =
             followed.message.failure.is_some() || (followed.message.state == MessageState::Aborted && !self.runaway);
         let worth_a_row = followed.stored || !followed.parts.is_empty() || ended_early;
-        if worth_a_row && (followed.message != before || !followed.stored) {
+        let changed = worth_a_row && (followed.message != before || !followed.stored);
+        let (has_ended, was_stored) = (followed.message.state != MessageState::Streaming, followed.stored);
+        // Crash: the last words of an answer are stored before it is said to be whole.
+        if changed && has_ended && was_stored {
+            self.flush().await;
+        }
+        if changed {
             self.store_message(&info.id).await?;
+        }
+        if changed && has_ended && !was_stored {
+            self.flush().await;
         }
         // The end of an answer that was taken for interrupted counts too; only whether a key was rejected can't be told
         // from it: that may have been another key than the one held now.
