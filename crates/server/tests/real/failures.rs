@@ -34,10 +34,7 @@ async fn each_failure_of_a_provider_has_a_name_a_reason_and_one_move() {
     // No credit.
     doce.prompt(&project, "Pay. [[status: 402]]").await;
     let failed = last(&doce, &project, "failed").await;
-    assert_eq!(
-        (&failed["error"]["code"], &failed["error"]["action"]["kind"]),
-        (&json!("no_credit"), &json!("switch_model"))
-    );
+    assert_eq!((&failed["error"]["code"], &failed["error"]["action"]["kind"]), (&json!("no_credit"), &json!("top_up")));
 
     // A limit with a wait of ten minutes: shown, with the time, and it can be stopped.
     doce.prompt(&project, "Wait. [[status: 429, retry-after: 600]]").await;
