@@ -146,6 +146,14 @@ impl Small {
         Self { _directory: directory, log, serving, client, cookie, disk }
     }
 
+    /// Ends the server in order, and with it the agents that it has started: what lies around it is not told to end.
+    async fn end(self) {
+        let pid = self.disk.iter().nth(2).and_then(|pid| pid.to_str()).expect("a path below /proc");
+        let process = Path::new("/proc").join(pid);
+        assert!(Command::new("kill").args(["-s", "TERM", pid]).status().expect("there is a kill").success());
+        wait_for("the end of doce", BOUND, async || (!process.exists()).then_some(())).await;
+    }
+
     /// Fills the disk up to so many pages.
     fn fill(&self, room: u64) {
         let mut file = std::fs::File::create(self.disk.join("filler")).expect("it is ours");
@@ -348,6 +356,7 @@ async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_wit
         assert!(status < 300, "{status}");
     }
     assert!(told > 0, "the disk was never full");
+    small.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -380,6 +389,7 @@ async fn a_disk_that_fills_up_during_an_answer_loses_none() {
         assert_eq!(page.matches(&words).count(), 2, "a prompt and its answer, once: {page}");
     }
     assert!(refused > 0, "the disk was never full");
+    small.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
