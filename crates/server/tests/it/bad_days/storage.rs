@@ -310,56 +310,6 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room() {
-    let day = day("a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room");
-    let small = Small::start(24).await;
-    let model = ScriptedModel::start().await;
-    assert_eq!(small.connect(&model, "Mine").await.0, 201);
-    let mut told = 0;
-    for room in [0_u64, 12, 24, 32, 40, 48, 56, 64, 72, 80] {
-        let said = small.said().len();
-        small.fill(room);
-        let answer = small.create(&format!("[[say: made with {room}]]")).await;
-        if answer.0 != 202 {
-            small.assert_told(&answer);
-            small.make_room();
-            continue;
-        }
-        let made = answer.1;
-        let (project, job) = (made["project"]["id"].as_str().unwrap(), made["job"]["id"].as_str().unwrap());
-        let is_told = wait_for("it is told, or made", BOUND, async || {
-            let job = small.get(&format!("/api/jobs/{job}")).await;
-            let text = job.to_string();
-            for wrong in ["git_failed", "\"internal\""] {
-                assert!(!text.contains(wrong), "{room}: {text}: {}", small.said());
-            }
-            // A disk on which not even that can be written is told by the log, and by `doce doctor`.
-            let is_told = text.contains(&day.next) || small.said()[said..].contains("disk is full");
-            (is_told || job["state"] == "succeeded").then_some(is_told)
-        })
-        .await;
-        told += i32::from(is_told);
-        small.make_room();
-        wait_for("it is made, or can be tried again", BOUND, async || {
-            let job = small.get(&format!("/api/jobs/{job}")).await;
-            if job["state"] == "failed" {
-                assert_eq!(job["error"]["code"], json!(day.shown), "{job}");
-                let (status, _) =
-                    small.ask("POST", &format!("/api/jobs/{}/retry", job["id"].as_str().unwrap()), None).await;
-                assert_eq!(status, 200);
-            }
-            matches!(job["state"].as_str(), Some("failed" | "succeeded")).then_some(())
-        })
-        .await;
-        small.answered(project, &format!("made with {room}")).await;
-        let (status, _) = small.ask("DELETE", &format!("/api/projects/{project}"), None).await;
-        assert!(status < 300, "{status}");
-    }
-    assert!(told > 0, "the disk was never full");
-    small.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_during_an_answer_loses_none() {
     let small = Small::start(24).await;
     let model = ScriptedModel::start().await;
