@@ -147,6 +147,7 @@ impl Small {
     }
 
     /// Ends the server in order, and with it the agents that it has started: what lies around it is not told to end.
+    #[expect(clippy::disallowed_methods, reason = "it ends a process of this test by its id")]
     async fn end(self) {
         let pid = self.disk.iter().nth(2).and_then(|pid| pid.to_str()).expect("a path below /proc");
         let process = Path::new("/proc").join(pid);
