@@ -541,12 +541,10 @@ impl Follower {
             let provider = self.app.provider_name(info.provider_id.as_deref().unwrap_or_default());
             let followed = self.messages.get_mut(&info.id).expect("it was there a moment ago");
             let now = self.app.clock.now();
-            followed.message.failure = match &paid_by {
-                Some((paid, _)) if failures::rejects_key(error) && renewal::renews(paid) => {
-                    Some(failures::of_renewed_sign_in(&provider, paid.id))
-                }
-                Some((paid, _)) => failures::of_answer(error, &provider, Some(paid.id), now),
-                None => failures::of_answer(error, &provider, None, now),
+            let paid = paid_by.as_ref().map(|(paid, _)| paid);
+            followed.message.failure = match paid.filter(|paid| failures::rejects_key(error) && renewal::renews(paid)) {
+                Some(paid) => Some(failures::of_renewed_sign_in(&provider, paid.id)),
+                None => failures::of_answer(error, &provider, paid.map(|paid| paid.id), now),
             };
             followed.message.state =
                 if followed.message.failure.is_some() { MessageState::Failed } else { MessageState::Aborted };

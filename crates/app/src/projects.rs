@@ -315,11 +315,11 @@ impl App {
 
     /// Derives what a Project is doing from the Jobs that concern it, oldest first, and its Instance.
     fn view_of(&self, project: Project, jobs: Vec<Job>, instance: Option<Instance>) -> ProjectView {
-        let (mut live, mut ended): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| match job.state {
+        let (live, mut ended): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| match job.state {
             JobState::Queued | JobState::Running => true,
             JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Stuck => false,
         });
-        let live = if live.is_empty() { None } else { Some(live.remove(0)) };
+        let live = live.into_iter().next();
         let failed = ended.pop().filter(|job| match job.state {
             JobState::Failed | JobState::Stuck => live.is_none(),
             JobState::Queued | JobState::Running | JobState::Succeeded | JobState::Cancelled => false,

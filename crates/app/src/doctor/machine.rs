@@ -122,14 +122,12 @@ pub(super) async fn tools(around: &Surroundings, door: &Runtime) -> Vec<Finding>
         Some(tool) => Finding::ok("git", format!("{} is there", tool.program)),
         None => Finding::problem("git", "it is not installed, so no project can be made", "sudo apt-get install git"),
     };
+    let (major, minor) = NODE_LEAST;
     let npm = match (look("node"), look("npm")) {
         (Some(node), Some(npm)) => match version_of(door, "node", &node).await.filter(|said| is_old(said)) {
             Some(said) => Finding::warning(
                 "npm",
-                format!("{} is Node.js {said}: agents work, and previews need {} or newer", node.program, {
-                    let (major, minor) = NODE_LEAST;
-                    format!("{major}.{minor}")
-                }),
+                format!("{} is Node.js {said}: agents work, and previews need {major}.{minor} or newer", node.program),
                 "install a newer one: https://nodejs.org/en/download",
             ),
             None => Finding::ok("npm", format!("{} is there", npm.program)),

@@ -1,7 +1,7 @@
 //! Finding every wrong set-up: each check says what it looked at, what is wrong with it, and the command that repairs it.
 //!
-//! Nothing is changed, and nothing is started but the try of the sandbox and, in it, what tells its version. It works while a server runs, and before there
-//! ever was one.
+//! Nothing is changed, and nothing is started but the try of the sandbox and, in it, what tells its version. It works
+//! while a server runs, and before there ever was one.
 
 mod data;
 mod machine;
