@@ -45,6 +45,18 @@ async fn signed_in(browser: &Browser, server: &AuthorizationServer) -> Value {
     browser.get(&format!("/api/connections/{connection}")).await.expect(200)
 }
 
+/// Signs in at GitLab again, for a connection that there is.
+async fn sign_in_again(browser: &Browser, server: &AuthorizationServer, connection: &Value) {
+    let mut events = browser.stream("").await;
+    let new = json!({
+        "provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}, "connection_id": id(connection),
+    });
+    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
+    let code = json!({"code": landing(&attempt, "good-code")});
+    browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
+    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
+}
+
 /// Lists the homes of a login.
 fn homes(world: &World, attempt: &Value) -> Vec<String> {
     let attempt = id(attempt);
@@ -303,14 +315,7 @@ async fn a_login_that_is_over_is_said_to_be_and_is_mended_by_signing_in_again() 
         world.audit().await.into_iter().filter(|event| event.action.as_str() == "refresh").map(|event| event.outcome);
     assert!(refused.collect::<Vec<_>>().contains(&"invalid_grant".to_owned()), "the refusal is on record");
 
-    let mut events = browser.stream("").await;
-    let new = json!({
-        "provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}, "connection_id": id(&connection),
-    });
-    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
-    let code = json!({"code": landing(&attempt, "good-code")});
-    browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
-    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
+    sign_in_again(&browser, &server, &connection).await;
     let connection = browser.get(&at).await.expect(200);
     assert_eq!(connection["status"], "connected");
     assert!(connection["version"].as_i64() > Some(2), "{connection}");
@@ -341,14 +346,7 @@ async fn a_login_gives_way_to_a_key_and_a_key_to_a_login_and_agents_get_what_it_
         wait_for("the key in the agent", BOUND, async || Some(held()).filter(|held| held["type"] == "api")).await;
     assert_eq!(entry["key"], "glpat-0123456789abcdef");
 
-    let mut events = browser.stream("").await;
-    let new = json!({
-        "provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}, "connection_id": id(&connection),
-    });
-    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
-    let code = json!({"code": landing(&attempt, "good-code")});
-    browser.post(&format!("/api/oauth-attempts/{}/code", id(&attempt)), &code).await.expect(202);
-    assert_eq!(ended(&mut events, &id(&attempt)).await["state"], "succeeded");
+    sign_in_again(&browser, &server, &connection).await;
     let signed = browser.get(&at).await.expect(200);
     assert_eq!((&signed["auth_type"], &signed["base_url"]), (&json!("oauth"), &Value::Null));
     let entry =

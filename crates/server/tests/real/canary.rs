@@ -216,15 +216,7 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
 
     // After kill -9 of doce and of the agent, and a restart, the agent is started again and handed the key; once the
     // project is stopped, it is nowhere at all.
-    let before = doce.project(&project).await["instance"]["id"].clone();
-    doce.kill();
-    kill_agents(&doce.data);
-    doce.start();
-    wait_for("another agent", BOUND, || async {
-        let view = doce.project(&project).await;
-        (view["state"] == "running" && view["instance"]["id"] != before).then_some(())
-    })
-    .await;
+    kill_both(&mut doce, &project).await;
     doce.post(&format!("/api/projects/{project}/stop"), json!({})).await;
     doce.settled(&project, "stopped").await;
     assert_eq!(files_with(&doce.data, &second), BTreeSet::new());
@@ -248,6 +240,20 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
     .unwrap_or_default();
     assert!(seen.windows(10).any(|w| w == b"connection"), "the stream was read");
     assert!(!holds(&seen, &key) && !holds(&seen, &second), "the stream held a key");
+}
+
+/// Kills doce and the agent, starts doce again, and waits until it has started another agent.
+async fn kill_both(doce: &mut Doce, project: &str) {
+    let before = doce.project(project).await["instance"]["id"].clone();
+    doce.kill();
+    kill_agents(&doce.data);
+    doce.start();
+    let doce = &*doce;
+    wait_for("another agent", BOUND, || async {
+        let view = doce.project(project).await;
+        (view["state"] == "running" && view["instance"]["id"] != before).then_some(())
+    })
+    .await;
 }
 
 /// Makes a backup while doce runs, and restores it elsewhere.
@@ -310,15 +316,7 @@ async fn the_tokens_of_a_login_are_in_the_running_agents_auth_json_at_most() {
         assert_eq!(files_with(restored.path(), token), BTreeSet::new(), "the backup holds a token");
     }
     // After kill -9 of both, and a restart, it is in the next agent's file only.
-    let before = doce.project(&project).await["instance"]["id"].clone();
-    doce.kill();
-    kill_agents(&doce.data);
-    doce.start();
-    wait_for("another agent", BOUND, || async {
-        let view = doce.project(&project).await;
-        (view["state"] == "running" && view["instance"]["id"] != before).then_some(())
-    })
-    .await;
+    kill_both(&mut doce, &project).await;
     arrived().await;
     at_most_there(renewed);
     let mut bodies = String::new();
