@@ -36,7 +36,7 @@ function provider(providerId, name, popular, keyUrl, baseUrl) {
     default_base_url: baseUrl,
     base_url_required: providerId === "ollama" || providerId === "lm-studio",
     key_url: keyUrl,
-    credit_url: null,
+    credit_url: keyUrl === null ? null : new URL("/billing", keyUrl).href,
     model_count: 14,
     connected: false,
   };
@@ -270,7 +270,7 @@ export function failedTalk() {
     message("user", 3 * MINUTE, [part("text", "A dashboard of my running shoes: kilometres per pair, and a warning when one is worn out.")]),
     message("assistant", 2.8 * MINUTE, [part("text", "Let me look at the workspace first."), tool("list", { path: "." }, "src/\npackage.json\nindex.html")], {
       state: "failed",
-      error: { code: "no_credit", message: "Anthropic says that this key has no credit left (402).", action: { kind: "replace_key", label: "Use another key", connection_id: null } },
+      error: { code: "no_credit", message: "Anthropic says there is no credit left (402). Top it up and continue, or choose another model.", until: null, action: { kind: "top_up", label: "Top up", connection_id: null } },
     }),
   ];
 }

@@ -134,7 +134,7 @@ function Working({ project, turn }: { project: Project; turn: Turn | undefined }
       <Notice
         tone="amber"
         role="status"
-        title={`The provider is waited for. Retrying${session.next_at ? ` at ${clock(session.next_at)}` : ""}${session.attempt === null ? "" : ` (attempt ${session.attempt})`}`}
+        title={`Waiting for the provider. Retrying${session.next_at ? ` at ${clock(session.next_at)}` : ""}${session.attempt === null ? "" : ` (attempt ${session.attempt})`}`}
         actions={
           <Button size="sm" busy={abort.isPending} onClick={() => abort.mutate()}>
             Stop
