@@ -12,7 +12,7 @@ use doce_opencode::{
     },
     install,
 };
-use doce_runtime::{Bind, Isolation, Limits, Sandbox, Spec};
+use doce_runtime::{Bind, Isolation, Limits, RunError, Runtime, Sandbox, Spec, Tool};
 use url::Url;
 
 use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change, make_private_directory};
@@ -137,24 +137,48 @@ async fn check_version(app: &App, path: &Utf8Path) -> Result<(), String> {
     if let SandboxState::Unavailable { reason, repair } = app.sandbox() {
         return Err(format!("OpenCode is only run in a sandbox, and there is none: doce could not {reason}. {repair}"));
     }
-    let binary = Bind::read_only(path, "/opt/opencode");
-    let mut spec = Spec::new("opencode --version", format!("{}-version", app.installation), program_path(app, &binary));
-    spec.args = vec!["--version".to_owned()];
-    spec.env = vec![("HOME".to_owned(), "/tmp".to_owned())];
-    spec.cwd = "/tmp".into();
-    spec.binds = vec![binary];
-    let output = app
-        .runtime
-        .run(&spec, VERSION_BOUND, None)
-        .await
-        .map_err(|e| format!("`{path}` could not be run: {}.", chain(&e)))?;
-    install::check_version(&String::from_utf8_lossy(&output.stdout)).map_err(|e| {
+    let printed = print_version(
+        &app.runtime,
+        &app.installation,
+        "opencode",
+        opencode_at(&app.runtime, path),
+        Vec::new(),
+        VERSION_BOUND,
+    )
+    .await
+    .map_err(|e| format!("`{path}` could not be run: {}.", chain(&e)))?;
+    install::check_version(&printed).map_err(|e| {
         format!(
             "`{path}` is OpenCode `{}`, and doce works with {} only: unset DOCE_OPENCODE to let doce install it.",
             e.found,
             install::VERSION
         )
     })
+}
+
+/// Returns the `OpenCode` at a path, as a process may start it.
+pub(crate) fn opencode_at(runtime: &Runtime, path: &Utf8Path) -> Tool {
+    let binary = Bind::read_only(path, "/opt/opencode");
+    Tool { program: runtime.isolation().path_of(&binary).to_owned(), binds: vec![binary] }
+}
+
+/// Has a program print its version, where everything is run that isn't doce's own. `owner` begins the process's marker.
+pub(crate) async fn print_version(
+    runtime: &Runtime,
+    owner: &str,
+    name: &str,
+    tool: Tool,
+    mut env: Vec<(String, String)>,
+    bound: Duration,
+) -> Result<String, RunError> {
+    env.push(("HOME".to_owned(), "/tmp".to_owned()));
+    let mut spec = Spec::new(format!("{name} --version"), format!("{owner}-{name}-version"), tool.program);
+    spec.args = vec!["--version".to_owned()];
+    spec.env = env;
+    spec.cwd = "/tmp".into();
+    spec.binds = tool.binds;
+    let output = runtime.run(&spec, bound, None).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Returns the path by which a process knows what a bind shows.

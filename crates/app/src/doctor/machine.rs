@@ -4,11 +4,15 @@ use std::{fs, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use doce_opencode::install;
-use doce_runtime::{Bind, Isolation, Runtime, Sandbox, Spec, Tool, find_tool};
+use doce_runtime::{Isolation, Runtime, Sandbox, Tool, find_tool};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, Surroundings};
-use crate::{chain, layout::Layout};
+use crate::{
+    chain,
+    layout::Layout,
+    program::{opencode_at, print_version},
+};
 
 /// Free bytes below which something fails soon.
 const FREE_LEAST: u64 = 1024 * 1024 * 1024;
@@ -58,16 +62,13 @@ async fn try_sandbox(around: &Surroundings) -> (Finding, Isolation) {
     }
 }
 
-/// Asks a program for its version. `None` where nothing can be run, or it says nothing.
-async fn version_of(door: &Runtime, name: &str, tool: &Tool) -> Option<String> {
-    let marker = format!("doce-doctor-{}-{name}", std::process::id());
-    let mut spec = Spec::new(format!("{name} --version"), marker, tool.program.clone());
-    spec.args = vec!["--version".to_owned()];
-    spec.env = vec![("HOME".to_owned(), "/tmp".to_owned())];
-    spec.cwd = "/tmp".into();
-    spec.binds.clone_from(&tool.binds);
-    let output = door.run(&spec, VERSION_BOUND, None).await.ok()?;
-    output.ending.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// Asks a program for its version. `None` where nothing can be run.
+async fn version_of(door: &Runtime, name: &str, tool: Tool) -> Option<String> {
+    let owner = format!("doce-doctor-{}", std::process::id());
+    print_version(door, &owner, name, tool, Vec::new(), VERSION_BOUND)
+        .await
+        .ok()
+        .filter(|printed| !printed.trim().is_empty())
 }
 
 /// Looks for `OpenCode`, or whether it can be installed.
@@ -80,9 +81,8 @@ pub(super) async fn opencode(around: &Surroundings, is_reachable: bool, door: &R
         }
         // A path through links would not be there inside the sandbox.
         let real = path.canonicalize_utf8().unwrap_or_else(|_| path.clone());
-        let binary = Bind::read_only(real, "/opt/opencode");
-        let tool = Tool { program: door.isolation().path_of(&binary).to_owned(), binds: vec![binary] };
-        let wrong = version_of(door, "opencode", &tool).await.and_then(|said| install::check_version(&said).err());
+        let said = version_of(door, "opencode", opencode_at(door, &real)).await;
+        let wrong = said.and_then(|said| install::check_version(&said).err());
         return match wrong {
             Some(wrong) => {
                 let text = format!("{path} is version {}, and doce needs {}", wrong.found, install::VERSION);
@@ -124,10 +124,14 @@ pub(super) async fn tools(around: &Surroundings, door: &Runtime) -> Vec<Finding>
     };
     let (major, minor) = NODE_LEAST;
     let npm = match (look("node"), look("npm")) {
-        (Some(node), Some(npm)) => match version_of(door, "node", &node).await.filter(|said| is_old(said)) {
+        (Some(node), Some(npm)) => match version_of(door, "node", node.clone()).await.filter(|said| is_old(said)) {
             Some(said) => Finding::warning(
                 "npm",
-                format!("{} is Node.js {said}: agents work, and previews need {major}.{minor} or newer", node.program),
+                format!(
+                    "{} is Node.js {}: agents work, and previews need {major}.{minor} or newer",
+                    node.program,
+                    said.trim()
+                ),
                 "install a newer one: https://nodejs.org/en/download",
             ),
             None => Finding::ok("npm", format!("{} is there", npm.program)),

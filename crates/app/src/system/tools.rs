@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use doce_runtime::{Spec, find_tool};
+use doce_runtime::find_tool;
 
 use super::ToolVersion;
-use crate::{App, program::tool_environment};
+use crate::{
+    App,
+    program::{print_version, tool_environment},
+};
 
 /// How long a tool may take to say its version.
 const BOUND: Duration = Duration::from_secs(10);
@@ -16,18 +19,10 @@ pub(super) async fn version(app: &App, name: &'static str) -> ToolVersion {
 }
 
 async fn ask(app: &App, name: &str) -> Option<String> {
-    let tool = find_tool(name, &app.config.outside.search_path)?;
-    let mut binds = tool.binds;
-    let mut env = tool_environment(app, &mut binds, "/tmp".into());
-    env.push(("HOME".to_owned(), "/tmp".to_owned()));
-    let mut spec = Spec::new(format!("{name} --version"), format!("{}-{name}-version", app.installation), tool.program);
-    spec.args = vec!["--version".to_owned()];
-    spec.env = env;
-    spec.cwd = "/tmp".into();
-    spec.binds = binds;
-    match app.runtime.run(&spec, BOUND, None).await {
-        Ok(output) if output.ending.success() => read(&String::from_utf8_lossy(&output.stdout)),
-        Ok(_) => None,
+    let mut tool = find_tool(name, &app.config.outside.search_path)?;
+    let env = tool_environment(app, &mut tool.binds, "/tmp".into());
+    match print_version(&app.runtime, &app.installation, name, tool, env, BOUND).await {
+        Ok(printed) => read(&printed),
         Err(e) => {
             tracing::debug!(tool = name, error = crate::chain(&e), "a tool did not say its version");
             None
