@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    Isolation, Log, MARKER_VARIABLE, Sandbox, Spec, StartError,
+    Isolation, Limits, Log, MARKER_VARIABLE, Sandbox, Spec, StartError,
     cgroup::Cgroup,
     kill::{Family, Handle},
     proc,
@@ -171,6 +171,30 @@ fn spawn(command: Command) -> io::Result<Child> {
     child.downcast::<Child>().map(|child| *child).map_err(|_| io::Error::other("the child is not tokio's"))
 }
 
+/// Makes the control group and spawns, at once and whole: nothing can be dropped in between.
+///
+/// The kernel lets one at a time change its groups, and a spawn returns when the child executes.
+fn spawn_in_group(command: Command, limits: Limits, leash: &mut Leash) -> io::Result<(Child, Handle)> {
+    thread_waits(|| {
+        leash.family.cgroup = Cgroup::create(&leash.family.marker, limits);
+        let child = spawn(command)?;
+        let gone = || io::Error::other("the process was reaped by somebody else");
+        // Nobody but us reaps it, so it is held even if it has ended already.
+        let outer = Handle::of_child(child.id().ok_or_else(gone)?).ok_or_else(gone)?;
+        // Its marker may not be visible yet: a spawn returns in the middle of the execution.
+        leash.family.leader = Some(outer.process);
+        Ok((child, outer))
+    })
+}
+
+/// Does what this thread has to wait for; the other tasks of a runtime with several threads go on meanwhile.
+fn thread_waits<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn unsandboxed(
     shared: &Arc<Shared>,
     spec: &Spec,
@@ -187,13 +211,9 @@ fn unsandboxed(
     let (stdout, stderr) = streams.open().map_err(prepare)?;
     let mut command = command(program, spec, &leash.family.marker);
     command.args(&spec.args).env("PWD", &cwd).current_dir(&cwd).stdout(stdout).stderr(stderr);
-    leash.family.cgroup = Cgroup::create(&leash.family.marker, spec.limits);
-    let child = spawn(command).map_err(spawn_error)?;
-    let gone = || prepare(io::Error::other("the process was reaped by somebody else"));
-    // Nobody but us reaps it, so it is held even if it has ended already.
-    let outer = Handle::of_child(child.id().ok_or_else(gone)?).ok_or_else(gone)?;
-    leash.family.leader = Some(outer.process);
+    let (child, outer) = spawn_in_group(command, spec.limits, &mut leash).map_err(spawn_error)?;
     govern(outer.pid(), spec, leash.family.cgroup.as_mut());
+    yield_as_session(outer.pid(), spec.nice);
     let tree = Tree {
         identity: Identity::of(&outer.process),
         outer,
@@ -220,13 +240,8 @@ async fn sandboxed(
     let mut command = command(sandbox.program(), spec, &leash.family.marker);
     command.args(profile::arguments(spec)).current_dir("/").stdout(stdout).stderr(stderr);
     command.fd_mappings(mappings).map_err(|collision| prepare(io::Error::other(collision)))?;
-    leash.family.cgroup = Cgroup::create(&leash.family.marker, spec.limits);
     let spawn_error = |source| StartError::Spawn { program: sandbox.program().to_owned(), source };
-    let mut child = spawn(command).map_err(spawn_error)?;
-    let gone = || prepare(io::Error::other("the process was reaped by somebody else"));
-    let outer = Handle::of_child(child.id().ok_or_else(gone)?).ok_or_else(gone)?;
-    // Its marker may not be visible yet: a spawn returns in the middle of the execution.
-    leash.family.leader = Some(outer.process);
+    let (mut child, outer) = spawn_in_group(command, spec.limits, &mut leash).map_err(spawn_error)?;
 
     let told = init_pid(info).await.map_err(prepare)?;
     let init = told.and_then(Handle::open).filter(|init| init.process.parent == outer.pid());
@@ -237,7 +252,12 @@ async fn sandboxed(
     File::from(block).write_all(b"x").map_err(prepare)?;
 
     let mut pause = LOOK_FIRST;
-    while !program_runs(outer.pid(), init.pid()) {
+    loop {
+        if let Some(program) = running_program(outer.pid(), init.pid()) {
+            // Its session is its own from the moment on at which it was executed.
+            yield_as_session(program, spec.nice);
+            break;
+        }
         if outer.ended() {
             // It tells an exit code only for a program that was executed.
             if recorded_exit_code(&status_path).is_none() {
@@ -300,7 +320,8 @@ async fn init_pid(info: OwnedFd) -> io::Result<Option<u32>> {
 /// Sets what must hold before the program exists. Each is a wish: a refusal is told and passed over.
 fn govern(pid: u32, spec: &Spec, cgroup: Option<&mut Cgroup>) {
     if let Some(cgroup) = cgroup {
-        cgroup.add(pid);
+        // The kernel takes some 10 ms to move a process (6.18, observed).
+        thread_waits(|| cgroup.add(pid));
     }
     if let Some(nice) = spec.nice {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -315,15 +336,43 @@ fn govern(pid: u32, spec: &Spec, cgroup: Option<&mut Cgroup>) {
     }
 }
 
-/// Whether a child of the sandbox's init is something else than bubblewrap.
-fn program_runs(outer: u32, init: u32) -> bool {
+/// Gives a process's whole session a priority, against other sessions.
+///
+/// Where the kernel shares the processor out by session (`sched_autogroup_enabled`), a process's own priority counts
+/// within its session only, and each program has one of its own. It takes one change per 100 ms from users without
+/// privileges (`kernel/sched/autogroup.c`, 6.18), so this may happen a little later, and nobody waits for it.
+#[expect(clippy::disallowed_methods, reason = "a shutdown needn't wait for it: the program ends, too")]
+fn yield_as_session(pid: u32, nice: Option<i32>) {
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(120);
+    let Some(nice) = nice else { return };
+    let file = format!("/proc/{pid}/autogroup");
+    if !Utf8Path::new(&file).exists() {
+        return;
+    }
+    tokio::spawn(async move {
+        for _ in 0..TRIES {
+            match fs::write(&file, nice.to_string()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(PAUSE).await,
+                // Refused, or the program has ended: it is a wish.
+                _ => return,
+            }
+        }
+    });
+}
+
+/// A child of the sandbox's init that is something else than bubblewrap.
+fn running_program(outer: u32, init: u32) -> Option<u32> {
     let bubblewrap = proc::command_line(outer);
     let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).map_or_else(
         // A kernel may be built without that file.
         |_| proc::all().iter().filter(|found| found.parent == init).map(|found| found.pid).collect(),
         |pids| pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>(),
     );
-    children.into_iter().map(proc::command_line).any(|line| !line.is_empty() && line != bubblewrap)
+    children.into_iter().find(|pid| {
+        let line = proc::command_line(*pid);
+        !line.is_empty() && line != bubblewrap
+    })
 }
 
 /// The exit code that bubblewrap noted for a program that was executed.

@@ -83,7 +83,9 @@ impl Tree {
     pub(crate) fn finish(&self) -> bool {
         let out_of_memory = self.family.cgroup.as_ref().is_some_and(|cgroup| {
             let out_of_memory = cgroup.out_of_memory();
-            cgroup.remove();
+            let cgroup = cgroup.clone();
+            // It waits for whoever else changes groups. What is left behind is removed at the next start.
+            tokio::task::spawn_blocking(move || cgroup.remove());
             out_of_memory
         });
         let _not_of_a_sandbox = fs::remove_file(self.shared.status_path(&self.family.marker));
