@@ -300,9 +300,18 @@ impl Follower {
         self.flush().await;
         let client = self.agent.client.clone();
         for entry in self.read_conversation().await? {
-            self.take_message(entry.info, !entry.parts.is_empty()).await?;
+            let has_parts = !entry.parts.is_empty();
+            // Parts need a Message. One that is known gets its last words before it is said to be whole.
+            let (unknown, known) =
+                if self.known(&entry.info.id).await? { (None, Some(entry.info)) } else { (Some(entry.info), None) };
+            if let Some(info) = unknown {
+                self.take_message(info, has_parts).await?;
+            }
             for part in entry.parts {
                 self.take_part(part, Origin::Snapshot).await?;
+            }
+            if let Some(info) = known {
+                self.take_message(info, has_parts).await?;
             }
         }
         let statuses = client.statuses().await.map_err(Error::internal)?;
