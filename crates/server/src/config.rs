@@ -393,6 +393,10 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
             return Ok(ExitCode::from(if answer.use_stderr() { 2 } else { 0 }));
         }
     };
+    // The other commands are for people, even where a variable says how the server logs.
+    if cli.log_format == LogFormat::Json && matches!(cli.command, Command::Serve(_)) {
+        printer.log_in_json();
+    }
     logs::start(&cli.log, cli.log_format, printer)
         .map_err(|error| Stop::wrong(error).hint("DOCE_LOG=info, or DOCE_LOG=warn,doce=debug"))?;
     match cli.command {

@@ -6,12 +6,20 @@
 use std::{
     fmt::Display,
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::{
+    MakeWriter,
+    format::Writer,
+    time::{FormatTime as _, SystemTime},
+};
 
 use crate::config::Stop;
 
@@ -27,6 +35,8 @@ pub(crate) struct Printer {
     interactive: bool,
     /// Whether whoever reads wants JSON and nothing else.
     json: bool,
+    /// Whether the log is in JSON, so that every line beside it has to be, too.
+    json_log: Arc<AtomicBool>,
 }
 
 impl Printer {
@@ -34,7 +44,17 @@ impl Printer {
     pub(crate) fn new(json: bool) -> Self {
         let interactive = io::stderr().is_terminal() && !json;
         let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), interactive, json }
+        Self { bars: MultiProgress::with_draw_target(target), interactive, json, json_log: Arc::default() }
+    }
+
+    /// Has every line on standard error look like those of a log in JSON: whoever collects them reads one kind of line.
+    pub(crate) fn log_in_json(&self) {
+        self.json_log.store(true, Ordering::Relaxed);
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    fn is_log_in_json(&self) -> bool {
+        self.json_log.load(Ordering::Relaxed)
     }
 
     /// Writes what was asked for, to standard output.
@@ -56,7 +76,28 @@ impl Printer {
 
     /// Writes a line about what is going on, to standard error.
     pub(crate) fn line(&self, text: impl Display) {
+        if self.is_log_in_json() {
+            // Columns are for people.
+            let message: Vec<String> = text.to_string().split_whitespace().map(str::to_owned).collect();
+            self.log_line("INFO", json!({ "message": message.join(" ") }));
+        } else {
+            self.write_line(text);
+        }
+    }
+
+    fn write_line(&self, text: impl Display) {
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));
+    }
+
+    /// Writes a line as the log does in JSON.
+    fn log_line(&self, level: &str, mut line: Value) {
+        let mut timestamp = String::new();
+        // Writing into a string doesn't fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+        line["timestamp"] = json!(timestamp);
+        line["level"] = json!(level);
+        line["target"] = json!("doce");
+        self.write_line(line);
     }
 
     /// Writes a line about what is going on, unless JSON was asked for.
@@ -93,9 +134,14 @@ impl Printer {
         // Some errors repeat their source's words as their own.
         because.dedup();
         because.remove(0);
+        let code = code.as_deref().unwrap_or(if *by_user { "wrong" } else { "failed" });
+        if self.is_log_in_json() {
+            let message = error.to_string();
+            self.log_line("ERROR", json!({ "message": message, "because": because, "hint": hint, "code": code }));
+            return;
+        }
         if self.json {
-            let code = code.as_deref().unwrap_or(if *by_user { "wrong" } else { "failed" });
-            self.line(json!({
+            self.write_line(json!({
                 "error": error.to_string(), "because": because, "hint": hint, "reference": reference, "code": code,
             }));
             return;
@@ -114,7 +160,7 @@ impl Printer {
 
     /// Begins to show how far something is.
     pub(crate) fn progress(&self, what: &'static str) -> Progress {
-        let bar = self.interactive.then(|| {
+        let bar = (self.interactive && !self.is_log_in_json()).then(|| {
             let bar = self.bars.add(ProgressBar::no_length());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar

@@ -21,6 +21,7 @@ mod invites;
 mod keys;
 mod limits;
 mod logins;
+mod logs;
 mod machine;
 mod master_key;
 mod models;
