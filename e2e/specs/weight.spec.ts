@@ -62,6 +62,7 @@ async function expectLight(page: string, { loaded, responses }: Awaited<ReturnTy
 
 test.beforeEach(async ({ api }) => {
   await api.setUp();
+  await api.openCodeReady();
 });
 
 test("the sign-in page is light", async ({ browser, doce }) => {
@@ -74,5 +75,5 @@ test("the dashboard is light", async ({ browser, doce, page }) => {
     await expect(fresh.getByRole("button", { name: "Connect a provider first" })).toBeVisible();
     await expect(fresh.getByText(/no projects yet/i)).toBeVisible();
   });
-  await expectLight("/", loaded, 11, 180 * KB);
+  await expectLight("/", loaded, 8, 180 * KB);
 });

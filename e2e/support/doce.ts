@@ -152,6 +152,11 @@ export class Api {
     await this.#post("/api/setup", ANA);
   }
 
+  /** Waits until doce has found its OpenCode; from then on nothing tells the pages of it. */
+  async openCodeReady(): Promise<void> {
+    await expect.poll(async () => (await this.#get<{ opencode: { state: string } }>("/api/system")).opencode.state, { timeout: START_BOUND_MS }).toBe("ready");
+  }
+
   async connect(providerId: string, baseUrl: string, key: string): Promise<{ id: string }> {
     return this.#post("/api/connections", { provider_id: providerId, auth_type: "api", key, base_url: baseUrl });
   }

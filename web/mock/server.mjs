@@ -1,6 +1,7 @@
 // A pretend doce for looking at the client before, or without, the real one. Development only: nothing here is shipped.
 //   node mock/server.mjs [--port 4321] [--scenario full]
 // It serves the built client too, under the real Content-Security-Policy. POST /__mock/scenario {"name"} changes the world.
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
@@ -14,7 +15,8 @@ const PREVIEW_PORT = PORT + 1;
 const PACE = Number(values.pace);
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const BOOT = Math.random().toString(36).slice(2, 8);
-const CSP = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; frame-src http://127.0.0.1:${PREVIEW_PORT} http://localhost:${PREVIEW_PORT}; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`;
+const inline = /<script>([\s\S]*?)<\/script>/.exec(await readFile(join(DIST, "index.html"), "utf8").catch(() => ""))?.[1] ?? "";
+const CSP = `default-src 'none'; script-src 'self' 'sha256-${createHash("sha256").update(inline).digest("base64")}'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; frame-src http://127.0.0.1:${PREVIEW_PORT} http://localhost:${PREVIEW_PORT}; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 
 let state = world(values.scenario);
@@ -158,6 +160,7 @@ const routes = [
     },
   ],
   ["POST", "/api/sign-out", () => ((state.signedIn = false), { status: 204 })],
+  ["GET", "/api/start", () => ({ status: 200, body: { user: state.user, system: state.system } })],
   ["GET", "/api/me", () => ({ status: 200, body: state.user })],
   ["PATCH", "/api/me", ({ body }) => (body.current_password === "wrong" ? problem(422, "invalid", "This isn’t your password.", { field: "current_password" }) : { status: 200, body: state.user })],
   ["GET", "/api/system", () => ({ status: 200, body: state.system })],

@@ -15,11 +15,13 @@ function open(path: string) {
 }
 
 const USER = { id: "usr_1", username: "ana", role: "admin", created_at: "2026-01-01T00:00:00.000Z" };
+const SYSTEM = { version: "0.1.0", opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null }, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null };
 const health = (setup: boolean) => route("get", "/api/health", { json: { status: "ok", version: "0.1.0", setup_required: setup, setup_code_required: false } });
 
 function aServer() {
   health(false);
-  route("get", "/api/system", { json: { version: "0.1.0", opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null }, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null } });
+  route("get", "/api/start", { json: { user: USER, system: SYSTEM } });
+  route("get", "/api/system", { json: SYSTEM });
   route("get", "/api/projects", page([]));
   route("get", "/api/connections", page([aConnection()]));
   route("get", "/api/providers/:id/models", page([]));
@@ -34,7 +36,7 @@ afterEach(async () => {
 
 it("on_a_new_server_every_address_leads_to_the_setup", async () => {
   health(true);
-  const asked: Request[] = route("get", "/api/me", problem(401, "not_signed_in", "Nobody is signed in."));
+  const asked: Request[] = route("get", "/api/start", problem(401, "not_signed_in", "Nobody is signed in."));
   open("/settings/providers");
   expect(await screen.findByRole("heading", { name: "Welcome to doce" })).toBeTruthy();
   expect(asked).toHaveLength(1);
@@ -42,7 +44,7 @@ it("on_a_new_server_every_address_leads_to_the_setup", async () => {
 
 it("somebody_who_is_not_signed_in_comes_back_to_where_they_wanted", async () => {
   aServer();
-  route("get", "/api/me", problem(401, "not_signed_in", "Nobody is signed in."));
+  route("get", "/api/start", problem(401, "not_signed_in", "Nobody is signed in."));
   route("post", "/api/sign-in", { json: USER });
   const { router } = open("/settings/providers?x=1");
   await screen.findByRole("heading", { name: "Sign in" });
@@ -55,11 +57,10 @@ it("somebody_who_is_not_signed_in_comes_back_to_where_they_wanted", async () => 
 
 it("a_sign_in_that_has_ended_leads_to_the_sign_in_page_once", async () => {
   aServer();
-  route("get", "/api/me", { json: USER });
   open("/");
   await screen.findByRole("heading", { name: "What are you building?" });
   const gone = problem(401, "not_signed_in", "Nobody is signed in.");
-  const asked = route("get", "/api/me", gone);
+  const asked = route("get", "/api/start", gone);
   route("post", "/api/sign-out", { status: 204 });
   const user = userEvent.setup();
   await user.click(await screen.findByRole("button", { name: "ana: menu" }));
@@ -70,7 +71,6 @@ it("a_sign_in_that_has_ended_leads_to_the_sign_in_page_once", async () => {
 
 it("what_is_not_encrypted_is_said_on_every_page", async () => {
   aServer();
-  route("get", "/api/me", { json: USER });
   open("/");
   expect(await screen.findByText("Not encrypted.")).toBeTruthy();
 });

@@ -2,7 +2,7 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
 import { ApiError } from "./api/client";
-import { healthQuery, meQuery } from "./api/session";
+import { healthQuery, startSession } from "./api/session";
 import { auditSearch } from "./components/audit-filter";
 import { jobFilter, type JobFilter } from "./components/job-filter";
 import { openStream } from "./stream/lazy";
@@ -52,7 +52,7 @@ const signedInRoute = createRoute({
   id: "signed-in",
   beforeLoad: async ({ context, location }) => {
     try {
-      await context.cache.ensureQueryData(meQuery);
+      await startSession(context.cache);
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
       const next = location.href === "/" ? {} : { next: location.href };

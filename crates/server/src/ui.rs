@@ -7,7 +7,13 @@
 use axum::{extract::Request, response::Response};
 
 #[cfg(feature = "ui")]
-pub(crate) use embedded::serve;
+pub(crate) use embedded::{inline_script, serve};
+
+/// What a policy calls the script that the page has inside: without pages there is none.
+#[cfg(not(feature = "ui"))]
+pub(crate) fn inline_script() -> Option<&'static str> {
+    None
+}
 
 /// Answers a request for a file of the web client.
 #[cfg(not(feature = "ui"))]
@@ -21,11 +27,13 @@ pub(crate) fn serve(request: &Request) -> Response {
 
 #[cfg(feature = "ui")]
 mod embedded {
-    use std::fmt::Write as _;
+    use std::{fmt::Write as _, sync::LazyLock};
 
     use axum::body::Body;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
     use rust_embed::{EmbeddedFile, RustEmbed};
+    use sha2::{Digest as _, Sha256};
 
     use super::{Request, Response};
 
@@ -37,6 +45,19 @@ mod embedded {
     const PAGE: &str = "index.html";
     const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
     const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+    /// What a policy calls the one script that the page has inside, which sets the colours before the first paint:
+    /// the hash of its text, so that no other text is run.
+    pub(crate) fn inline_script() -> Option<&'static str> {
+        static SOURCE: LazyLock<Option<String>> = LazyLock::new(|| {
+            let page = Dist::get(PAGE)?;
+            let page = std::str::from_utf8(&page.data).ok()?;
+            let (_, script) = page.split_once("<script>")?;
+            let (script, _) = script.split_once("</script>")?;
+            Some(format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script))))
+        });
+        SOURCE.as_deref()
+    }
 
     /// Answers a request for a file of the web client.
     pub(crate) fn serve(request: &Request) -> Response {
@@ -146,6 +167,14 @@ mod embedded {
                 assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
                 assert_eq!(response.headers()["cache-control"], "no-cache");
             }
+        }
+
+        #[test]
+        fn the_page_has_one_script_inside_and_the_policy_may_name_it() {
+            let page = Dist::get(PAGE).unwrap();
+            let page = std::str::from_utf8(&page.data).unwrap();
+            assert_eq!(page.matches("<script>").count(), 1, "{page}");
+            assert!(inline_script().is_some_and(|source| source.starts_with("'sha256-")), "{page}");
         }
 
         #[test]

@@ -1,6 +1,7 @@
 // What the pages read, each under one key. The stream patches what is here, so nothing is read again on a timer.
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, take, takeBytes } from "./client";
+import { sessionKeys } from "./session";
 import type { AuditAction, Connection, Project } from "./types";
 import { applyToConnections, applyToProject, applyToProjects } from "../stream/patch";
 import type { JobFilter } from "../components/job-filter";
@@ -18,7 +19,7 @@ const AUDIT_ROUNDS = 20;
 export const SHOWN_FILE_BYTES = 400_000;
 
 export const keys = {
-  system: ["system"] as const,
+  system: sessionKeys.system,
   systemStatus: ["system-status"] as const,
   doctor: ["doctor"] as const,
   signIns: ["sign-ins"] as const,

@@ -1,4 +1,4 @@
-// The colour theme: the system's, or what the person chose in this browser. `public/theme.js` applies it before the first paint.
+// The colour theme: the system's, or what the person chose in this browser. A script in `index.html` applies it before the first paint.
 import { useSyncExternalStore } from "react";
 
 export type ThemeChoice = "system" | "light" | "dark";

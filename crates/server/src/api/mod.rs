@@ -111,6 +111,7 @@ fn table() -> Table {
     Table::new(Description::openapi())
         .add(Open, routes!(system::get_health))
         .add(Open, routes!(system::get_openapi))
+        .add(User(FULL), routes!(system::get_start))
         .add(User(FULL), routes!(system::get_system))
         .add(User(FULL), routes!(system::retry_opencode))
         .add(Admin(FULL), routes!(doctor::examine))

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::description;
+use super::{description, people::User};
 use crate::{
     address::{PreviewPlace, Via},
     error::Problem,
@@ -52,6 +52,15 @@ pub(crate) struct System {
     preview: PreviewAddresses,
     /// Where everything is kept; told to admins.
     data_dir: Option<String>,
+}
+
+/// What every page of somebody who is signed in begins with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Start {
+    /// Who is signed in.
+    user: User,
+    /// How the server runs.
+    system: System,
 }
 
 /// How far OpenCode is.
@@ -153,13 +162,24 @@ pub(crate) async fn get_openapi() -> Json<utoipa::openapi::OpenApi> {
 /// Says how the server runs.
 #[utoipa::path(get, path = "/api/system", tag = "system", responses((status = 200, description = "How it runs.", body = System)))]
 pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<System> {
+    Json(system(&state, &visitor, &caller))
+}
+
+/// Says who is signed in and how the server runs: what every page begins with, in one answer.
+#[utoipa::path(get, path = "/api/start", tag = "system", responses((status = 200, description = "Both.", body = Start)))]
+pub(crate) async fn get_start(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<Start> {
+    Json(Start { user: (&caller.user).into(), system: system(&state, &visitor, &caller) })
+}
+
+/// How the server runs, as this caller may know it, from where they look at it.
+fn system(state: &State, visitor: &Visitor, caller: &Caller) -> System {
     let sandbox = sandbox(&state.app.sandbox());
     let opencode = OpenCode::from(&*state.app.program().borrow());
     let mode = match state.names.preview_of(&visitor.place, "any") {
         PreviewPlace::Origin(_) | PreviewPlace::None => PreviewMode::Host,
         PreviewPlace::Port => PreviewMode::Port,
     };
-    Json(System {
+    System {
         version: env!("CARGO_PKG_VERSION"),
         opencode,
         unsandboxed_warning: sandbox.state == SandboxWord::Overridden,
@@ -167,7 +187,7 @@ pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor,
         encrypted: visitor.place.is_encrypted(),
         preview: PreviewAddresses { mode },
         data_dir: caller.is_admin().then(|| state.app.data_dir().to_string()),
-    })
+    }
 }
 
 /// Tries again to set OpenCode up after it failed, and the sandbox that it runs in. How it goes is told on the event stream.

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::address::{Names, Place};
+use crate::{
+    address::{Names, Place},
+    ui,
+};
 
 /// The policy of answers that aren't pages.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -36,14 +39,15 @@ pub(super) fn add(headers: &mut HeaderMap, is_api: bool, names: &Names, place: &
     }
 }
 
-/// What a page of doce may do: load its own files, talk to its own server, show previews.
+/// What a page of doce may do: load its own files, run the one script that is in it, talk to its own server, show previews.
 fn page_policy(names: &Names, place: &Place) -> HeaderValue {
     let previews = names.preview_source(place);
     let previews = previews.as_deref();
     let framed = previews.unwrap_or("'none'");
     let pictures = previews.map_or_else(String::new, |source| format!(" {source}"));
+    let scripts = ui::inline_script().map_or_else(String::new, |script| format!(" {script}"));
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:{pictures}; \
+        "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; font-src 'self'; img-src 'self' data: blob:{pictures}; \
          connect-src 'self'; manifest-src 'self'; frame-src {framed}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).expect("host names and these words make a header value")
@@ -67,10 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_may_load_nothing_from_elsewhere_and_nothing_inline() {
+    fn a_page_may_load_nothing_from_elsewhere_and_nothing_inline_but_its_own_script() {
         let headers = headers(&Names::default(), "localhost:4321", false);
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        let script = ui::inline_script().map_or_else(String::new, |script| format!(" {script}"));
+        let start = format!("default-src 'none'; script-src 'self'{script}; style-src 'self';");
+        assert!(policy.starts_with(&start), "{policy}");
         assert!(policy.contains("frame-src http://*.preview.localhost:4321;"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
