@@ -33,6 +33,18 @@ pub(crate) fn cargo(project: &Project) -> Command {
     cargo
 }
 
+/// Builds every program and example, the way nextest builds the tests: what it has built already is not built again.
+/// Returns where the server is.
+pub(crate) fn test_programs(project: &Project) -> Result<PathBuf> {
+    let node = prerequisites::check()?;
+    let deadline = Deadline::after(LIMIT);
+    web::build(project, &node, deadline)?;
+    let mut build = cargo(project);
+    build.args(["build", "--locked", "--workspace", "--features", "doce-server/ui", "--bins", "--examples"]);
+    process::run(&mut build, deadline).context("build the programs that tests start")?;
+    Ok(program(project, Profile::Debug))
+}
+
 /// Builds the web client and the server with it inside; returns where the program is.
 pub(crate) fn whole_program(project: &Project, profile: Profile) -> Result<PathBuf> {
     let node = prerequisites::check()?;

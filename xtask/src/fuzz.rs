@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::process::{self, Deadline};
 use crate::project::Project;
 use crate::test::{Tool, World, provide};
@@ -182,10 +182,7 @@ pub(crate) struct Routes<'a> {
 /// Asks the routes of a doce of its own, where nothing leads to a network and nothing but reports can be written.
 pub(crate) fn routes(world: &World<'_>, how: &Routes<'_>, deadline: Deadline) -> Result<()> {
     let project = world.project();
-    let doce = build::whole_program(project, Profile::Debug)?;
-    let mut agent = world.cargo();
-    agent.args(["build", "--locked", "--package", "doce-server", "--features", "ui", "--example", "fake-opencode"]);
-    process::run(&mut agent, deadline).context("build what stands in for OpenCode")?;
+    let doce = build::test_programs(project)?;
     let agent = doce.with_file_name("examples").join("fake-opencode");
     let temporary = how.reports.join("tmp");
     std::fs::create_dir_all(&temporary).with_context(|| format!("make {}", temporary.display()))?;

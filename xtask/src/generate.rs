@@ -31,17 +31,14 @@ pub(crate) enum Mode {
 pub(crate) fn generate(project: &Project, mode: Mode) -> Result<u32> {
     let node = prerequisites::check()?;
     let deadline = Deadline::after(LIMIT);
-    let mut build = build::cargo(project);
-    build.args(["build", "--locked", "--package", "doce-server", "--bin", "doce"]);
-    // The pages are made from what is generated here, so the server is built without them at first.
-    if project.path("web/dist/index.html").is_file() {
-        build.args(["--features", "ui"]);
-    }
-    process::run(&mut build, deadline).context("build the server")?;
+    let doce = match mode {
+        Mode::Check => build::test_programs(project)?,
+        Mode::Write => without_pages(project, deadline)?,
+    };
     web::install(project, "web", &node, deadline)?;
 
     let before = [Kept::read(project, DESCRIPTION)?, Kept::read(project, TYPES)?];
-    let mut print = process::command(build::program(project, Profile::Debug), project.root());
+    let mut print = process::command(doce, project.root());
     let mut description = process::read(print.arg("openapi"), deadline).context("ask the server")?;
     if !description.ends_with('\n') {
         description.push('\n');
@@ -66,6 +63,14 @@ pub(crate) fn generate(project: &Project, mode: Mode) -> Result<u32> {
         Mode::Check => bail!("{} no longer matches the server: run `cargo xtask generate`", stale.join(" and ")),
     }
     Ok(2)
+}
+
+/// Builds the server; returns where it is. The pages are made from what is generated here, so it has none.
+fn without_pages(project: &Project, deadline: Deadline) -> Result<PathBuf> {
+    let mut build = build::cargo(project);
+    build.args(["build", "--locked", "--package", "doce-server", "--bin", "doce"]);
+    process::run(&mut build, deadline).context("build the server")?;
+    Ok(build::program(project, Profile::Debug))
 }
 
 /// A file as it was.

@@ -395,7 +395,8 @@ fn routes(world: &World<'_>, deadline: Deadline) -> Counts {
 fn browser(world: &World<'_>, deadline: Deadline) -> Counts {
     let mut counts = checks([process::run(world.npm("e2e").args(["run", "check"]), deadline)]);
     let report = world.project().target().join("xtask/playwright.json");
-    let prepared = forget(&report).and_then(|()| programs(world, deadline));
+    // doce with its pages, the scripted model, and what makes an old installation.
+    let prepared = forget(&report).and_then(|()| build::test_programs(world.project()));
     if let Err(error) = prepared {
         counts.fail(format!("{error:#}"));
         return counts;
@@ -406,23 +407,6 @@ fn browser(world: &World<'_>, deadline: Deadline) -> Counts {
     let exit = process::run(&mut specs, deadline);
     counts.add(counts::playwright(&report), exit);
     counts
-}
-
-/// Builds what the browser tests start: doce with its web client, the scripted model, and what makes an old installation.
-fn programs(world: &World<'_>, deadline: Deadline) -> Result<()> {
-    build::whole_program(world.project(), build::Profile::Debug)?;
-    let mut model = world.cargo();
-    model.args([
-        "build",
-        "--locked",
-        "--package",
-        "doce-testkit",
-        "--bin",
-        "scripted-model",
-        "--bin",
-        "old-installation",
-    ]);
-    process::run(&mut model, deadline).context("build the scripted model and what makes old installations")
 }
 
 /// Dependencies: what they are, what they allow, where they come from. The advisories change without us and need a
