@@ -35,9 +35,11 @@ The project's own commands.
   cargo xtask build [--release]             build the whole program, web client included
   cargo xtask generate [--check]            openapi.json and the web client's types, from the server
   cargo xtask test [SUITE…] [--allow-skip SUITE]…
-                                            every test, or the suites named
+                                            every test, or the suites named: tools, fmt, clippy, tidy, doc, unit,
+                                            postgres, use-case, real, web, openapi, fuzz, browser, deny
   cargo xtask fuzz [--minutes N] [TARGET…]  the tests that make their own input, for longer; `--help` lists them
-  cargo xtask bench [NAME…]                 measure the optimised program, and print each figure beside its goal
+  cargo xtask bench [NAME…]                 measure the optimised program, and print each figure beside its goal:
+                                            serve, requests, connect, replace, creates, audit, launch, delta
 
 `run` keeps its data in ./data unless DOCE_DATA_DIR says otherwise.";
 
@@ -57,6 +59,11 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         println!("{HELP}");
         return Ok(ExitCode::from(2));
     };
+    // The other two have a help of their own.
+    if command != "run" && command != "fuzz" && rest.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let project = Project::locate()?;
     match command.as_str() {
         "run" => run::run(&project, &run::Options::parse(rest)).map(|()| ExitCode::SUCCESS),
@@ -87,5 +94,17 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         other => bail!("no command `{other}`\n\n{HELP}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_suite() {
+        for name in test::names().split(", ") {
+            assert!(HELP.contains(name), "{name}");
+        }
     }
 }

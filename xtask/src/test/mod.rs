@@ -69,7 +69,8 @@ fn suite(name: &str) -> Result<Suite> {
     }
 }
 
-fn names() -> String {
+/// The names of all suites, with commas.
+pub(crate) fn names() -> String {
     Suite::ALL.map(Suite::name).join(", ")
 }
 

@@ -45,7 +45,7 @@ async fn at_its_most_talkative_the_log_is_lines_of_json_without_a_secret() {
     let token = asks(reqwest::Method::POST, "/api/tokens").json(&json!({"name": "script", "scope": "full"}));
     let token: Value = token.send().await.unwrap().json().await.unwrap();
     let token = token["secret"].as_str().expect("a token is shown once").to_owned();
-    let new = json!({"prompt": "[[say: one]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
+    let new = json!({"prompt": "A wish that is planted [[say: An answer that is planted]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
     let created: Value =
         asks(reqwest::Method::POST, "/api/projects").json(&new).send().await.unwrap().json().await.unwrap();
     let project = created["project"]["id"].as_str().unwrap().to_owned();
@@ -75,7 +75,8 @@ async fn at_its_most_talkative_the_log_is_lines_of_json_without_a_secret() {
     assert!(lines.iter().any(|line| line["level"] == "TRACE"), "it was asked for everything");
     assert!(lines.iter().any(|line| line["span"]["id"] == json!(id) && line["message"] == "answered"), "{id}");
     let cookie = cookie.split_once('=').expect("a cookie has a name").1;
-    for secret in [KEY, PASSWORD, token.as_str(), cookie, "a wrong planted one"] {
+    let said = ["A wish that is planted", "An answer that is planted"];
+    for secret in [KEY, PASSWORD, token.as_str(), cookie, "a wrong planted one"].into_iter().chain(said) {
         let found = lines.iter().find(|line| line.to_string().contains(secret));
         assert!(found.is_none(), "{secret}: {}", found.unwrap_or(&Value::Null));
         // The last thing that a part of the program could write: its bytes, one number after the other.
