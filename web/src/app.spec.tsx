@@ -20,7 +20,7 @@ const health = (setup: boolean) => route("get", "/api/health", { json: { status:
 
 function aServer() {
   health(false);
-  route("get", "/api/start", { json: { user: USER, system: SYSTEM } });
+  route("get", "/api/start", { json: { user: USER, system: SYSTEM, model_preferences: { preferred: null, favourites: [], recents: [] }, event_id: "boot-1" } });
   route("get", "/api/system", { json: SYSTEM });
   route("get", "/api/projects", page([]));
   route("get", "/api/connections", page([aConnection()]));

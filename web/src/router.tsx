@@ -51,15 +51,16 @@ const signedInRoute = createRoute({
   getParentRoute: () => rootRoute,
   id: "signed-in",
   beforeLoad: async ({ context, location }) => {
+    let after: string | null;
     try {
-      await startSession(context.cache);
+      after = await startSession(context.cache);
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
       const next = location.href === "/" ? {} : { next: location.href };
       throw redirect({ to: "/sign-in", search: next, replace: true });
     }
     // Before the pages read anything, so that what changes meanwhile isn't missed.
-    await openStream(context.cache);
+    await openStream(context.cache, after);
   },
   component: lazyRouteComponent(() => import("./pages/signed-in")),
 });

@@ -29,7 +29,7 @@ export const keys = {
   customProviders: ["custom-providers"] as const,
   localProviders: ["local-providers"] as const,
   models: (providerId: string) => ["models", providerId] as const,
-  modelPreferences: ["model-preferences"] as const,
+  modelPreferences: sessionKeys.modelPreferences,
   connections: ["connections"] as const,
   projectConnections: ["project-connections"] as const,
   attempt: (id: string) => ["attempt", id] as const,

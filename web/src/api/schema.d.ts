@@ -959,7 +959,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says who is signed in and how the server runs: what every page begins with, in one answer. */
+        /** Says who is signed in, how the server runs, and what is preferred: what every page begins with, in one answer. */
         get: operations["get_start"];
         put?: never;
         post?: never;
@@ -2631,6 +2631,10 @@ export interface components {
         Speaker: "user" | "assistant";
         /** @description What every page of somebody who is signed in begins with. */
         Start: {
+            /** @description The newest event that all this includes: an event stream that goes on after it misses nothing. */
+            event_id: string;
+            /** @description What they think of models. */
+            model_preferences: components["schemas"]["ModelPreferences"];
             /** @description How the server runs. */
             system: components["schemas"]["System"];
             /** @description Who is signed in. */
@@ -4971,7 +4975,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Both. */
+            /** @description All that. */
             200: {
                 headers: {
                     [name: string]: unknown;

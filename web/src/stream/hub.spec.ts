@@ -30,9 +30,10 @@ function browser() {
       }
     };
   };
-  const tab = (name: string) => {
+  const tab = (name: string, after: string | null = null, onReset = () => {}) => {
     const hub = new Hub({ tab: name, transport, election, channel: () => channels.channel() });
-    hub.start();
+    hub.onReset(onReset);
+    hub.start(after);
     return hub;
   };
   return { tab, calls, last: () => calls.at(-1)! };
@@ -59,6 +60,35 @@ it("ten_tabs_have_one_stream_and_all_hear_it", async () => {
   for (const events of heard) expect(events).toHaveBeenCalledExactlyOnceWith({ type: "connection_deleted", connection_id: "con_1", id: "b-2" });
   expect(tabs.map((hub) => hub.status())).toEqual(Array.from({ length: 10 }, () => "open"));
   for (const hub of tabs) hub.stop();
+});
+
+it("a_page_that_knows_something_goes_on_after_it_and_reads_nothing_twice", async () => {
+  const { tab, last } = browser();
+  const onReset = vi.fn();
+  const hub = tab("a", "b-7", onReset);
+  await settle();
+  expect(last().url).toBe("/api/stream?last_event_id=b-7");
+  last().say("hello", { event_id: "b-9" });
+  await settle();
+  expect(onReset).not.toHaveBeenCalled();
+  hub.stop();
+});
+
+it("a_page_that_hears_it_from_another_tab_reads_once_again_what_it_knew_before", async () => {
+  const { tab, last } = browser();
+  const leader = tab("a");
+  await settle();
+  last().say("hello", { event_id: "b-1" });
+  await settle();
+  const onReset = vi.fn();
+  const follower = tab("b", "b-1", onReset);
+  await settle();
+  expect(onReset).toHaveBeenCalledOnce();
+  follower.watch("prj_b");
+  await settle();
+  expect(onReset).toHaveBeenCalledOnce();
+  leader.stop();
+  follower.stop();
 });
 
 it("the_leader_subscribes_to_what_the_followers_watch", async () => {

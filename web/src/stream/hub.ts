@@ -45,6 +45,8 @@ export class Hub {
   private channel: HubChannel | null = null;
   private stopElection: (() => void) | null = null;
   private statusValue: Status = "connecting";
+  /** Whether something happened, perhaps, between what this page knows and the first frame that another tab handed on. */
+  private mayHaveMissed = false;
 
   constructor(private readonly options: HubOptions) {}
 
@@ -52,8 +54,11 @@ export class Hub {
     return this.stopElection !== null;
   }
 
-  start(): void {
+  /** Joins the stream, after an event if one is named: what this page knows already is as old as that. */
+  start(after: string | null = null): void {
     if (this.started) return;
+    this.lastId = after;
+    this.mayHaveMissed = after !== null;
     this.channel = this.options.channel();
     if (this.channel !== null) this.channel.onmessage = ({ data }: MessageEvent<Wire>) => this.receive(data);
     this.announce();
@@ -151,6 +156,7 @@ export class Hub {
   }
 
   private lead(): () => void {
+    this.mayHaveMissed = false;
     this.connection = new StreamConnection(
       this.options.transport,
       {
@@ -204,6 +210,10 @@ export class Hub {
         if (this.connection !== null) return;
         this.subscribed = new Set(message.subscribed);
         this.lastId = message.lastId ?? this.lastId;
+        if (this.mayHaveMissed) {
+          this.mayHaveMissed = false;
+          for (const listener of this.resets) listener();
+        }
         this.setStatus(message.status);
         this.acknowledge();
         return;

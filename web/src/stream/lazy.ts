@@ -4,10 +4,11 @@ import type { QueryClient } from "@tanstack/react-query";
 const load = () => import("./start");
 let loaded: ReturnType<typeof load> | null = null;
 
-export async function openStream(cache: QueryClient): Promise<void> {
+/** Opens it after an event, if one is named. */
+export async function openStream(cache: QueryClient, after: string | null): Promise<void> {
   loaded ??= load();
   const { start } = await loaded;
-  start(cache);
+  start(cache, after);
 }
 
 export async function closeStream(): Promise<void> {

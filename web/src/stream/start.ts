@@ -5,9 +5,9 @@ import { stream } from "./hub";
 let stopFollowing: (() => void) | null = null;
 
 /** Holds the stream and keeps the cache equal to it. A second call changes nothing. */
-export function start(cache: QueryClient): void {
+export function start(cache: QueryClient, after: string | null): void {
   stopFollowing ??= followStream(stream, cache);
-  stream.start();
+  stream.start(after);
 }
 
 export function stop(): void {

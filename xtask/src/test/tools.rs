@@ -304,6 +304,8 @@ fn install_from_crates_io(
     install.arg("--debug");
     // Not among the project's own output: its profile and lock file are others.
     install.env("CARGO_TARGET_DIR", world.project().tools().join("build"));
+    // Nobody looks into them with a debugger.
+    install.env("CARGO_PROFILE_DEV_DEBUG", "0");
     process::run(&mut install, deadline)
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{description, people::User};
+use super::{description, model_preferences::ModelPreferences, people::User};
 use crate::{
     address::{PreviewPlace, Via},
     error::Problem,
@@ -61,6 +61,10 @@ pub(crate) struct Start {
     user: User,
     /// How the server runs.
     system: System,
+    /// What they think of models.
+    model_preferences: ModelPreferences,
+    /// The newest event that all this includes: an event stream that goes on after it misses nothing.
+    event_id: String,
 }
 
 /// How far OpenCode is.
@@ -165,10 +169,22 @@ pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor,
     Json(system(&state, &visitor, &caller))
 }
 
-/// Says who is signed in and how the server runs: what every page begins with, in one answer.
-#[utoipa::path(get, path = "/api/start", tag = "system", responses((status = 200, description = "Both.", body = Start)))]
-pub(crate) async fn get_start(Extract(state): Extract<State>, visitor: Visitor, caller: Caller) -> Json<Start> {
-    Json(Start { user: (&caller.user).into(), system: system(&state, &visitor, &caller) })
+/// Says who is signed in, how the server runs, and what is preferred: what every page begins with, in one answer.
+#[utoipa::path(get, path = "/api/start", tag = "system", responses((status = 200, description = "All that.", body = Start)))]
+pub(crate) async fn get_start(
+    Extract(state): Extract<State>,
+    visitor: Visitor,
+    caller: Caller,
+) -> Result<Json<Start>, Problem> {
+    // First: what happens while the rest is read comes once more.
+    let event_id = state.app.bus().last_id();
+    let preferences = state.app.model_preferences(&caller.ctx, &caller.user).await?;
+    Ok(Json(Start {
+        user: (&caller.user).into(),
+        system: system(&state, &visitor, &caller),
+        model_preferences: (&preferences).into(),
+        event_id,
+    }))
 }
 
 /// How the server runs, as this caller may know it, from where they look at it.

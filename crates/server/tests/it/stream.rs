@@ -36,6 +36,24 @@ async fn the_first_word_comes_at_once_and_nothing_packs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_begins_with_one_answer_and_the_stream_goes_on_after_it() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let member = world.member(&admin, "bob").await;
+    let start = member.get("/api/start").await.expect(200);
+    assert_eq!(start["user"], member.get("/api/me").await.expect(200));
+    assert_eq!(start["system"], member.get("/api/system").await.expect(200));
+    assert_eq!(start["model_preferences"], member.get("/api/models/preferences").await.expect(200));
+    // What happens before the stream is open comes with it, and nothing has to be read again.
+    let (id, change) = change();
+    world.app.bus().publish(user_id(&member).await, change);
+    let mut events = member.stream(&format!("?last_event_id={}", start["event_id"].as_str().unwrap())).await;
+    assert_eq!(events.next().await.unwrap().event, "hello");
+    let frame = events.next().await.unwrap();
+    assert_eq!((frame.event.as_str(), &frame.data["project_id"]), ("project_deleted", &json!(id.to_string())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_arrives_in_order_and_only_at_its_owner() {
     let world = World::start().await;
     let admin = world.admin().await;
