@@ -111,6 +111,17 @@ pub(crate) fn processes_with(argument: &str) -> Vec<u32> {
 }
 
 /// Waits for a state, at most [`BOUND`].
+/// The processes whose command line has `words` in it.
+pub(crate) fn processes_that_say(words: &str) -> Vec<u32> {
+    let pids = fs::read_dir("/proc")
+        .expect("there is a /proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(words))
+    })
+    .collect()
+}
+
 pub(crate) async fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + BOUND;
     while !condition() {
