@@ -100,26 +100,19 @@ impl Drop for World {
 
 /// The processes that have `argument` as one of their arguments; no zombies, as these have none.
 pub(crate) fn processes_with(argument: &str) -> Vec<u32> {
-    let pids = fs::read_dir("/proc")
-        .expect("there is a /proc")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|found| found == argument.as_bytes()))
-    })
-    .collect()
+    processes_whose(|line| line.split(|byte| *byte == 0).any(|found| found == argument.as_bytes()))
 }
 
-/// Waits for a state, at most [`BOUND`].
 /// The processes whose command line has `words` in it.
 pub(crate) fn processes_that_say(words: &str) -> Vec<u32> {
+    processes_whose(|line| String::from_utf8_lossy(line).contains(words))
+}
+
+fn processes_whose(command_line: impl Fn(&[u8]) -> bool) -> Vec<u32> {
     let pids = fs::read_dir("/proc")
         .expect("there is a /proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(words))
-    })
-    .collect()
+    pids.filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| command_line(&line))).collect()
 }
 
 pub(crate) async fn wait_for(what: &str, condition: impl Fn() -> bool) {
