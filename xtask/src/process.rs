@@ -148,7 +148,10 @@ pub(crate) struct Found {
     pub(crate) name: String,
     parent: i32,
     dead: bool,
-    started_as: Option<String>,
+    /// Its whole command line, where it was asked for.
+    command: Option<String>,
+    /// What doce started it as, if doce did and it was asked for: the installation, the noun, and what it is of that.
+    marker: Option<String>,
 }
 
 /// Ends whatever still runs below us, and says what that was.
@@ -164,8 +167,7 @@ pub(crate) fn end_leftovers() -> Vec<Found> {
             return alive;
         }
         if until.passed() {
-            let alive: Vec<Found> =
-                alive.into_iter().map(|found| Found { started_as: found.marker(), ..found }).collect();
+            let alive: Vec<Found> = alive.into_iter().map(Found::described).collect();
             kill(&alive.iter().map(|found| found.pid).collect::<Vec<_>>());
             return alive;
         }
@@ -174,18 +176,24 @@ pub(crate) fn end_leftovers() -> Vec<Found> {
 }
 
 impl Found {
-    /// What doce started it as, if doce did: the installation, the noun, and what it is of that.
-    fn marker(&self) -> Option<String> {
-        let environment = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
-        let marker = environment.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"DOCE_MARKER="))?;
-        Some(String::from_utf8_lossy(marker).into_owned())
+    /// With what says whose it is, read while it still runs.
+    fn described(self) -> Self {
+        let words = |file: &str| -> Vec<String> {
+            let text = fs::read(format!("/proc/{}/{file}", self.pid)).unwrap_or_default();
+            let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+            words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        };
+        let command = Some(words("cmdline").join(" ")).filter(|line| !line.is_empty());
+        let environment = words("environ");
+        let marker = environment.iter().find_map(|pair| pair.strip_prefix("DOCE_MARKER=")).map(str::to_owned);
+        Self { command, marker, ..self }
     }
 }
 
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` (pid {}", self.name, self.pid)?;
-        match &self.started_as {
+        write!(f, "`{}` (pid {}", self.command.as_ref().unwrap_or(&self.name), self.pid)?;
+        match &self.marker {
             Some(marker) => write!(f, ", started as {marker})"),
             None => write!(f, ")"),
         }
@@ -226,7 +234,7 @@ fn stat(pid: i32, line: &str) -> Option<Found> {
     let mut fields = tail.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Found { pid, name: name.to_owned(), parent, dead: state == "Z", started_as: None })
+    Some(Found { pid, name: name.to_owned(), parent, dead: state == "Z", command: None, marker: None })
 }
 
 fn below(of: i32, all: &[Found]) -> Vec<Found> {
@@ -293,12 +301,34 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_spaces_is_read() {
         let found = stat(7, "7 (a) b (c)) S 3 7 7 0").unwrap();
-        assert_eq!(found, Found { pid: 7, name: "a) b (c)".to_owned(), parent: 3, dead: false, started_as: None });
+        assert_eq!(
+            found,
+            Found { pid: 7, name: "a) b (c)".to_owned(), parent: 3, dead: false, command: None, marker: None }
+        );
+    }
+
+    #[test]
+    fn who_is_left_is_told_by_the_whole_command_and_what_doce_called_it() {
+        let mut sleeper = command("sleep", Path::new("/"));
+        let mut sleeper = sleeper.arg("300").env("DOCE_MARKER", "a.project.b").spawn().unwrap();
+        let pid = i32::try_from(sleeper.id()).unwrap();
+        let found = Found { pid, name: "sleep".to_owned(), parent: 1, dead: false, command: None, marker: None };
+        let until = quick();
+        let mut told = found.clone().described().to_string();
+        // A spawn returns in the middle of the execution, when there is no command line yet.
+        while !told.contains("sleep 300") && !until.passed() {
+            thread::yield_now();
+            told = found.clone().described().to_string();
+        }
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!(told, format!("`sleep 300` (pid {pid}, started as a.project.b)"));
     }
 
     #[test]
     fn descendants_are_found_at_every_depth_and_strangers_are_not() {
-        let process = |pid, parent| Found { pid, name: String::new(), parent, dead: false, started_as: None };
+        let process =
+            |pid, parent| Found { pid, name: String::new(), parent, dead: false, command: None, marker: None };
         let all = [process(2, 1), process(3, 2), process(4, 3), process(9, 8)];
         let mut pids: Vec<i32> = below(2, &all).into_iter().map(|found| found.pid).collect();
         pids.sort_unstable();
