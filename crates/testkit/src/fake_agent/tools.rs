@@ -180,15 +180,19 @@ impl Call<'_> {
     #[expect(clippy::disallowed_methods, reason = "plays OpenCode, whose bash tool runs what it is told")]
     async fn bash(&self) -> Result<Output, String> {
         let command = self.text("command")?;
-        let run = tokio::process::Command::new("sh")
+        let failed = |error| format!("run `{command}`: {error}");
+        let shell = tokio::process::Command::new("sh")
             .args(["-c", command])
             .current_dir(self.directory)
             .stdin(Stdio::null())
-            // An abort drops this future and ends the shell with it.
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|error| format!("run `{command}`: {error}"))?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let mut group = Group(shell.id());
+        let run = shell.wait_with_output().await.map_err(failed)?;
+        group.0 = None;
         let mut text = String::from_utf8_lossy(&run.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&run.stderr));
         if text.is_empty() {
@@ -213,5 +217,18 @@ impl Call<'_> {
         let mut part = part.clone();
         part["state"] = state;
         self.agent.put_part(self.session, self.message, &part);
+    }
+}
+
+/// A shell and what it began, which an abort ends: that drops the future of the call.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|pid| pid.try_into().ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(leader) = leader {
+            // All of it may have ended by itself meanwhile.
+            let _ended = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
     }
 }

@@ -173,11 +173,22 @@ async fn a_killed_agent_leaves_its_answer_unfinished_and_starts_again_on_its_dat
     let build = || builder().data_home(home.path().join("data")).workspace(home.path().join("work"));
     let (agent, client) = started(build()).await;
     let session = client.session().await;
-    client.prompt_async(&session, Some("msg_1"), "[[bash: sleep 30]]").await;
+    client.prompt_async(&session, Some("msg_1"), "[[bash: sleep 300 & echo $! > sleeper; wait]]").await;
     let is_running =
         || agent.messages(&session).iter().any(|message| message["parts"][1]["state"]["status"] == "running");
     agent.wait_for("the running tool", BOUND, is_running).await;
+    let sleeper = home.path().join("work/sleeper");
+    let sleeper = wait_for("the child of its shell", BOUND, async || {
+        std::fs::read_to_string(&sleeper).ok()?.trim().parse::<u32>().ok()
+    })
+    .await;
     agent.stop().await;
+    // One that has ended has no command line, until its parent takes notice and it is no more.
+    let line = format!("/proc/{sleeper}/cmdline");
+    wait_for("the end of that child", BOUND, async || {
+        std::fs::read(&line).unwrap_or_default().is_empty().then_some(())
+    })
+    .await;
     // On another port: a tool that is just being started may hold the old one for a moment more.
     let (_agent, client) = started(build()).await;
     let messages = client.messages(&session).await;
