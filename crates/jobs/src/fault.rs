@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use doce_model::Direction;
+use doce_model::{Direction, JobId};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +26,20 @@ pub enum Kind {
 /// One thing that goes wrong, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// In which Job; in the first one that has such a step if it is none.
+    pub job: Option<JobId>,
     /// In which step.
     pub step: String,
     /// In the step or in its undo.
     pub way: Direction,
     /// What.
     pub kind: Kind,
+}
+
+impl Fault {
+    fn is_for(&self, job: JobId, step: &str, way: Direction) -> bool {
+        self.job.is_none_or(|id| id == job) && self.step == step && self.way == way
+    }
 }
 
 /// The faults that are armed, and those that struck.
@@ -48,14 +56,14 @@ struct Lists {
 
 impl Faults {
     /// Returns the fault that waits for this step, and goes on waiting.
-    pub(crate) fn find(&self, step: &str, way: Direction) -> Option<Kind> {
-        self.lock().armed.iter().find(|fault| fault.step == step && fault.way == way).map(|fault| fault.kind)
+    pub(crate) fn find(&self, job: JobId, step: &str, way: Direction) -> Option<Kind> {
+        self.lock().armed.iter().find(|fault| fault.is_for(job, step, way)).map(|fault| fault.kind)
     }
 
     /// Notes that the fault of this step struck. It won't again.
-    pub(crate) fn strike(&self, step: &str, way: Direction) {
+    pub(crate) fn strike(&self, job: JobId, step: &str, way: Direction) {
         let mut lists = self.lock();
-        if let Some(index) = lists.armed.iter().position(|fault| fault.step == step && fault.way == way) {
+        if let Some(index) = lists.armed.iter().position(|fault| fault.is_for(job, step, way)) {
             let fault = lists.armed.remove(index);
             lists.struck.push(fault);
         }

@@ -161,7 +161,7 @@ struct Trial<W> {
 }
 
 fn fault(step: &str, way: Direction, kind: Kind) -> Fault {
-    Fault { step: step.to_owned(), way, kind }
+    Fault { job: None, step: step.to_owned(), way, kind }
 }
 
 /// Returns how a step is killed: after its work, then at its waits as long as it has some.
@@ -201,10 +201,12 @@ impl<W: World> Trial<W> {
     async fn run_if_it_strikes(faults: &[Fault]) -> Option<Self> {
         let mut world = W::fresh().await;
         let first = world.jobs();
-        for fault in faults {
+        let id = world.enqueue().await;
+        // A Job like this one may follow it, and is not the one to break.
+        let faults: Vec<Fault> = faults.iter().map(|fault| Fault { job: Some(id), ..fault.clone() }).collect();
+        for fault in &faults {
             first.inject(fault.clone());
         }
-        let id = world.enqueue().await;
         let mut turns = 0;
         let job = loop {
             turns += 1;
@@ -222,7 +224,7 @@ impl<W: World> Trial<W> {
                     let jobs = world.jobs();
                     // A world may have built its queue anew; what is still armed goes over.
                     for fault in faults.iter().filter(|fault| !first.struck().contains(fault)) {
-                        if jobs.inner.faults.find(&fault.step, fault.way).is_none() {
+                        if jobs.inner.faults.find(id, &fault.step, fault.way).is_none() {
                             jobs.inject(fault.clone());
                         }
                     }

@@ -226,33 +226,33 @@ impl Run<'_> {
 
     /// Does the step once, with whatever fault a test put in.
     async fn attempt(&self, work: &Work, cancel: &CancellationToken) -> Tried {
-        let (name, way) = (work.step.name, work.job.direction);
+        let (id, name, way) = (work.job.id, work.step.name, work.job.direction);
         let faults = &self.inner.faults;
-        let fault = faults.find(name, way);
+        let fault = faults.find(id, name, way);
         let injected = || Err(StepError::fail(Failure::new("injected", "A test made it fail.", NextMove::Retry)));
         let inside = match fault {
             Some(Kind::FailBefore) => {
-                faults.strike(name, way);
+                faults.strike(id, name, way);
                 return Tried::Done(injected());
             }
             Some(Kind::KillInside(waits)) => Some(waits),
             None | Some(Kind::Repeat | Kind::FailAfter | Kind::KillAfter) => None,
         };
         let Some(result) = self.once(work, cancel, inside).await else {
-            faults.strike(name, way);
+            faults.strike(id, name, way);
             return Tried::Killed;
         };
         match (fault, result) {
             (Some(Kind::Repeat), Ok(())) => {
-                faults.strike(name, way);
+                faults.strike(id, name, way);
                 self.once(work, cancel, None).await.map_or(Tried::Killed, Tried::Done)
             }
             (Some(Kind::FailAfter), Ok(())) => {
-                faults.strike(name, way);
+                faults.strike(id, name, way);
                 Tried::Done(injected())
             }
             (Some(Kind::KillAfter), Ok(())) => {
-                faults.strike(name, way);
+                faults.strike(id, name, way);
                 Tried::Killed
             }
             (_, result) => Tried::Done(result),

@@ -59,7 +59,7 @@ async fn the_job_of_a_dead_worker_is_taken_up_though_the_clock_was_set_back_sinc
     let calls = Calls::default();
     let bench = Bench::new(vec![Definition::new("a", vec![calls.step("one")])]).await;
     let id = bench.enqueue(bench.job("a", "s")).await.id;
-    bench.jobs.inject(Fault { step: "one".to_owned(), way: Direction::Forward, kind: Kind::KillAfter });
+    bench.jobs.inject(Fault { job: None, step: "one".to_owned(), way: Direction::Forward, kind: Kind::KillAfter });
     bench.drain().await;
     bench.clock.set_back(DAY);
     bench.drain().await;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::bench::{Bench, Calls, Gate, bounded, code, failure, steps};
 
 fn kill(step: &str, way: Direction) -> Fault {
-    Fault { step: step.to_owned(), way, kind: Kind::KillAfter }
+    Fault { job: None, step: step.to_owned(), way, kind: Kind::KillAfter }
 }
 
 #[tokio::test]

@@ -39,7 +39,11 @@ pub(super) struct Replace(Machine);
 
 impl World for Replace {
     async fn fresh() -> Self {
-        Self(Machine::with_a_running_project("[[say: It is done.]]").await)
+        let mut world = Self(Machine::with_a_running_project("[[say: It is done.]]").await);
+        // Who begins to follow during an answer is told of it twice, by what there is and by what happens, and takes the
+        // Agent for busy once more after the end. A doce that comes later finds it idle, and that is all there is to it.
+        world.restart().await;
+        world
     }
 
     fn jobs(&self) -> Jobs {

@@ -82,7 +82,8 @@ pub(super) struct StartAnew(Machine);
 impl World for StartAnew {
     async fn fresh() -> Self {
         let machine = Machine::start().await;
-        let fault = Fault { step: "create_session".to_owned(), way: Direction::Forward, kind: Kind::FailBefore };
+        let fault =
+            Fault { job: None, step: "create_session".to_owned(), way: Direction::Forward, kind: Kind::FailBefore };
         machine.jobs().inject(fault);
         machine.create_project("[[say: Never said.]]").await;
         machine.finish().await;
