@@ -68,6 +68,8 @@ pub struct ConnectionChange {
     pub key: Option<SecretString>,
     /// Another base URL, or the Provider's default again.
     pub base_url: Option<Option<String>>,
+    /// Answers to the Provider's questions that change; the others stay. An empty one is taken away.
+    pub metadata: BTreeMap<String, String>,
     /// Whether it is its owner's default for the Provider. Only `true` does something: another one must take over.
     pub is_default: Option<bool>,
     /// Whether to keep a key that the provider rejected.
@@ -346,7 +348,11 @@ impl App {
         let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
         let opened = self.open_credential(&before).await?;
         let replaces = change.key.is_some();
-        let readdresses = change.base_url.is_some();
+        let readdresses = change.base_url.is_some() || !change.metadata.is_empty();
+        let mut metadata = opened.metadata.clone();
+        metadata.extend(change.metadata.clone());
+        metadata.retain(|_, answer| !answer.trim().is_empty());
+        probe::check_metadata(&metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
         let mut answer = None;
         let mut key = None;
         let mut base_url = before.base_url.clone();
@@ -356,7 +362,7 @@ impl App {
                 Some(given) => given.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned),
                 None => before.base_url.clone(),
             };
-            let address = base_url_of(&endpoint, given.as_deref(), &opened.metadata)?;
+            let address = base_url_of(&endpoint, given.as_deref(), &metadata)?;
             let new_key = match (&change.key, &opened.secret) {
                 (Some(pasted), _) => clean_key(pasted)?,
                 (None, Secret::Key(key)) => key.clone(),
@@ -393,7 +399,7 @@ impl App {
             record.label = check_label(label.trim(), &others, Some(id))?;
         }
         if let (Some(answer), Some(key)) = (&answer, &key) {
-            // A new address counts as a new version too: Agents must be told.
+            // A new address or answer counts as a new version too: Agents must be told.
             record.version += 1;
             record.base_url = base_url;
             record.auth_type = AuthType::Api;
@@ -408,6 +414,10 @@ impl App {
             settle(&mut record, answer, tx.now());
             let credential = self.seal_secret(&tx, &record, key)?;
             connection::insert_credential(&mut tx, &credential).await?;
+            if metadata != opened.metadata {
+                let sealed = self.seal_metadata(&tx, &record, &metadata)?;
+                connection::set_metadata(&mut tx, id, sealed.as_deref()).await?;
+            }
             delivery::mark_stale(&mut tx, record.id, record.version).await?;
         }
         set_age(&mut record, &change)?;

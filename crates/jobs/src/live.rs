@@ -1,7 +1,7 @@
 //! What a step says while it works, on its way to the database.
 //!
-//! A step speaks without waiting; the worker that watches over it writes, at most every [`DETAIL_EVERY`]. The last
-//! word is written with the step's end. Crash: what was said in the last [`DETAIL_EVERY`] is lost.
+//! A step speaks without waiting; the worker that watches over it writes, at most every [`DETAIL_EVERY`]. Its lines
+//! are written with the step's end; what it was doing is over then. Crash: what was said in the last [`DETAIL_EVERY`] is lost.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// How often what a step says is written, at most.
 pub const DETAIL_EVERY: Duration = Duration::from_millis(250);
 /// How long a step has to be at work before what it says is written for the first time: a short one ends sooner, and
-/// its last word is written with its end.
+/// its lines are written with its end.
 pub(crate) const DETAIL_FIRST: Duration = Duration::from_millis(100);
 /// Characters that a detail keeps.
 pub const MAX_DETAIL: usize = 400;
@@ -76,11 +76,6 @@ impl Live {
         self.changed.notify_one();
     }
 
-    /// Returns the last detail.
-    pub(crate) fn detail(&self) -> Option<String> {
-        self.lock().detail.clone()
-    }
-
     /// Returns what is not yet written. [`Live::written`] forgets it.
     pub(crate) fn unwritten(&self) -> Unwritten {
         let said = self.lock();
@@ -131,7 +126,7 @@ mod tests {
     fn a_long_detail_is_cut_between_characters() {
         let live = Live::default();
         live.set_detail("é".repeat(MAX_DETAIL + 5));
-        assert_eq!(live.detail().map(|text| text.chars().count()), Some(MAX_DETAIL + 1));
+        assert_eq!(live.unwritten().detail.map(|text| text.chars().count()), Some(MAX_DETAIL + 1));
         live.push(Ms(1), LogLevel::Info, "é".repeat(MAX_LINE + 5));
         assert_eq!(live.unwritten().lines[0].2.chars().count(), MAX_LINE + 1);
     }
@@ -164,6 +159,5 @@ mod tests {
         live.written(&second);
         live.set_detail("b".to_owned());
         assert_eq!(live.unwritten().detail, None);
-        assert_eq!(live.detail().as_deref(), Some("b"));
     }
 }

@@ -19,9 +19,9 @@ impl Run<'_> {
     pub(crate) async fn done(&self, work: &Work) -> Result<Tx, LeaseError> {
         let mut tx = self.end(work, None).await?;
         match work.job.direction {
+            // What it was doing is over.
             Direction::Forward => {
-                let detail = work.live.detail();
-                job::end_step(&mut tx, self.lease, work.position(), StepState::Succeeded, detail.as_deref()).await?;
+                job::end_step(&mut tx, self.lease, work.position(), StepState::Succeeded, None).await?;
             }
             Direction::Undo => job::undone_step(&mut tx, self.lease, work.position()).await?,
         }

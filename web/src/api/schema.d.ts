@@ -1339,6 +1339,10 @@ export interface components {
              * @description How many days a key is to be in force at most; null for as long as it works.
              */
             max_age_days?: number | null;
+            /** @description Answers to the method's questions that change; the others stay, and an empty one is taken away. */
+            metadata?: {
+                [key: string]: string;
+            };
         };
         /** @description A connection is gone. */
         ConnectionDeletedEvent: {

@@ -30,15 +30,27 @@ export function useAnswers(prompts: MethodPrompt[], providerAddress: string | nu
   };
 }
 
-export function PromptField({ prompt, value, defaultAnswer, error, onChange }: { prompt: MethodPrompt; value: string; defaultAnswer: string; error: string | undefined; onChange: (value: string) => void }) {
+type PromptProps = {
+  prompt: MethodPrompt;
+  value: string;
+  defaultAnswer: string;
+  /** There is an answer already, which stays if this is left empty. */
+  unchanged?: boolean;
+  error: string | undefined;
+  onChange: (value: string) => void;
+};
+
+export function PromptField({ prompt, value, defaultAnswer, unchanged = false, error, onChange }: PromptProps) {
   const chosen = prompt.options.find((option) => option.value === value);
   // OpenCode marks what may stay empty in the words of the question only.
-  const optional = defaultAnswer !== "" || /\(optional\)/i.test(prompt.message);
+  const optional = unchanged || defaultAnswer !== "" || /\(optional\)/i.test(prompt.message);
+  const hint = unchanged ? "Empty: it stays as it is." : prompt.kind === "text" && defaultAnswer !== "" ? "Change it if yours is elsewhere." : undefined;
   return (
-    <Field label={prompt.message} error={error} hint={chosen?.hint ?? (prompt.kind === "text" && defaultAnswer !== "" ? "Change it if yours is elsewhere." : undefined)}>
+    <Field label={prompt.message} error={error} hint={chosen?.hint ?? hint}>
       {(control) =>
         prompt.kind === "select" ? (
           <NativeSelect {...control} value={value} onChange={(event) => onChange(event.target.value)}>
+            {unchanged && <option value="">As it is</option>}
             {prompt.options.map((option) => (
               <option key={option.value} value={option.value}>
                 {option.label}

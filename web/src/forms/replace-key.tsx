@@ -10,21 +10,28 @@ import { Dialog, DialogBody, DialogFooter } from "../ui/dialog";
 import { Field, Input, SecretInput } from "../ui/input";
 import { ConnectionResult } from "./connection-result";
 import { KeyPage } from "./key-page";
+import { PromptField } from "./method-prompts";
 import { RejectedKey } from "./rejected-key";
 
 export default function ReplaceKey({ connection, onClose }: { connection: Connection; onClose: () => void }) {
   const cache = useQueryClient();
   const { data: providers } = useQuery(providersQuery);
-  const keyUrl = providers?.find((provider) => provider.id === connection.provider_id)?.key_url ?? null;
+  const provider = providers?.find((each) => each.id === connection.provider_id);
+  const keyUrl = provider?.key_url ?? null;
+  const prompts = provider?.methods.find((method) => method.kind === "api")?.prompts ?? [];
   const [key, setKey] = useState("");
   const [baseUrl, setBaseUrl] = useState(connection.base_url ?? "");
+  // What was answered before is sealed: what stays empty here stays as it is.
+  const [answers, setAnswers] = useState<Record<string, string>>({});
+  const metadata = Object.fromEntries(Object.entries(answers).flatMap(([name, answer]) => (answer.trim() === "" ? [] : [[name, answer.trim()]])));
+  const answered = Object.keys(metadata).length > 0;
   const [replaced, setReplaced] = useState<Connection | null>(null);
   const replace = useMutation({
     mutationFn: (keepUnverified: boolean) =>
       take(
         api.PATCH("/api/connections/{id}", {
           params: { path: { id: connection.id } },
-          body: { key: key.trim(), ...(baseUrl.trim() !== (connection.base_url ?? "") ? { base_url: baseUrl.trim() || null } : {}), ...(keepUnverified ? { keep_unverified: true } : {}) },
+          body: { ...(key.trim() ? { key: key.trim() } : {}), ...(answered ? { metadata } : {}), ...(baseUrl.trim() !== (connection.base_url ?? "") ? { base_url: baseUrl.trim() || null } : {}), ...(keepUnverified ? { keep_unverified: true } : {}) },
         }),
       ),
     onSuccess: (changed) => {
@@ -58,9 +65,20 @@ export default function ReplaceKey({ connection, onClose }: { connection: Connec
               )}
               {used === 0 ? "No project uses it." : `${used === 1 ? "One project uses" : `${used} projects use`} it; each gets the new key when its agent is idle. No answer is cut off.`}
             </p>
-            <Field label="New API key" hint={keyUrl && <KeyPage url={keyUrl} />} error={problem && !rejected && problem.field !== "base_url" ? problem.message : undefined}>
-              {(control) => <SecretInput {...control} autoFocus required autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}
+            <Field label="New API key" hint={keyUrl && <KeyPage url={keyUrl} />} error={problem && !rejected && problem.field !== "base_url" && problem.field !== "metadata" ? problem.message : undefined}>
+              {(control) => <SecretInput {...control} autoFocus required={!answered} autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}
             </Field>
+            {prompts.map((prompt) => (
+              <PromptField
+                key={prompt.key}
+                prompt={prompt}
+                unchanged
+                defaultAnswer=""
+                value={answers[prompt.key] ?? ""}
+                error={problem?.field === "metadata" && problem.message.includes(prompt.key) ? problem.message : undefined}
+                onChange={(value) => setAnswers((before) => ({ ...before, [prompt.key]: value }))}
+              />
+            ))}
             {connection.base_url !== null && (
               <Field label="Base URL" hint="Empty means the provider’s own." error={problem?.field === "base_url" ? problem.message : undefined}>
                 {(control) => <Input {...control} type="url" className="font-mono" value={baseUrl} onChange={(event) => setBaseUrl(event.target.value)} />}

@@ -203,6 +203,9 @@ pub(crate) struct ChangeRequest {
     #[schema(value_type = Option<String>)]
     #[expect(clippy::option_option, reason = "absent and null are different wishes")]
     base_url: Option<Option<String>>,
+    /// Answers to the method's questions that change; the others stay, and an empty one is taken away.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
     /// Whether projects take this one unless they name another.
     is_default: Option<bool>,
     /// When the key runs out; null if it doesn't, as after a replacement.
@@ -351,6 +354,7 @@ pub(crate) async fn change_connection(
         label: request.label,
         key: request.key,
         base_url: request.base_url,
+        metadata: request.metadata,
         is_default: request.is_default,
         keep_unverified: request.keep_unverified,
         expires_at: request.expires_at.map(|at| at.map(Ms::from)),

@@ -63,6 +63,9 @@ enum Command {
         /// Its id, name or provider, or the beginning of one
         #[arg(value_name = "CONNECTION")]
         connection: String,
+        /// Another answer to what the provider needs to know beside the key, such as region=eu; the others stay
+        #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+        answer: Vec<(String, String)>,
         #[command(flatten)]
         key: KeyArgs,
     },
@@ -99,10 +102,9 @@ pub(crate) async fn connection(printer: &Printer, arguments: ConnectionArgs) -> 
     match command {
         Command::Add { provider, label, base_url, answer, key } => {
             let mut body = json!({"provider_id": provider, "auth_type": "api", "keep_unverified": key.keep_unverified});
-            let answers: Map<String, Value> = answer.into_iter().map(|(name, value)| (name, value.into())).collect();
             put(&mut body, "label", label.map(Value::from));
             put(&mut body, "base_url", base_url.map(Value::from));
-            put(&mut body, "metadata", (!answers.is_empty()).then_some(Value::Object(answers)));
+            put(&mut body, "metadata", answers(answer));
             // Secret: the key goes into the request's body and nowhere else.
             put(&mut body, "key", Some(secret("key", key.key_stdin, "--key-stdin")?.expose_secret().into()));
             let what = format!("connect {provider}");
@@ -120,9 +122,10 @@ pub(crate) async fn connection(printer: &Printer, arguments: ConnectionArgs) -> 
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Replace { connection, key } => {
+        Command::Replace { connection, answer, key } => {
             let found = remote.pick(&CONNECTION, "/api/connections", &connection).await?;
             let mut body = json!({"keep_unverified": key.keep_unverified});
+            put(&mut body, "metadata", answers(answer));
             // Secret: the key goes into the request's body and nowhere else.
             put(&mut body, "key", Some(secret("new key", key.key_stdin, "--key-stdin")?.expose_secret().into()));
             let path = format!("/api/connections/{}", text(&found["id"]));
@@ -154,6 +157,11 @@ fn put(body: &mut Value, field: &str, value: Option<Value>) {
     if let (Some(object), Some(value)) = (body.as_object_mut(), value) {
         object.insert(field.to_owned(), value);
     }
+}
+
+fn answers(given: Vec<(String, String)>) -> Option<Value> {
+    let answers: Map<String, Value> = given.into_iter().map(|(name, value)| (name, value.into())).collect();
+    (!answers.is_empty()).then_some(Value::Object(answers))
 }
 
 fn named(connection: &Value) -> String {

@@ -133,6 +133,25 @@ async fn a_replaced_key_is_another_version_and_a_rejected_one_changes_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_answer_is_checked_with_the_key_there_is_and_is_another_version() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    model.accept_keys(["sk-one-0123456789"]);
+    let browser = world.admin().await;
+    let first = browser.connect(&model, "sk-one-0123456789").await;
+    let at = format!("/api/connections/{}", first["id"].as_str().unwrap());
+    let asked = model.count();
+    let changed = browser.patch(&at, &json!({"metadata": {"account": "acme-eu2"}})).await.expect(200);
+    assert_eq!((&changed["version"], &changed["fingerprint"]), (&json!(2), &first["fingerprint"]));
+    assert_eq!(changed["verification"]["outcome"], "valid");
+    assert_eq!(model.count(), asked + 1, "the provider is asked");
+    assert!(!changed.to_string().contains("acme-eu2"), "an answer is not told again");
+    let long = browser.patch(&at, &json!({"metadata": {"account": "x".repeat(10_000)}})).await;
+    assert_eq!(long.problem(422, "invalid")["field"], "metadata");
+    assert_eq!(browser.get(&at).await.expect(200)["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verifying_again_says_what_the_provider_says_now() {
     let world = World::running().await;
     let model = ScriptedModel::start().await;

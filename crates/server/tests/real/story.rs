@@ -57,7 +57,7 @@ async fn a_word_travels_over_openai_chat_completions_into_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key() {
+async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key_and_are_changed() {
     let model = ScriptedModel::start().await;
     let key = word("sk-asked");
     model.accept_keys([key.clone()]);
@@ -69,7 +69,7 @@ async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key() {
             "base_url": model.openai_base_url(),
         })
     };
-    doce.post("/api/connections", new(serde_json::json!({"account": "acme-eu1"}))).await;
+    let made = doce.post("/api/connections", new(serde_json::json!({"account": "acme-eu1"}))).await;
     let models = doce.get("/api/providers/snowflake-cortex/models").await;
     let id = models["items"][0]["id"].as_str().expect("a model");
     let project = doce.create("Begin. [[say: It reached me.]]", "snowflake-cortex", id).await;
@@ -77,8 +77,21 @@ async fn the_answers_to_a_providers_questions_reach_the_agent_with_the_key() {
     assert!(messages.last().expect("a message").to_string().contains("It reached me."), "{messages:#?}");
     let turn = model.agent_turns().pop().expect("a request");
     assert_eq!(turn.headers.get("authorization"), Some(&format!("Bearer {key}")));
-    let held = std::fs::read_to_string(doce.auth_file(&project)).expect("the agent's own file");
-    assert!(held.contains("acme-eu1"), "the answer is part of what was delivered");
+    let held = || std::fs::read_to_string(doce.auth_file(&project)).expect("the agent's own file");
+    assert!(held().contains("acme-eu1"), "the answer is part of what was delivered");
+
+    let at = format!("/api/connections/{}", made["id"].as_str().expect("an id"));
+    doce.patch(&at, serde_json::json!({"metadata": {"account": "acme-eu2"}})).await;
+    doce_testkit::wait_for("the agent has the other answer", crate::doce::BOUND, async || {
+        let held = doce.get(&format!("/api/projects/{project}/deliveries")).await;
+        (held["items"][0]["version"] == 2 && held["items"][0]["status"] == "delivered").then_some(())
+    })
+    .await;
+    let now = held();
+    assert!(
+        now.contains("acme-eu2") && !now.contains("acme-eu1") && now.contains(&key),
+        "the same key, the other answer"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

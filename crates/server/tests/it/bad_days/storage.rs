@@ -344,6 +344,65 @@ async fn a_disk_that_fills_up_during_an_answer_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room() {
+    let day = day("a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_with_room");
+    let small = Small::start(24).await;
+    let model = ScriptedModel::start().await;
+    assert_eq!(small.connect(&model, "Mine").await.0, 201);
+    let mut told = 0;
+    for room in [0_u64, 24, 48, 72] {
+        small.fill(room);
+        let words = format!("made with {room}");
+        let answer = small.create(&format!("[[say: {words}]]")).await;
+        if answer.0 != 202 {
+            small.assert_told(&answer);
+            told += 1;
+            small.make_room();
+            continue;
+        }
+        let id = |of: &str| answer.1[of]["id"].as_str().expect("it has an id").to_owned();
+        let (project, mut job) = (id("project"), id("job"));
+        let before = small.said().len();
+        // By its job, by whoever asks for it, or, where even that can't be written, in the log.
+        let is_told = wait_for("it is told, or made", BOUND, async || {
+            let found = small.ask("GET", &format!("/api/jobs/{job}"), None).await;
+            if found.0 != 200 {
+                small.assert_told(&found);
+                return Some(true);
+            }
+            let text = found.1.to_string();
+            for wrong in ["git_failed", "\"internal\""] {
+                assert!(!text.contains(wrong), "{room}: {text}: {}", small.said());
+            }
+            let said = small.said();
+            let is_told = [text.as_str(), &said[before..]]
+                .iter()
+                .any(|text| text.contains(&day.next) || text.contains("database or disk is full"));
+            (is_told || found.1["state"] == "succeeded").then_some(is_told)
+        })
+        .await;
+        told += i32::from(is_told);
+        small.make_room();
+        wait_for("the project", BOUND * 2, async || {
+            let found = small.get(&format!("/api/jobs/{job}")).await;
+            if found["state"] == "failed" {
+                assert_eq!(found["error"]["code"], json!(day.shown), "{room}: {found}");
+                let (status, again) = small.ask("POST", &format!("/api/jobs/{job}/retry"), None).await;
+                assert!(status < 300, "{room}: {status}: {again}");
+                again["id"].as_str().expect("a job has an id").clone_into(&mut job);
+            }
+            (found["state"] == "succeeded").then_some(())
+        })
+        .await;
+        small.answered(&project, &words).await;
+        let (status, deleted) = small.ask("DELETE", &format!("/api/projects/{project}"), None).await;
+        assert!(status < 300, "{room}: {status}: {deleted}");
+    }
+    assert!(told > 0, "the disk was never full");
+    small.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_without_room_is_told_and_takes_nothing_from_a_server() {
     let day = day("a_backup_without_room_is_told_and_takes_nothing_from_a_server");
     let directory = tempfile::tempdir().unwrap();
