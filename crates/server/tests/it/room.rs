@@ -126,18 +126,20 @@ async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_
     }
     let (project, other) = (projects[0].clone(), projects[1].clone());
     let open = browser.stream(&format!("?project_id={project}")).await;
-    world.clock.advance(Duration::from_mins(20));
-    look(&browser).await;
-    wait_for_state(&browser, &other, "stopped").await;
+    // What an agent still does in the first moments after its answer counts as a use.
+    let rests = async |project: &str| {
+        wait_for("the project to be stopped", BOUND, async || {
+            world.clock.advance(Duration::from_mins(16));
+            look(&browser).await;
+            (state_of(&browser, project).await == "stopped").then_some(())
+        })
+        .await;
+    };
+    rests(&other).await;
     assert_eq!(state_of(&browser, &project).await, "running", "a page shows it");
 
     drop(open);
-    wait_for("the page to be gone", BOUND, async || {
-        world.clock.advance(Duration::from_mins(16));
-        look(&browser).await;
-        (state_of(&browser, &project).await == "stopped").then_some(())
-    })
-    .await;
+    rests(&project).await;
     let event = wait_for("the audit event", BOUND, async || {
         world.audit().await.into_iter().find(|entry| entry.action == "stop_project" && entry.noun == project)
     })
