@@ -348,15 +348,17 @@ impl App {
         let before = self.own_connection(&mut self.store.read().await?, user.id, id).await?;
         let opened = self.open_credential(&before).await?;
         let replaces = change.key.is_some();
-        let readdresses = change.base_url.is_some() || !change.metadata.is_empty();
+        let answers = !change.metadata.is_empty();
         let mut metadata = opened.metadata.clone();
-        metadata.extend(change.metadata.clone());
-        metadata.retain(|_, answer| !answer.trim().is_empty());
-        probe::check_metadata(&metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
+        if answers {
+            metadata.extend(change.metadata.clone());
+            metadata.retain(|_, answer| !answer.trim().is_empty());
+            probe::check_metadata(&metadata).map_err(|message| Error::Invalid { field: "metadata", message })?;
+        }
         let mut answer = None;
         let mut key = None;
         let mut base_url = before.base_url.clone();
-        if replaces || readdresses {
+        if replaces || answers || change.base_url.is_some() {
             let (name, endpoint) = self.connectable(user.id, &before.provider_id).await?;
             let given = match &change.base_url {
                 Some(given) => given.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned),

@@ -1,7 +1,8 @@
 //! What a step says while it works, on its way to the database.
 //!
 //! A step speaks without waiting; the worker that watches over it writes, at most every [`DETAIL_EVERY`]. Its lines
-//! are written with the step's end; what it was doing is over then. Crash: what was said in the last [`DETAIL_EVERY`] is lost.
+//! are written with the step's end; what it was doing is over then. Crash: what was said in the last [`DETAIL_EVERY`]
+//! is lost.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
