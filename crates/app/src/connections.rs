@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Deliveries that browsers are told of together.
-const TELL_TOGETHER: Duration = Duration::from_millis(25);
+const TELL_TOGETHER: Duration = Duration::from_millis(100);
 
 /// What a new Connection is made of.
 pub struct NewConnection {
@@ -222,7 +222,7 @@ impl App {
         ))
         .await?;
         if record.is_default {
-            apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+            apply_delivery::enqueue_for_user(self, &mut tx, user.id).await?;
         }
         tx.commit().await?;
         if let Some(custom) = custom {
@@ -334,7 +334,7 @@ impl App {
         connection::insert_credential(tx, &credential).await?;
         delivery::mark_stale(tx, record.id, record.version).await?;
         connection::update(tx, record).await?;
-        apply_delivery::enqueue_for_user(self, tx, record.user_id, &record.provider_id).await
+        apply_delivery::enqueue_for_user(self, tx, record.user_id).await
     }
 
     /// Changes a Connection; with a key, replaces its Credential.
@@ -431,7 +431,7 @@ impl App {
         let action = if replaces { AuditAction::Replace } else { AuditAction::ChangeConnection };
         tx.audit(AuditEvent::ok(action, &record.id).fingerprint(&record.fingerprint)).await?;
         if answer.is_some() || record.is_default != before.is_default {
-            apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+            apply_delivery::enqueue_for_user(self, &mut tx, user.id).await?;
         }
         tx.commit().await?;
         self.jobs.wake();
@@ -534,7 +534,7 @@ impl App {
             custom_provider::delete(&mut tx, &custom.id).await?;
         }
         tx.audit(AuditEvent::ok(AuditAction::Disconnect, &record.id).fingerprint(&record.fingerprint)).await?;
-        apply_delivery::enqueue_for_user(self, &mut tx, user.id, &record.provider_id).await?;
+        apply_delivery::enqueue_for_user(self, &mut tx, user.id).await?;
         tx.commit().await?;
         if let Some(custom) = ended {
             self.customs.remove(&custom.id);

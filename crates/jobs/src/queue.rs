@@ -1,7 +1,7 @@
 //! The queue's own door: enqueue, cancel, retry, wake.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -260,81 +260,50 @@ impl Jobs {
 
     /// Writes a Job into the caller's transaction. After the commit the caller says [`Jobs::changed`].
     pub async fn enqueue(&self, tx: &mut Tx, new: New) -> Result<Enqueued, EnqueueError> {
-        let definition = self.definition(&new.kind).ok_or_else(|| EnqueueError::UnknownKind(new.kind.clone()))?;
-        let payload = new.payload.to_string();
-        if payload.len() > MAX_PAYLOAD {
-            return Err(EnqueueError::PayloadTooLong(payload.len()));
+        let mut enqueued = self.enqueue_all(tx, vec![new]).await?;
+        Ok(enqueued.pop().expect("one comes to one"))
+    }
+
+    /// Writes Jobs, each of another subject, into the caller's transaction. Returns what each came to, in their order.
+    /// After the commit the caller says [`Jobs::changed`].
+    pub async fn enqueue_all(&self, tx: &mut Tx, new: Vec<New>) -> Result<Vec<Enqueued>, EnqueueError> {
+        let subjects: BTreeSet<String> = new.iter().map(|new| new.subject.clone()).collect();
+        debug_assert_eq!(subjects.len(), new.len(), "no two are of the same subject");
+        let mut live: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+        for job in job::live_for_subjects(tx, &subjects).await? {
+            live.entry(job.subject.clone()).or_default().push(job);
         }
-        let now = tx.now();
-        let run_at = new.run_at.unwrap_or(now).min(now.plus(MAX_RETRY_AFTER));
-        let live = job::live_for_subject(tx, &new.subject).await?;
-        let mut superseded = Vec::new();
-        match new.policy {
-            Policy::Reject => {
-                if let Some(busy) = live.first() {
-                    return Err(EnqueueError::Busy(busy.id));
-                }
+        let mut enqueued = Vec::with_capacity(new.len());
+        let mut added: Vec<(Job, Duration)> = Vec::new();
+        let mut by_user: BTreeMap<UserId, i64> = BTreeMap::new();
+        for new in new {
+            let definition = self.definition(&new.kind).ok_or_else(|| EnqueueError::UnknownKind(new.kind.clone()))?;
+            let payload = new.payload.to_string();
+            if payload.len() > MAX_PAYLOAD {
+                return Err(EnqueueError::PayloadTooLong(payload.len()));
             }
-            Policy::Coalesce => {
-                // One that waits for less than the caller wants to wait for would come too early.
-                let same =
-                    |waiting: &&Job| waiting.kind == new.kind && (new.after.is_none() || waiting.after == new.after);
-                for waiting in live.iter().filter(same) {
-                    if job::join(tx, waiting.id, &payload, run_at).await? {
-                        return Ok(Enqueued { id: waiting.id, joined: true, superseded });
-                    }
-                }
+            let now = tx.now();
+            let run_at = new.run_at.unwrap_or(now).min(now.plus(MAX_RETRY_AFTER));
+            let live = live.remove(&new.subject).unwrap_or_default();
+            let (joined, superseded) = make_way(tx, &new, &live, &payload, run_at).await?;
+            if let Some(id) = joined {
+                enqueued.push(Enqueued { id, joined: true, superseded });
+                continue;
             }
-            Policy::Supersede => {
-                for other in &live {
-                    match job::request_cancel(tx, other.id).await? {
-                        CancelRequest::Cancelled | CancelRequest::Requested => {
-                            superseded.push(other.id);
-                        }
-                        CancelRequest::Ended => {}
-                    }
-                }
+            let count = match by_user.entry(new.user_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(job::count_live(tx, new.user_id).await?),
+            };
+            if *count >= MAX_LIVE_PER_USER {
+                return Err(EnqueueError::TooMany);
             }
+            *count += 1;
+            let job = queued(definition, new, payload, run_at, now);
+            enqueued.push(Enqueued { id: job.id, joined: false, superseded });
+            added.push((job, definition.head_start));
         }
-        if job::count_live(tx, new.user_id).await? >= MAX_LIVE_PER_USER {
-            return Err(EnqueueError::TooMany);
-        }
-        let id = JobId::new(now);
-        let steps = definition.steps.iter().zip(0_i64..).map(|(step, position)| JobStep {
-            position,
-            name: step.name.to_owned(),
-            label: step.label.to_owned(),
-            state: StepState::Pending,
-            attempts: 0,
-            undo_attempts: 0,
-            started_at: None,
-            ended_at: None,
-            undone_at: None,
-            detail: None,
-        });
-        let job = Job {
-            id,
-            kind: new.kind,
-            subject: new.subject,
-            user_id: new.user_id,
-            project_id: new.project_id,
-            payload,
-            state: JobState::Queued,
-            direction: Direction::Forward,
-            after: new.after,
-            retry_of: new.retry_of,
-            run_at,
-            claims: 0,
-            crashes: 0,
-            cancel_requested_at: None,
-            failure: None,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-            steps: steps.collect(),
-        };
-        job::insert(tx, &job, definition.head_start).await?;
-        Ok(Enqueued { id, joined: false, superseded })
+        job::insert(tx, &added).await?;
+        Ok(enqueued)
     }
 
     /// Asks a Job to end without finishing. After the commit the caller says [`Jobs::changed`].
@@ -465,5 +434,79 @@ impl Inner {
         let deleted = job::delete_finished_before(&mut tx, Ms(self.now().0.saturating_sub(age))).await?;
         tx.commit().await?;
         Ok(deleted)
+    }
+}
+
+/// Does what a Job's policy says with those of its subject that are there already. Returns the one that it joins, and
+/// those that were asked to end.
+async fn make_way(
+    tx: &mut Tx,
+    new: &New,
+    live: &[Job],
+    payload: &str,
+    run_at: Ms,
+) -> Result<(Option<JobId>, Vec<JobId>), EnqueueError> {
+    let mut superseded = Vec::new();
+    match new.policy {
+        Policy::Reject => {
+            if let Some(busy) = live.first() {
+                return Err(EnqueueError::Busy(busy.id));
+            }
+        }
+        Policy::Coalesce => {
+            // One that waits for less than the caller wants to wait for would come too early.
+            let same = |waiting: &&Job| waiting.kind == new.kind && (new.after.is_none() || waiting.after == new.after);
+            for waiting in live.iter().filter(same) {
+                if job::join(tx, waiting.id, payload, run_at).await? {
+                    return Ok((Some(waiting.id), superseded));
+                }
+            }
+        }
+        Policy::Supersede => {
+            for other in live {
+                match job::request_cancel(tx, other.id).await? {
+                    CancelRequest::Cancelled | CancelRequest::Requested => superseded.push(other.id),
+                    CancelRequest::Ended => {}
+                }
+            }
+        }
+    }
+    Ok((None, superseded))
+}
+
+/// Makes the Job that waits to be begun.
+fn queued(definition: &Definition, new: New, payload: String, run_at: Ms, now: Ms) -> Job {
+    let steps = definition.steps.iter().zip(0_i64..).map(|(step, position)| JobStep {
+        position,
+        name: step.name.to_owned(),
+        label: step.label.to_owned(),
+        state: StepState::Pending,
+        attempts: 0,
+        undo_attempts: 0,
+        started_at: None,
+        ended_at: None,
+        undone_at: None,
+        detail: None,
+    });
+    Job {
+        id: JobId::new(now),
+        kind: new.kind,
+        subject: new.subject,
+        user_id: new.user_id,
+        project_id: new.project_id,
+        payload,
+        state: JobState::Queued,
+        direction: Direction::Forward,
+        after: new.after,
+        retry_of: new.retry_of,
+        run_at,
+        claims: 0,
+        crashes: 0,
+        cancel_requested_at: None,
+        failure: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        steps: steps.collect(),
     }
 }

@@ -16,16 +16,28 @@ use crate::{
 
 impl Run<'_> {
     /// Records that a step or an undo is done, in a transaction that the beginning of the next move is written into.
-    pub(crate) async fn done(&self, work: &Work) -> Result<Tx, LeaseError> {
-        let mut tx = self.end(work, None).await?;
-        match work.job.direction {
-            // What it was doing is over.
+    /// Returns the Job as its rows say then.
+    pub(crate) async fn done(&self, work: Work) -> Result<(Tx, Job), LeaseError> {
+        // A power cut undoes it: the step is repeated then, as after the end of the process before this was written.
+        let mut tx = self.inner.store.write_without_sync(&work.ctx).await?;
+        job::append_log(&mut tx, self.lease, &work.live.unwritten().lines).await?;
+        let position = work.position();
+        let Work { mut job, index, .. } = work;
+        match job.direction {
             Direction::Forward => {
-                job::end_step(&mut tx, self.lease, work.position(), StepState::Succeeded, None).await?;
+                job.cancel_requested_at =
+                    job::end_step(&mut tx, self.lease, position, StepState::Succeeded, None).await?;
+                let row = &mut job.steps[index];
+                // What it was doing is over.
+                (row.state, row.ended_at, row.detail) = (StepState::Succeeded, Some(tx.now()), None);
+                job.crashes = 0;
             }
-            Direction::Undo => job::undone_step(&mut tx, self.lease, work.position()).await?,
+            Direction::Undo => {
+                job::undone_step(&mut tx, self.lease, position).await?;
+                job = self.read(&mut tx).await?;
+            }
         }
-        Ok(tx)
+        Ok((tx, job))
     }
 
     /// Turns a Job round whose step stopped, or was dropped, because somebody cancelled it.

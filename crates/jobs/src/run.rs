@@ -102,11 +102,11 @@ impl Run<'_> {
     async fn moves(&self, claimed: Tx) -> Result<Ending, LeaseError> {
         let mut asked = self.inner.asked.subscribe();
         // The claim, or the end of a step, and the beginning of the next are one transaction.
-        let mut ended = Some(claimed);
+        let mut open = Some((claimed, None));
         loop {
             // What is committed from here on is either seen by `begin` or heard by the watch.
             asked.mark_unchanged();
-            let work = match self.begin(ended.take()).await? {
+            let work = match self.begin(open.take()).await? {
                 Begun::Ended => return Ok(Ending::Over),
                 Begun::Moved => continue,
                 Begun::Stopped => return Ok(Ending::Stopped),
@@ -123,7 +123,10 @@ impl Run<'_> {
                 Tried::Stopped => return self.stop(&work).await,
                 Tried::Done(Err(_)) if cancel.is_cancelled() => self.cancelled(&work).await?,
                 Tried::Cancelled => self.cancelled(&work).await?,
-                Tried::Done(Ok(())) => ended = Some(self.done(&work).await?),
+                Tried::Done(Ok(())) => {
+                    let (tx, job) = self.done(*work).await?;
+                    open = Some((tx, Some(job)));
+                }
                 Tried::Done(Err(error)) => {
                     if self.failed(&work, &error).await? {
                         return Ok(Ending::Parked);
@@ -133,14 +136,18 @@ impl Run<'_> {
         }
     }
 
-    /// Decides the next move and records that it begins, with the end of the one before if that isn't recorded yet.
-    async fn begin(&self, ended: Option<Tx>) -> Result<Begun, LeaseError> {
-        let mut tx = match ended {
-            Some(tx) => tx,
-            None => self.inner.store.write(&self.inner.ctx()).await?,
+    /// Decides the next move and records that it begins, in the transaction that is `open` if there is one, with the Job
+    /// as its rows say there if that is known.
+    async fn begin(&self, open: Option<(Tx, Option<Job>)>) -> Result<Begun, LeaseError> {
+        let (mut tx, job) = match open {
+            Some(open) => open,
+            None => (self.inner.store.write(&self.inner.ctx()).await?, None),
         };
-        // Read before it is fenced: whatever is written below is written under the lease, or not at all.
-        let job = self.read(&mut tx).await?;
+        let job = match job {
+            Some(job) => job,
+            // Read before it is fenced: whatever is written below is written under the lease, or not at all.
+            None => self.read(&mut tx).await?,
+        };
         let definition = self.inner.definition(&job.kind);
         let known = |name: &str| definition.and_then(|definition| definition.step(name));
         // An undo that nobody knows is not an undo that isn't needed.
@@ -287,7 +294,7 @@ impl Run<'_> {
         }
     }
 
-    async fn read(&self, tx: &mut Tx) -> Result<Job, LeaseError> {
+    pub(crate) async fn read(&self, tx: &mut Tx) -> Result<Job, LeaseError> {
         job::find(tx, self.lease.job_id).await?.ok_or(LeaseError::Lost(self.lease.job_id))
     }
 

@@ -156,7 +156,7 @@ impl Inner {
     /// written into.
     ///
     /// It doesn't wait for the disk: after a power cut the Job is queued as it was, and what its step had done by then
-    /// is found by its repeat. What a step writes itself, and its end, wait.
+    /// is found by its repeat. What a step writes itself waits.
     pub(crate) async fn claim(&self) -> Result<Option<(Hold, Tx)>, StoreError> {
         let mut tx = self.store.write_without_sync(&self.ctx()).await?;
         let expired = job::release_expired(&mut tx, &self.held.all(), self.settings.lease).await?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::Semaphore;
 
 use crate::{
     Bind, Enforced, Log, Running, Sandbox, Spec, StartError,
@@ -96,6 +97,14 @@ pub(crate) struct Shared {
     state_directory: Utf8PathBuf,
     /// The markers of what was started or adopted here and hasn't ended: a sweep leaves these alone.
     live: Mutex<HashSet<String>>,
+    /// A place for each start that may be under way.
+    pub(crate) starts: Semaphore,
+}
+
+/// How many programs are brought up at once. The kernel builds a sandbox without letting anybody else have the core
+/// (Linux 6.18 without preemption in the kernel, observed), so one is left to them.
+fn starts_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 impl Shared {
@@ -120,6 +129,7 @@ impl Runtime {
             isolation: RwLock::new(isolation),
             state_directory: state_directory.into(),
             live: Mutex::default(),
+            starts: Semaphore::new(starts_at_once()),
         };
         Self { shared: Arc::new(shared) }
     }

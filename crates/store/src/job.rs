@@ -15,7 +15,7 @@ use doce_model::{
 use serde::{Deserialize, Serialize};
 use sqlx::{any::AnyRow, query::Query};
 
-use crate::{Read, StoreError, Tx, chunks, get, parse, parse_opt, places};
+use crate::{Read, StoreError, Tx, VALUES_MAX, chunks, get, parse, parse_opt, places};
 
 mod lease;
 pub mod pause;
@@ -24,6 +24,11 @@ pub use lease::{
     FARTHEST, Lease, LeaseError, MAX_LOG_LINES, append_log, begin_step, check, claim, end_step, finish, hold, next_due,
     park, release, release_all, release_expired, renew, resume, set_detail, turn, undone_step, wait, wait_for_other,
 };
+
+/// Values that are given for each Job that is added.
+const JOB_VALUES: usize = 13;
+/// Values that are given for each of its steps.
+const STEP_VALUES: usize = 5;
 
 const COLUMNS: &str = "id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of, run_at,
     claims, crashes, cancel_requested_at, failure, created_at, started_at, finished_at";
@@ -174,14 +179,24 @@ pub async fn list(
 
 /// Lists the Jobs of a subject that have not ended, oldest first.
 pub async fn live_for_subject(read: &mut impl Read, subject: &str) -> Result<Vec<Job>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM job
-         WHERE subject = $1 AND state IN ('queued', 'running')
-         ORDER BY ordinal"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(subject).fetch_all(read.connection()).await?;
-    let jobs = rows.iter().map(job).collect::<Result<_, _>>()?;
-    with_steps(read, jobs).await
+    live_for_subjects(read, &BTreeSet::from([subject.to_owned()])).await
+}
+
+/// Lists the Jobs of these subjects that have not ended, oldest first.
+pub async fn live_for_subjects(read: &mut impl Read, subjects: &BTreeSet<String>) -> Result<Vec<Job>, StoreError> {
+    let mut found = Vec::new();
+    for subjects in chunks(subjects) {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job
+             WHERE subject IN ({}) AND state IN ('queued', 'running')
+             ORDER BY ordinal",
+            places(1, subjects.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let rows = subjects.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await?;
+        found.extend(rows.iter().map(job).collect::<Result<Vec<_>, _>>()?);
+    }
+    with_steps(read, found).await
 }
 
 /// Lists what is to be known of these subjects: their Jobs that have not ended, and the newest Job of each. Oldest first.
@@ -253,42 +268,57 @@ pub async fn log(read: &mut impl Read, id: JobId, after: i64, limit: i64) -> Res
         .collect()
 }
 
-/// Adds a Job with its steps, at the end of the queue: its ordinal orders what was made in the same millisecond.
-/// It goes before those that are due up to `head_start` earlier and have none.
-pub async fn insert(tx: &mut Tx, job: &Job, head_start: Duration) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO job (id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of,
-             run_at, claims, crashes, lease_token, created_at, head_start, ordinal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, $12, $13,
-             (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM job))",
-    )
-    .bind(job.id.to_string())
-    .bind(job.kind.as_str())
-    .bind(job.subject.as_str())
-    .bind(job.user_id.to_string())
-    .bind(job.project_id.map(|id| id.to_string()))
-    .bind(job.payload.as_str())
-    .bind(JobState::Queued.as_str())
-    .bind(Direction::Forward.as_str())
-    .bind(job.after.map(|id| id.to_string()))
-    .bind(job.retry_of.map(|id| id.to_string()))
-    .bind(job.run_at.0)
-    .bind(job.created_at.0)
-    .bind(millis(head_start))
-    .execute(tx.connection())
-    .await?;
-    for step in &job.steps {
-        sqlx::query(
-            "INSERT INTO job_step (job_id, position, name, label, state, attempts, undo_attempts)
-             VALUES ($1, $2, $3, $4, $5, 0, 0)",
-        )
-        .bind(job.id.to_string())
-        .bind(step.position)
-        .bind(step.name.as_str())
-        .bind(step.label.as_str())
-        .bind(StepState::Pending.as_str())
-        .execute(tx.connection())
-        .await?;
+/// Adds Jobs with their steps at the end of the queue, in this order: their ordinals order what was made in the same
+/// millisecond. With each Job goes how much sooner than others it is to begin.
+pub async fn insert(tx: &mut Tx, jobs: &[(Job, Duration)]) -> Result<(), StoreError> {
+    for some in jobs.chunks(VALUES_MAX / JOB_VALUES) {
+        let rows = (0..some.len()).map(|n| {
+            let places = places(n * JOB_VALUES + 1, JOB_VALUES);
+            format!("({places}, 0, 0, 0, (SELECT COALESCE(MAX(ordinal), 0) FROM job) + {})", n + 1)
+        });
+        let sql = format!(
+            "INSERT INTO job (id, kind, subject, user_id, project_id, payload, state, direction, after_job, retry_of,
+                 run_at, created_at, head_start, claims, crashes, lease_token, ordinal)
+             VALUES {}",
+            rows.collect::<Vec<_>>().join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (job, head_start) in some {
+            query = query
+                .bind(job.id.to_string())
+                .bind(job.kind.as_str())
+                .bind(job.subject.as_str())
+                .bind(job.user_id.to_string())
+                .bind(job.project_id.map(|id| id.to_string()))
+                .bind(job.payload.as_str())
+                .bind(JobState::Queued.as_str())
+                .bind(Direction::Forward.as_str())
+                .bind(job.after.map(|id| id.to_string()))
+                .bind(job.retry_of.map(|id| id.to_string()))
+                .bind(job.run_at.0)
+                .bind(job.created_at.0)
+                .bind(millis(*head_start));
+        }
+        query.execute(tx.connection()).await?;
+    }
+    let steps: Vec<(JobId, &JobStep)> =
+        jobs.iter().flat_map(|(job, _)| job.steps.iter().map(|step| (job.id, step))).collect();
+    for some in steps.chunks(VALUES_MAX / STEP_VALUES) {
+        let rows = (0..some.len()).map(|n| format!("({}, 0, 0)", places(n * STEP_VALUES + 1, STEP_VALUES)));
+        let sql = format!(
+            "INSERT INTO job_step (job_id, position, name, label, state, attempts, undo_attempts) VALUES {}",
+            rows.collect::<Vec<_>>().join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (job_id, step) in some {
+            query = query
+                .bind(job_id.to_string())
+                .bind(step.position)
+                .bind(step.name.as_str())
+                .bind(step.label.as_str())
+                .bind(StepState::Pending.as_str());
+        }
+        query.execute(tx.connection()).await?;
     }
     Ok(())
 }

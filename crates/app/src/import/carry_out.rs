@@ -178,7 +178,7 @@ impl App {
             .detail(format!("{} ({}) of {source}", record.provider_id, record.label));
         remember(&mut tx, source, ImportedKind::Key, &plan.old_id, &id.to_string(), event).await?;
         if is_default {
-            apply_delivery::enqueue_for_user(self, &mut tx, plan.user_id, &record.provider_id).await?;
+            apply_delivery::enqueue_for_user(self, &mut tx, plan.user_id).await?;
         }
         Ok(tx.commit().await?)
     }

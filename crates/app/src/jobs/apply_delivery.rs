@@ -3,7 +3,7 @@
 //! A replaced key never cuts an answer: while the Agent is busy nothing is enqueued, the Delivery is shown as *stale*,
 //! and the follower enqueues this Job when the Agent is idle. A disconnected one is taken back at once.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, slice, sync::Arc, time::Duration};
 
 use doce_jobs::{Backoff, Definition, New, Policy, Step};
 use doce_model::{Actor, DeliveryStatus, ProjectId, UserId};
@@ -38,38 +38,36 @@ pub(crate) fn definition(app: &App) -> Definition {
 }
 
 /// Enqueues, in the caller's transaction, a Job for each Agent of a user that may hold this Provider's Credential.
-pub(crate) async fn enqueue_for_user(app: &App, tx: &mut Tx, user_id: UserId, _provider_id: &str) -> Result<(), Error> {
-    for agent in app.agents.all() {
-        if agent.user_id == user_id {
-            enqueue(app, tx, &agent).await?;
-        }
-    }
-    Ok(())
+pub(crate) async fn enqueue_for_user(app: &App, tx: &mut Tx, user_id: UserId) -> Result<(), Error> {
+    let agents: Vec<_> = app.agents.all().into_iter().filter(|agent| agent.user_id == user_id).collect();
+    enqueue(app, tx, user_id, &agents).await
 }
 
 /// Enqueues, in the caller's transaction, a Job for the Agent of a Project, if it has one.
 pub(crate) async fn enqueue_for_project(app: &App, tx: &mut Tx, id: ProjectId) -> Result<(), Error> {
     match app.agents.find(id) {
-        Some(agent) => enqueue(app, tx, &agent).await,
+        Some(agent) => enqueue(app, tx, agent.user_id, &[agent]).await,
         None => Ok(()),
     }
 }
 
-async fn enqueue(app: &App, tx: &mut Tx, agent: &Agent) -> Result<(), Error> {
-    if project::find(tx, agent.project_id).await?.is_none() {
-        return Ok(());
-    }
-    let new = New::new(KIND, instance_subject(agent.instance_id), agent.user_id)
-        .project(agent.project_id)
-        .payload(&Payload { instance_id: agent.instance_id.to_string() })
-        .policy(Policy::Coalesce);
-    app.jobs.enqueue(tx, new).await.map_err(crate::projects::enqueue_error)?;
+async fn enqueue(app: &App, tx: &mut Tx, user_id: UserId, agents: &[Arc<Agent>]) -> Result<(), Error> {
+    // Those of Projects that were deleted a moment ago are about to end.
+    let projects = project::named(tx, &agents.iter().map(|agent| agent.project_id).collect(), user_id).await?;
+    let projects: BTreeSet<ProjectId> = projects.into_iter().map(|project| project.id).collect();
+    let new = agents.iter().filter(|agent| projects.contains(&agent.project_id)).map(|agent| {
+        New::new(KIND, instance_subject(agent.instance_id), user_id)
+            .project(agent.project_id)
+            .payload(&Payload { instance_id: agent.instance_id.to_string() })
+            .policy(Policy::Coalesce)
+    });
+    app.jobs.enqueue_all(tx, new.collect()).await.map_err(crate::projects::enqueue_error)?;
     Ok(())
 }
 
 /// Enqueues a Job if the Agent holds an older version than there is, be it that it could not be handed another. Called
 /// when it becomes idle.
-pub(crate) async fn enqueue_if_stale(app: &App, agent: &Agent) {
+pub(crate) async fn enqueue_if_stale(app: &App, agent: &Arc<Agent>) {
     let enqueued = async {
         let deliveries = delivery::of_instance(&mut app.store.read().await?, agent.instance_id).await?;
         let stale = deliveries.iter().any(|delivery| match delivery.status {
@@ -79,7 +77,7 @@ pub(crate) async fn enqueue_if_stale(app: &App, agent: &Agent) {
         if stale {
             let ctx = app.ctx(Actor::Reconciler("deliveries"), &agent.instance_id.to_string());
             let mut tx = app.store.write(&ctx).await?;
-            enqueue(app, &mut tx, agent).await?;
+            enqueue(app, &mut tx, agent.user_id, slice::from_ref(agent)).await?;
             tx.commit().await?;
             app.jobs.wake();
         }

@@ -14,6 +14,7 @@ use doce_opencode::{
     login,
 };
 use doce_store::{Read, connection, delivery};
+use tokio::sync::RwLockWriteGuard;
 
 use crate::{
     App, Error,
@@ -43,25 +44,34 @@ pub(crate) fn deliver_step(app: &App) -> Step {
     })
 }
 
-/// A Connection and how its Provider is reached.
+/// A Connection that a Project's Agent is to hold, and what is known of its Provider.
+struct Usable {
+    connection: Connection,
+    endpoint: Cow<'static, Endpoint>,
+    /// What the Provider has that `OpenCode` doesn't know.
+    custom: Option<CustomProvider>,
+}
+
+/// One whose Credential is opened, for one handing over.
 struct Wanted {
     connection: Connection,
     provider: DeliveredProvider,
+    opened: Opened,
 }
 
-/// Lists what a Project's Agent is to hold: its Connections that can be used, each with a pinned address.
-async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
+/// Lists the Connections that a Project's Agent is to hold. No Credential is opened.
+async fn usable(app: &App, project: &Project) -> Result<Vec<Usable>, Error> {
     let connections = connection::of_project(&mut app.store.read().await?, project.id, project.user_id).await?;
-    let mut wanted = Vec::new();
+    let mut usable = Vec::with_capacity(connections.len());
     for connection in connections {
         match connection.status {
             ConnectionStatus::Connected | ConnectionStatus::Error => {}
             ConnectionStatus::Expired | ConnectionStatus::Revoked => continue,
         }
         // Deny by default: a Provider that was not measured, or that is refused, is not delivered.
-        let custom = app.customs.own(connection.user_id, &connection.provider_id);
-        let endpoint = match &custom {
-            Some(custom) => Cow::Owned(custom::endpoint_of(custom)),
+        let own = app.customs.own(connection.user_id, &connection.provider_id);
+        let endpoint = match &own {
+            Some(own) => Cow::Owned(custom::endpoint_of(own)),
             None => match endpoints::find(&connection.provider_id) {
                 Some(endpoint) => Cow::Borrowed(endpoint),
                 None => continue,
@@ -70,6 +80,21 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
         if endpoint.refusal().is_some() {
             continue;
         }
+        let custom = match &own {
+            Some(own) => Some(custom::config_of(own)),
+            None => typed_model(app, project, &connection).await,
+        };
+        usable.push(Usable { connection, endpoint, custom });
+    }
+    Ok(usable)
+}
+
+/// Opens the Credentials of what is [`usable`], and pins where each is sent. One that can't be is left out.
+///
+/// Secret: they are in memory as long as what this returns.
+async fn open(app: &App, project: &Project, usable: Vec<Usable>) -> Result<Vec<Wanted>, Error> {
+    let mut wanted = Vec::with_capacity(usable.len());
+    for Usable { connection, endpoint, custom } in usable {
         let opened = match app.open_credential(&connection).await {
             Ok(opened) => opened,
             // One that can't be opened keeps none of the others back, unless it is the one that the Project needs.
@@ -86,12 +111,9 @@ async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
             id: connection.provider_id.clone(),
             npm: endpoint.npm.first().cloned().unwrap_or_default(),
             options: endpoint.pin(&base_url),
-            custom: match &custom {
-                Some(custom) => Some(custom::config_of(custom)),
-                None => typed_model(app, project, &connection).await,
-            },
+            custom,
         };
-        wanted.push(Wanted { connection, provider });
+        wanted.push(Wanted { connection, provider, opened });
     }
     Ok(wanted)
 }
@@ -125,7 +147,8 @@ async fn typed_model(app: &App, project: &Project, connection: &Connection) -> O
 
 /// Returns what a Project's Agent is configured with.
 pub(crate) async fn agent_config(app: &App, project: &Project) -> Result<AgentConfig, Error> {
-    Ok(config_of(app, project, wanted(app, project).await?.into_iter().map(|w| w.provider).collect()))
+    let wanted = open(app, project, usable(app, project).await?).await?;
+    Ok(config_of(app, project, wanted.into_iter().map(|w| w.provider).collect()))
 }
 
 fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) -> AgentConfig {
@@ -144,9 +167,11 @@ fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) ->
 async fn write_config(app: &App, agent: &Agent, config: &AgentConfig) -> Result<bool, StepError> {
     let path = app.layout.instance(agent.instance_id).join(CONFIG_DIRECTORY).join(AGENT_FILE);
     let text = config.to_json();
-    let before = tokio::fs::read(&path).await.ok();
+    if tokio::fs::read(&path).await.is_ok_and(|before| before == text.as_bytes()) {
+        return Ok(false);
+    }
     write_beside(&path, text.as_bytes()).await.map_err(|e| super::workspace::disk_error(&path, e))?;
-    Ok(before.as_deref() != Some(text.as_bytes()))
+    Ok(true)
 }
 
 /// Effect: the Agent holds the Credentials its Project uses, and a Delivery says so for each. A repeat writes the same
@@ -156,20 +181,10 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
     let agent = instance::ready(app, step).await?;
     let project = app.find_project(id).await.map_err(step_error)?;
     let _gate = agent.gate.write().await;
-    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
-        .await
-        .map_err(StepError::internal)?;
-    let wanted = wanted(app, &project).await.map_err(step_error)?;
+    let held = held_by(app, &agent).await?;
+    let wanted = open(app, &project, usable(app, &project).await.map_err(step_error)?).await.map_err(step_error)?;
     // An Agent that runs and holds all this already is left alone: a reload would cut its answer.
-    let same = !held.is_empty()
-        && held.len() == wanted.len()
-        && wanted.iter().all(|w| {
-            held.iter().any(|d| {
-                d.connection_id == w.connection.id
-                    && d.version == w.connection.version
-                    && d.status == DeliveryStatus::Delivered
-            })
-        });
+    let same = !held.is_empty() && held.len() == wanted.len() && wanted.iter().all(|w| is_held(&held, &w.connection));
     // One that answers is left alone too: the Job that came with the change waits for the answer's end.
     if same || !(held.is_empty() || agent.is_at_rest()) {
         return Ok(());
@@ -244,14 +259,10 @@ async fn hand_over(
     for old in &gone {
         delete(app, agent, old).await?;
     }
-    let mut versions = Vec::with_capacity(wanted.len());
     for w in &wanted {
         let provider = app.provider_name(&w.connection.provider_id);
         detail(format!("handing over {provider}"));
-        let opened = app.open_credential(&w.connection).await.map_err(step_error)?;
-        // Secret: the key is in memory from `open_credential` to the end of this PUT and its read-back below.
-        put(agent, &w.connection, &opened).await.map_err(|e| not_delivered(&provider, &e))?;
-        versions.push(opened.version);
+        put(agent, &w.connection, &w.opened).await.map_err(|e| not_delivered(&provider, &e))?;
     }
     // A login isn't shown by an Agent, so nothing else would tell that a repeat found it loaded with an older one.
     let has_login = wanted.iter().any(|w| w.connection.auth_type == AuthType::OAuth);
@@ -262,26 +273,29 @@ async fn hand_over(
     for old in gone {
         record_revoked(app, ctx, agent, old, "disconnected").await?;
     }
-    for (w, version) in wanted.iter().zip(versions) {
+    for w in &wanted {
         let provider = app.provider_name(&w.connection.provider_id);
-        let opened = match app.open_credential(&w.connection).await {
-            Ok(opened) => opened,
-            // Disconnected in this very moment: what was handed over is taken back again.
-            Err(Error::NotFound { .. }) => {
-                agent.client.delete_auth(&w.connection.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
-                continue;
-            }
-            Err(e) => return Err(step_error(e)),
-        };
-        let mut read = read_back(agent, w, &opened.secret).await.map_err(|e| not_delivered(&provider, &e))?;
-        if read != ReadBack::Same && !loaded && matches!(opened.secret, Secret::Key(_)) {
+        let secret = &w.opened.secret;
+        let mut read = read_back(agent, w).await.map_err(|e| not_delivered(&provider, &e))?;
+        if read != ReadBack::Same && !loaded && matches!(secret, Secret::Key(_)) {
             // A repeat after a crash finds an Agent that had loaded already.
             agent.client.dispose().await.map_err(|e| not_delivered(&provider, &e))?;
-            read = read_back(agent, w, &opened.secret).await.map_err(|e| not_delivered(&provider, &e))?;
+            read = read_back(agent, w).await.map_err(|e| not_delivered(&provider, &e))?;
         }
+        // Crash: only a power cut undoes this, and it takes the Agent along, and what that held.
+        let mut tx = app.store.write_without_sync(ctx).await.map_err(StepError::internal)?;
+        // In the transaction that records: a change of it comes before this, or finds the record.
+        let Some((newest, _)) =
+            connection::find_credential(&mut tx, w.connection.id).await.map_err(StepError::internal)?
+        else {
+            // Disconnected in this very moment: what was handed over is taken back again.
+            drop(tx);
+            agent.client.delete_auth(&w.connection.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
+            continue;
+        };
         let (status, reason) = match read {
             // Replaced after its PUT: the Job that was enqueued with the newer one hands that over.
-            _ if opened.version != version => {
+            _ if newest.version != w.opened.version => {
                 (DeliveryStatus::Stale, Some("a newer one came while this was handed over".to_owned()))
             }
             ReadBack::Same => (DeliveryStatus::Delivered, None),
@@ -299,15 +313,12 @@ async fn hand_over(
             instance_id: agent.instance_id,
             connection_id: w.connection.id,
             provider_id: w.connection.provider_id.clone(),
-            version,
+            version: w.opened.version,
             mode: DeliveryMode::Direct,
             status,
             reason,
             updated_at: ctx.now(),
         };
-        // Crash: only a power cut undoes this, and it takes the Agent along, and what that held. The end of the Job waits
-        // for the disk, and for this with it.
-        let mut tx = app.store.write_without_sync(ctx).await.map_err(StepError::internal)?;
         delivery::upsert(&mut tx, &record, agent.user_id).await.map_err(StepError::internal)?;
         let mut event = AuditEvent::ok(AuditAction::Deliver, &w.connection.id)
             .of(agent.user_id)
@@ -346,6 +357,20 @@ async fn hand_over(
     Ok(())
 }
 
+/// Lists what an Agent was handed, and whether it still has it.
+async fn held_by(app: &App, agent: &Agent) -> Result<Vec<Delivery>, StepError> {
+    delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
+        .await
+        .map_err(StepError::internal)
+}
+
+/// Tells whether an Agent was handed what a Connection is now.
+fn is_held(held: &[Delivery], connection: &Connection) -> bool {
+    held.iter().any(|d| {
+        d.connection_id == connection.id && d.version == connection.version && d.status == DeliveryStatus::Delivered
+    })
+}
+
 async fn put(agent: &Agent, connection: &Connection, opened: &Opened) -> Result<(), doce_opencode::CallError> {
     match &opened.secret {
         Secret::Key(key) => agent.client.put_auth(&connection.provider_id, key, &opened.metadata).await,
@@ -354,8 +379,8 @@ async fn put(agent: &Agent, connection: &Connection, opened: &Opened) -> Result<
 }
 
 /// Compares a key with what the Agent shows. Of a login it shows nothing: loading it is all that can be seen.
-async fn read_back(agent: &Agent, wanted: &Wanted, secret: &Secret) -> Result<ReadBack, doce_opencode::CallError> {
-    match secret {
+async fn read_back(agent: &Agent, wanted: &Wanted) -> Result<ReadBack, doce_opencode::CallError> {
+    match &wanted.opened.secret {
         Secret::Key(key) => agent.client.read_back(&wanted.connection.provider_id, key).await,
         Secret::Tokens(tokens) => {
             agent.client.read_back(&wanted.connection.provider_id, &tokens.access).await.map(|_| ReadBack::Unknown)
@@ -400,9 +425,7 @@ async fn revoke_all(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let Some(agent) = app.agents.find(project_id(step)?) else {
         return Ok(());
     };
-    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
-        .await
-        .map_err(StepError::internal)?;
+    let held = held_by(app, &agent).await?;
     for old in held.iter().filter(|d| d.status != DeliveryStatus::Revoked) {
         delete(app, &agent, old).await?;
         record_revoked(app, &step.ctx, &agent, old, "the launch was undone").await?;
@@ -457,52 +480,63 @@ async fn bring_about(app: &App, step: &StepCtx) -> Result<(), StepError> {
         return Ok(());
     };
     let project = app.find_project(agent.project_id).await.map_err(step_error)?;
-    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
-        .await
-        .map_err(StepError::internal)?;
+    let held = held_by(app, &agent).await?;
     // Nothing was ever handed over: the launch is still on its way there, and takes the newest state itself.
     if held.is_empty() {
         return Ok(());
     }
-    let wanted = wanted(app, &project).await.map_err(step_error)?;
+    let newest = usable(app, &project).await.map_err(step_error)?;
     let mut revokes = false;
     for old in held.iter().filter(|d| d.status != DeliveryStatus::Revoked) {
-        if !wanted.iter().any(|w| w.connection.provider_id == old.provider_id) {
+        if !newest.iter().any(|u| u.connection.provider_id == old.provider_id) {
             delete(app, &agent, old).await?;
             revokes = true;
         }
     }
-    let current: BTreeSet<_> =
-        held.iter().filter(|d| d.status == DeliveryStatus::Delivered).map(|d| (d.connection_id, d.version)).collect();
-    let changed = wanted.iter().any(|w| !current.contains(&(w.connection.id, w.connection.version)));
-    if !revokes && !changed {
+    if !revokes && newest.iter().all(|u| is_held(&held, &u.connection)) {
         return Ok(());
     }
-    if !revokes && hand_over_live(app, step, &agent, &held, &wanted, &current).await? {
+    if !revokes && hand_over_live(app, step, &agent, &held, &newest).await? {
         return Ok(());
     }
+    let at_once = agent.gate.try_write().ok().filter(|_| agent.is_at_rest());
+    let (_gate, held, newest) = if let Some(gate) = at_once {
+        (gate, held, newest)
+    } else {
+        let Some(gate) = closed_at_rest(step, &agent, revokes).await else {
+            return mark_waiting(app, step, &agent, &held, &newest).await;
+        };
+        // What has changed meanwhile is handed over as it is now.
+        (gate, held_by(app, &agent).await?, usable(app, &project).await.map_err(step_error)?)
+    };
+    let wanted = open(app, &project, newest).await.map_err(step_error)?;
+    if !revokes && wanted.iter().all(|w| is_held(&held, &w.connection)) {
+        return Ok(());
+    }
+    hand_over(app, &step.ctx, &agent, &project, wanted, held, true, |text| step.detail(text)).await
+}
+
+/// Closes an Agent's gate when nothing is being answered. Returns nothing if something is, and that may not be cut: a
+/// Provider that was disconnected is waited for at most [`REVOKE_WAIT`].
+async fn closed_at_rest<'a>(step: &StepCtx, agent: &'a Agent, revokes: bool) -> Option<RwLockWriteGuard<'a, ()>> {
     let deadline = tokio::time::Instant::now() + REVOKE_WAIT;
-    let _gate = loop {
+    loop {
         agent.answer_begun().await;
         if revokes {
             step.detail("waiting for the agent's answer, 60 s at most");
             if tokio::time::timeout_at(deadline, agent.idle()).await.is_err() {
                 tracing::info!(instance = %agent.instance_id, "an answer is cut: its provider was disconnected");
-                break agent.gate.write().await;
+                return Some(agent.gate.write().await);
             }
         } else if !agent.is_idle() {
-            return mark_waiting(app, step, &agent, &held, &wanted).await;
+            return None;
         }
         let gate = agent.gate.write().await;
         // A Prompt may have passed before the gate was closed: its answer is waited for like any other.
         if agent.is_at_rest() {
-            break gate;
+            return Some(gate);
         }
-    };
-    let held = delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
-        .await
-        .map_err(StepError::internal)?;
-    hand_over(app, &step.ctx, &agent, &project, wanted, held, true, |text| step.detail(text)).await
+    }
 }
 
 /// Effect: the Agent knows the model of a Prompt, one that was typed among them. A repeat finds it known.
@@ -522,8 +556,7 @@ pub(crate) async fn declare_model(
     }
     let project = Project { model: model.clone(), ..app.find_project(agent.project_id).await.map_err(step_error)? };
     loop {
-        let wanted = wanted(app, &project).await.map_err(step_error)?;
-        let typed = wanted.iter().any(|w| w.provider.custom.is_some());
+        let typed = usable(app, &project).await.map_err(step_error)?.iter().any(|u| u.custom.is_some());
         if !typed || is_declared(app, agent, model).await {
             return Ok(());
         }
@@ -532,10 +565,9 @@ pub(crate) async fn declare_model(
         agent.idle().await;
         let _gate = agent.gate.write().await;
         if agent.is_at_rest() {
-            let held =
-                delivery::of_instance(&mut app.store.read().await.map_err(StepError::internal)?, agent.instance_id)
-                    .await
-                    .map_err(StepError::internal)?;
+            let held = held_by(app, agent).await?;
+            let wanted =
+                open(app, &project, usable(app, &project).await.map_err(step_error)?).await.map_err(step_error)?;
             return hand_over(app, &step.ctx, agent, &project, wanted, held, true, |text| step.detail(text)).await;
         }
     }
@@ -556,11 +588,10 @@ async fn hand_over_live(
     step: &StepCtx,
     agent: &Agent,
     held: &[Delivery],
-    wanted: &[Wanted],
-    current: &BTreeSet<(doce_model::ConnectionId, i64)>,
+    newest: &[Usable],
 ) -> Result<bool, StepError> {
     let mut renewed = Vec::new();
-    for w in wanted.iter().filter(|w| !current.contains(&(w.connection.id, w.connection.version))) {
+    for w in newest.iter().filter(|u| !is_held(held, &u.connection)) {
         let is_live = w.connection.auth_type == AuthType::OAuth
             && login::facts(&w.connection.provider_id).is_some_and(|facts| facts.read_live);
         let before = held.iter().find(|d| {
@@ -604,10 +635,10 @@ async fn mark_waiting(
     step: &StepCtx,
     agent: &Agent,
     held: &[Delivery],
-    wanted: &[Wanted],
+    newest: &[Usable],
 ) -> Result<(), StepError> {
     let mut tx = app.store.write(&step.ctx).await.map_err(StepError::internal)?;
-    for w in wanted {
+    for w in newest {
         let record = match held.iter().find(|d| d.provider_id == w.connection.provider_id) {
             Some(old) if old.connection_id == w.connection.id && old.version == w.connection.version => {
                 continue;

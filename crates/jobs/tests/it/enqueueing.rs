@@ -266,6 +266,40 @@ async fn a_user_can_not_fill_the_queue_for_ever() {
 }
 
 #[tokio::test]
+async fn many_jobs_are_enqueued_together_in_their_order() {
+    let calls = Calls::default();
+    let bench = Bench::new(vec![Definition::new("a", vec![calls.step("first"), calls.step("then")])]).await;
+    let waiting = bench.enqueue(bench.job("a", "s7").policy(Policy::Coalesce)).await.id;
+    let mut tx = bench.store.write(&bench.ctx()).await.unwrap();
+    let all = (0..100).map(|n| bench.job("a", &format!("s{n}")).payload(&n).policy(Policy::Coalesce));
+    let enqueued = bench.jobs.enqueue_all(&mut tx, all.collect()).await.unwrap();
+    tx.commit().await.unwrap();
+    let joined: Vec<_> = enqueued.iter().filter(|enqueued| enqueued.joined).map(|enqueued| enqueued.id).collect();
+    assert_eq!((enqueued.len(), joined), (100, vec![waiting]));
+    for (n, enqueued) in enqueued.iter().enumerate() {
+        let job = bench.get(enqueued.id).await;
+        assert_eq!((&job.subject, &job.payload), (&format!("s{n}"), &n.to_string()));
+        assert_eq!(steps(&job), ["first pending", "then pending"]);
+    }
+    let subjects = (0..100).map(|n| format!("s{n}")).collect();
+    let present = job::present(&mut bench.store.read().await.unwrap(), &subjects).await.unwrap();
+    let mut expected: Vec<_> = enqueued.iter().map(|enqueued| enqueued.id).filter(|id| *id != waiting).collect();
+    expected.insert(0, waiting);
+    assert_eq!(present.iter().map(|job| job.id).collect::<Vec<_>>(), expected, "oldest first");
+}
+
+#[tokio::test]
+async fn of_many_jobs_that_are_too_many_none_is_enqueued() {
+    let bench = Bench::new(two(&Calls::default())).await;
+    let jobs = |from: i64, to: i64| (from..to).map(|n| bench.job("a", &format!("s{n}"))).collect::<Vec<_>>();
+    let mut tx = bench.store.write(&bench.ctx()).await.unwrap();
+    bench.jobs.enqueue_all(&mut tx, jobs(0, MAX_LIVE_PER_USER - 1)).await.unwrap();
+    let refused = bench.jobs.enqueue_all(&mut tx, jobs(MAX_LIVE_PER_USER, MAX_LIVE_PER_USER + 2)).await;
+    assert!(matches!(refused, Err(EnqueueError::TooMany)));
+    bench.jobs.enqueue(&mut tx, bench.job("a", "one more")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_retry_is_a_job_of_its_own() {
     let calls = Calls::default();
     let fails = calls.failing("fails", |_| Some(doce_jobs::StepError::fail(failure("broken"))));

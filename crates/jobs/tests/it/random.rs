@@ -223,7 +223,7 @@ impl World {
                 let done = self
                     .under(n, async |tx, lease| job::end_step(tx, lease, 0, StepState::Succeeded, None).await)
                     .await;
-                if let Some((_, id, ())) = done {
+                if let Some((_, id, _)) = done {
                     let known = self.get(id);
                     (known.step, known.crashes) = (StepState::Succeeded, 0);
                 }

@@ -132,22 +132,12 @@ pub async fn release_all(tx: &mut Tx) -> Result<Vec<JobId>, StoreError> {
 
 /// Confirms that the lease holds, and keeps it from changing hands until the transaction ends.
 pub async fn hold(tx: &mut Tx, lease: Lease) -> Result<(), LeaseError> {
-    fenced(tx, lease, "lease_token = lease_token", |query| query).await
+    fenced(tx, lease, "lease_token = lease_token", |query| query).await.map(drop)
 }
 
 /// Makes the lease last until `until`. Returns when somebody asked to cancel the Job.
 pub async fn renew(tx: &mut Tx, lease: Lease, until: Ms) -> Result<Option<Ms>, LeaseError> {
-    let row = sqlx::query(
-        "UPDATE job SET lease_until = $3
-         WHERE id = $1 AND lease_token = $2 AND state = 'running'
-         RETURNING cancel_requested_at",
-    )
-    .bind(lease.job_id.to_string())
-    .bind(lease.token)
-    .bind(until.0)
-    .fetch_optional(tx.connection())
-    .await?;
-    cancel_requested_at(row.as_ref(), lease)
+    fenced(tx, lease, "lease_until = $3", |query| query.bind(until.0)).await
 }
 
 /// Returns when somebody asked to cancel the Job, if the lease holds. Changes nothing.
@@ -163,7 +153,7 @@ pub async fn check(read: &mut impl Read, lease: Lease) -> Result<Option<Ms>, Lea
 
 /// Gives the lease back without blame: the server stops, and the Job goes on at the next start.
 pub async fn release(tx: &mut Tx, lease: Lease) -> Result<(), LeaseError> {
-    fenced(tx, lease, "state = 'queued', lease_until = NULL", |query| query).await
+    fenced(tx, lease, "state = 'queued', lease_until = NULL", |query| query).await.map(drop)
 }
 
 /// Records that a step, or its undo, begins, and makes the lease last until `until`.
@@ -201,16 +191,17 @@ pub async fn set_detail(tx: &mut Tx, lease: Lease, position: i64, detail: Option
     Ok(())
 }
 
-/// Records that a step is done (`succeeded`), failed for good (`failed`), or waits for its next try (`pending`).
+/// Records that a step is done (`succeeded`), failed for good (`failed`), or waits for its next try (`pending`). Returns
+/// when somebody asked to cancel the Job.
 pub async fn end_step(
     tx: &mut Tx,
     lease: Lease,
     position: i64,
     state: StepState,
     detail: Option<&str>,
-) -> Result<(), LeaseError> {
+) -> Result<Option<Ms>, LeaseError> {
     let now = tx.now();
-    survived(tx, lease).await?;
+    let asked = survived(tx, lease).await?;
     sqlx::query("UPDATE job_step SET state = $3, ended_at = $4, detail = $5 WHERE job_id = $1 AND position = $2")
         .bind(lease.job_id.to_string())
         .bind(position)
@@ -219,7 +210,7 @@ pub async fn end_step(
         .bind(detail.map(storable))
         .execute(tx.connection())
         .await?;
-    Ok(())
+    Ok(asked)
 }
 
 /// Records that what a step did is taken back. The step that failed goes on saying so.
@@ -243,13 +234,14 @@ pub async fn undone_step(tx: &mut Tx, lease: Lease, position: i64) -> Result<(),
 /// Turns a Job round: from here on it takes back what it did. Without a failure it was cancelled.
 pub async fn turn(tx: &mut Tx, lease: Lease, failure: Option<&Failure>) -> Result<(), LeaseError> {
     let failure = failure.map(failure_to_text);
-    fenced(tx, lease, "direction = 'undo', crashes = 0, failure = $3", |query| query.bind(failure)).await
+    fenced(tx, lease, "direction = 'undo', crashes = 0, failure = $3", |query| query.bind(failure)).await.map(drop)
 }
 
 /// Gives the lease back until `run_at`, when the present step or undo is tried again.
 pub async fn park(tx: &mut Tx, lease: Lease, run_at: Ms) -> Result<(), LeaseError> {
     fenced(tx, lease, "state = 'queued', lease_until = NULL, crashes = 0, run_at = $3", |query| query.bind(run_at.0))
         .await
+        .map(drop)
 }
 
 /// Gives the lease back until somebody says [`resume`]: the present step can't be done before. That try doesn't count.
@@ -357,24 +349,24 @@ fn cancel_requested_at(row: Option<&AnyRow>, lease: Lease) -> Result<Option<Ms>,
     Ok(get::<Option<i64>>(row, "cancel_requested_at")?.map(Ms))
 }
 
-/// Updates the Job's row under its lease. `set` uses `$3` and up, which `bind` gives.
+/// Updates the Job's row under its lease. `set` uses `$3` and up, which `bind` gives. Returns when somebody asked to
+/// cancel the Job.
 async fn fenced<'q>(
     tx: &mut Tx,
     lease: Lease,
     set: &str,
     bind: impl FnOnce(Query<'q, Any, sqlx::any::AnyArguments>) -> Query<'q, Any, sqlx::any::AnyArguments>,
-) -> Result<(), LeaseError> {
-    let sql = format!("UPDATE job SET {set} WHERE id = $1 AND lease_token = $2 AND state = 'running'");
+) -> Result<Option<Ms>, LeaseError> {
+    let sql = format!(
+        "UPDATE job SET {set} WHERE id = $1 AND lease_token = $2 AND state = 'running' RETURNING cancel_requested_at"
+    );
     let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(lease.job_id.to_string()).bind(lease.token);
-    let done = bind(query).execute(tx.connection()).await?;
-    if done.rows_affected() == 0 {
-        return Err(LeaseError::Lost(lease.job_id));
-    }
-    Ok(())
+    let row = bind(query).fetch_optional(tx.connection()).await?;
+    cancel_requested_at(row.as_ref(), lease)
 }
 
-/// Notes that a worker came back from a step alive.
-async fn survived(tx: &mut Tx, lease: Lease) -> Result<(), LeaseError> {
+/// Notes that a worker came back from a step alive. Returns when somebody asked to cancel the Job.
+async fn survived(tx: &mut Tx, lease: Lease) -> Result<Option<Ms>, LeaseError> {
     fenced(tx, lease, "crashes = 0", |query| query).await
 }
 

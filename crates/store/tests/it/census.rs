@@ -54,14 +54,13 @@ async fn jobs_are_counted_by_what_they_wait_for() {
     let bench = Bench::new().await;
     let mut tx = bench.store.write(&bench.ctx(Actor::Cli)).await.expect("a transaction begins");
     let waiting = queued("launch", START);
-    for job in [
+    let jobs = [
         queued("launch", START),
         queued("launch", START.plus(Duration::from_secs(5))),
         queued("stop", START.plus(Duration::from_mins(5))),
         waiting.clone(),
-    ] {
-        job::insert(&mut tx, &job, Duration::ZERO).await.expect("it is new");
-    }
+    ];
+    job::insert(&mut tx, &jobs.map(|job| (job, Duration::ZERO))).await.expect("they are new");
     tx.commit().await.expect("it is kept");
     let sql = format!("UPDATE job SET run_at = {} WHERE id = '{}'", UNTIL_RESUMED.0, waiting.id);
     assert_eq!(bench.tamper(&sql).await, 1);
