@@ -117,7 +117,7 @@ pub(crate) async fn launch(shared: &Arc<Shared>, spec: &Spec, streams: &Streams)
     // Descriptors that somebody left open for us would be the program's too.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let marker = format!("{}.{}", spec.marker, nonce().map_err(prepare)?);
-    // Nobody closes it. Its turn over, the next one begins.
+    // Held until the program runs. Nobody closes the semaphore.
     let _turn = shared.starts.acquire().await.ok();
     let leash = Leash::new(shared, &marker);
     let starting = async {

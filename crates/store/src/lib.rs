@@ -5,7 +5,15 @@
 //! transaction. A transaction holds nothing but SQL: no process, network or file work happens while one is open.
 //! What is sealed stays sealed here: this crate stores opaque bytes and can't open them.
 
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use doce_model::{AuditEvent, Ctx, Ms};
 use sqlx::{
@@ -47,6 +55,8 @@ use database::Dialect;
 
 /// How long a write waits for the one before it.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a commit that doesn't wait for the disk may go without it.
+pub const SYNC_WITHIN: Duration = Duration::from_secs(1);
 /// Connections that only read.
 pub const READERS: u32 = 4;
 /// How long a query waits for a connection to a PostgreSQL server that doesn't answer. A server of ours that is only
@@ -181,6 +191,8 @@ pub struct Store {
     writer: sqlx::AnyPool,
     readers: sqlx::AnyPool,
     dialect: Dialect,
+    /// Whether what didn't wait for the disk is about to be brought there.
+    to_sync: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -242,7 +254,7 @@ impl Store {
             .connect(&url)
             .await
             .map_err(connect)?;
-        Ok(Self { writer, readers, dialect })
+        Ok(Self { writer, readers, dialect, to_sync: Arc::default() })
     }
 
     /// Opens the database to read it, whether or not a server has it open. Nothing is changed.
@@ -267,7 +279,7 @@ impl Store {
         let mut connection = readers.acquire().await.map_err(connect)?;
         schema::check(&mut connection).await?;
         drop(connection);
-        Ok(Self { writer, readers, dialect })
+        Ok(Self { writer, readers, dialect, to_sync: Arc::default() })
     }
 
     /// Writes a copy of the database as it is at one moment to `path`, a file of SQLite, where nothing may be yet. Others
@@ -292,9 +304,34 @@ impl Store {
     }
 
     /// Begins a transaction that may write, and whose commit doesn't wait for the disk: the end of the process can't
-    /// undo it, a power cut can, with all that came after it. For what is found and done again then.
+    /// undo it, a power cut within [`SYNC_WITHIN`] can. For what is found and done again then.
     pub async fn write_without_sync(&self, ctx: &Ctx) -> Result<Tx, StoreError> {
-        self.begin(ctx, self.dialect.begin_without_sync()).await
+        let tx = self.begin(ctx, self.dialect.begin_without_sync()).await?;
+        // PostgreSQL brings it to the disk by itself, within three times its `wal_writer_delay`.
+        let to_sync = (self.dialect == Dialect::Sqlite).then(|| self.clone());
+        Ok(Tx { to_sync, ..tx })
+    }
+
+    /// Brings what is committed to the disk in a moment, for many commits at once. No transaction waits for it.
+    fn sync_soon(self) {
+        if self.to_sync.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(SYNC_WITHIN).await;
+            // Before it begins: what is committed from here on asks anew.
+            self.to_sync.store(false, Ordering::SeqCst);
+            let synced = async {
+                let mut reader = self.readers.acquire().await?;
+                // A checkpoint syncs the log first; this kind waits for nobody, and nobody for it.
+                reader.execute("PRAGMA wal_checkpoint(PASSIVE)").await
+            };
+            match synced.await {
+                // To close the store brings everything to the disk.
+                Ok(_) | Err(sqlx::Error::PoolClosed) => {}
+                Err(error) => tracing::warn!(%error, "what was written is not known to be on the disk yet"),
+            }
+        });
     }
 
     async fn begin(&self, ctx: &Ctx, begin: &'static str) -> Result<Tx, StoreError> {
@@ -315,7 +352,7 @@ impl Store {
                 self.writer.begin_with(begin).await.map_err(|e| self.failed(e))?
             }
         };
-        Ok(Tx { inner, ctx: ctx.clone() })
+        Ok(Tx { inner, ctx: ctx.clone(), to_sync: None })
     }
 
     /// Borrows a connection that reads.
@@ -439,6 +476,8 @@ impl Read for Reader {
 pub struct Tx {
     inner: Transaction<'static, Any>,
     ctx: Ctx,
+    /// The store, if the commit doesn't wait for the disk.
+    to_sync: Option<Store>,
 }
 
 impl Read for Tx {
@@ -461,7 +500,11 @@ impl Tx {
 
     /// Makes the transaction's writes last.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        if let Some(store) = self.to_sync {
+            store.sync_soon();
+        }
+        Ok(())
     }
 }
 

@@ -9,4 +9,5 @@ mod migrating;
 mod model_preference;
 mod queries;
 mod sealed;
+mod syncing;
 mod usage;
