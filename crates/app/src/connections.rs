@@ -24,7 +24,7 @@ use crate::{
     jobs::{apply_delivery, refresh_credential, verify_connection},
     keys::{CREDENTIAL, METADATA},
     logins::{renewal, tokens},
-    probe::{self, Answer, Question},
+    probe::{self, Answer, LoginQuestion, Question},
     views::{ConnectionUse, ConnectionView},
 };
 
@@ -452,27 +452,52 @@ impl App {
 
     /// Asks the Provider about the Credential that a Connection has.
     pub(crate) async fn ask_again(&self, record: &Connection, role: Role) -> Result<Answer, Error> {
+        if record.auth_type == AuthType::OAuth {
+            return self.ask_about_login(record, role).await;
+        }
         let (name, endpoint) = self.connectable(record.user_id, &record.provider_id).await?;
         let opened = self.open_credential(record).await?;
-        match &opened.secret {
-            Secret::Key(key) => {
-                let base_url = base_url_of(&endpoint, record.base_url.as_deref(), &opened.metadata)?;
-                Ok(probe::ask(&Question {
-                    provider_name: &name,
-                    endpoint: &endpoint,
-                    base_url: &base_url,
-                    base_url_given: record.base_url.is_some() || is_custom(&endpoint),
-                    key,
-                    role,
-                })
-                .await)
-            }
-            // Renewing them would be the only honest question, and it uses the refresh token up.
-            Secret::Tokens(_) => Ok(Answer {
-                outcome: Outcome::Unsupported,
-                detail: format!("A sign-in at {name} shows whether it works when it is renewed, or used."),
-            }),
+        let Secret::Key(key) = &opened.secret else {
+            return Err(changed_meanwhile());
+        };
+        let base_url = base_url_of(&endpoint, record.base_url.as_deref(), &opened.metadata)?;
+        Ok(probe::ask(&Question {
+            provider_name: &name,
+            endpoint: &endpoint,
+            base_url: &base_url,
+            base_url_given: record.base_url.is_some() || is_custom(&endpoint),
+            key,
+            role,
+        })
+        .await)
+    }
+
+    async fn ask_about_login(&self, record: &Connection, role: Role) -> Result<Answer, Error> {
+        let name = self.provider_name(&record.provider_id);
+        let opened = self.open_credential(record).await?;
+        let Secret::Tokens(tokens) = &opened.secret else {
+            return Err(changed_meanwhile());
+        };
+        let answer = probe::ask_about_login(&LoginQuestion {
+            provider_name: &name,
+            provider_id: &record.provider_id,
+            tokens,
+            instead: self.config.token_endpoints.asked_at(&record.provider_id),
+            role,
+        })
+        .await;
+        if answer.outcome != Outcome::Invalid || !renewal::renews(record) {
+            return Ok(answer);
         }
+        // It may have run out early: a new pair says whether the login is still good.
+        let mut tx = self.store.write(&self.ctx(Actor::Reconciler("verifications"), "rejected")).await?;
+        refresh_credential::enqueue(self, &mut tx, record).await?;
+        tx.commit().await?;
+        self.jobs.wake();
+        Ok(Answer {
+            outcome: Outcome::Unreachable,
+            detail: format!("{name} rejected this sign-in (401). It is renewed, which shows whether it is good."),
+        })
     }
 
     /// Writes down what a Provider said about a Credential, and lets go on what waited for one that works. Returns the

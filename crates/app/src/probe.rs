@@ -11,8 +11,11 @@ use std::{
 };
 
 use doce_model::{Outcome, Role};
-use doce_opencode::endpoints::{Endpoint, KeyScheme};
-use doce_vault::{ExposeSecret as _, SecretString};
+use doce_opencode::{
+    endpoints::{Endpoint, KeyScheme},
+    login::Tokens,
+};
+use doce_vault::{ExposeSecret as _, SecretString, Zeroizing};
 use reqwest::{
     StatusCode,
     header::{HeaderName, HeaderValue},
@@ -130,6 +133,79 @@ fn way(endpoint: &Endpoint, own_address: bool) -> Option<Way> {
 /// Tells whether a provider can be asked about a key at all.
 pub(crate) fn is_possible(endpoint: &Endpoint) -> bool {
     way(endpoint, false).is_some()
+}
+
+/// The call that tells of a login whether it is good, and what its path comes after, where there is one that uses
+/// nothing up. Renewing tokens is none: it uses a refresh token up.
+///
+/// Copilot's is what `OpenCode` 1.18.33 itself does with a login whenever it is loaded (observed). `ChatGPT`'s isn't
+/// documented; other public clients show a plan's usage with it.
+fn way_of_login(provider_id: &str) -> Option<(&'static str, Way)> {
+    match provider_id {
+        "github-copilot" => Some((
+            "https://api.githubcopilot.com",
+            Way { headers: &[("x-github-api-version", "2026-06-01")], ..about_the_key("models") },
+        )),
+        "openai" => Some(("https://chatgpt.com/backend-api", about_the_key("wham/usage"))),
+        _ => None,
+    }
+}
+
+/// Tells whether a provider can be asked about a login at all.
+pub(crate) fn is_possible_of_login(provider_id: &str) -> bool {
+    way_of_login(provider_id).is_some()
+}
+
+/// A login that is to be checked.
+pub(crate) struct LoginQuestion<'a> {
+    pub(crate) provider_name: &'a str,
+    pub(crate) provider_id: &'a str,
+    pub(crate) tokens: &'a Tokens,
+    /// What is asked in the provider's place.
+    pub(crate) instead: Option<&'a str>,
+    pub(crate) role: Role,
+}
+
+/// Asks the provider about a login. Never fails, like [`ask`].
+pub(crate) async fn ask_about_login(question: &LoginQuestion<'_>) -> Answer {
+    let LoginQuestion { provider_name: name, provider_id, tokens, instead, role } = *question;
+    let Some((host, way)) = way_of_login(provider_id) else {
+        return Answer {
+            outcome: Outcome::Unsupported,
+            detail: format!("A sign-in at {name} shows whether it works when it is renewed, or used."),
+        };
+    };
+    let instance = tokens.base_url(provider_id);
+    let base_url = instead.or(instance.as_deref()).unwrap_or(host);
+    // Copilot's requests carry what others renew with (OpenCode 1.18.33, observed).
+    let token = if provider_id == "github-copilot" { &tokens.refresh } else { &tokens.access };
+    let mut headers = vec![("authorization", format!("Bearer {}", token.expose_secret()))];
+    headers.extend(tokens.account_id.iter().map(|id| ("chatgpt-account-id", id.clone())));
+    let asked = Asked { name, before: base_url, way: &way, given: instead.is_none() && instance.is_some(), role };
+    let status = match send(&asked, headers).await {
+        Ok(reply) => reply.status.as_u16(),
+        Err(unreachable) => return unreachable,
+    };
+    let (outcome, detail) = match status {
+        200..=299 => (Outcome::Valid, format!("{name} accepts this sign-in.")),
+        401 => (Outcome::Invalid, format!("{name} rejected this sign-in (401). Sign in again.")),
+        402 => (Outcome::NoCredit, format!("The sign-in is good, but {name} says there is no credit left (402).")),
+        403 => (
+            Outcome::Limited,
+            format!("{name} knows this sign-in, but doesn't let it list what it may use (403). It may still work."),
+        ),
+        429 => {
+            (Outcome::Limited, format!("{name} is limiting requests right now (429). The sign-in was not rejected."))
+        }
+        404 | 405 | 501 => (
+            Outcome::Unsupported,
+            format!(
+                "{name} has nothing at this address to check a sign-in with ({status}). It is tried with your next prompt."
+            ),
+        ),
+        _ => (Outcome::Unreachable, format!("{name} could not check the sign-in right now ({status}).")),
+    };
+    Answer { outcome, detail }
 }
 
 /// Asks the provider. Never fails: what can't be found out is an outcome too.
@@ -271,20 +347,53 @@ fn contains(body: &[u8], words: &str) -> bool {
 }
 
 async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Reply, Answer> {
-    let name = question.provider_name;
-    let unreachable = |detail: String| Answer { outcome: Outcome::Unreachable, detail };
     let before = match (way.root, way.beside) {
         (Some(root), _) => root.to_owned(),
         (None, Some((from, to))) => question.base_url.replacen(from, to, 1),
         (None, None) => question.base_url.to_owned(),
     };
+    let mut headers = Vec::new();
+    if with_key && let Some(header) = &question.endpoint.key_header {
+        let text = match header.scheme {
+            KeyScheme::Bearer => format!("Bearer {}", question.key.expose_secret()),
+            KeyScheme::Raw => question.key.expose_secret().to_owned(),
+        };
+        headers.push((header.name.as_str(), text));
+    }
+    let asked = Asked {
+        name: question.provider_name,
+        before: &before,
+        way,
+        given: question.base_url_given,
+        role: question.role,
+    };
+    send(&asked, headers).await
+}
+
+/// Who is asked, and what.
+struct Asked<'a> {
+    name: &'a str,
+    /// What the path comes after.
+    before: &'a str,
+    way: &'a Way,
+    /// Whether a user gave the address.
+    given: bool,
+    role: Role,
+}
+
+/// Sends a question with headers that only the provider may see.
+///
+/// Secret: a key or token is in these headers for the length of one request, marked so that no log shows it.
+async fn send(asked: &Asked<'_>, headers: Vec<(&str, String)>) -> Result<Reply, Answer> {
+    let Asked { name, before, way, given, role } = *asked;
+    let unreachable = |detail: String| Answer { outcome: Outcome::Unreachable, detail };
     let mut url = Url::parse(&format!("{}/{}", before.trim_end_matches('/'), way.path))
         .map_err(|_| unreachable(format!("The base URL of {name} is not an address.")))?;
     url.set_query(way.query);
     let place = place_of(&url);
     let mut client = outward::client().timeout(TIMEOUT);
-    if question.base_url_given {
-        let addresses = allowed_addresses(&url, question.role).await.map_err(&unreachable)?;
+    if given {
+        let addresses = allowed_addresses(&url, role).await.map_err(&unreachable)?;
         // The name is resolved once: a second answer of its server could lead somewhere that was not checked.
         client = client.no_proxy().resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
     }
@@ -293,17 +402,13 @@ async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Repl
     for (header, value) in way.headers {
         request = request.header(*header, *value);
     }
-    if with_key && let Some(header) = &question.endpoint.key_header {
-        // Secret: the key is in this header for the length of one request, marked so that no log shows it.
-        let text = match header.scheme {
-            KeyScheme::Bearer => format!("Bearer {}", question.key.expose_secret()),
-            KeyScheme::Raw => question.key.expose_secret().to_owned(),
-        };
+    for (header, text) in headers {
+        let text = Zeroizing::new(text);
         let mut value = HeaderValue::from_str(&text)
             .map_err(|_| unreachable("The key has a character that no request can carry.".to_owned()))?;
         value.set_sensitive(true);
-        let header = HeaderName::try_from(header.name.as_str())
-            .map_err(|_| unreachable(format!("{name}'s key header is not a header.")))?;
+        let header =
+            HeaderName::try_from(header).map_err(|_| unreachable(format!("{name}'s key header is not a header.")))?;
         request = request.header(header, value);
     }
     let mut response = request.send().await.map_err(|e| {
@@ -504,5 +609,66 @@ mod tests {
             assert_eq!((own.root, own.path), (None, "models"), "{id}");
         }
         assert!(way(endpoint("cohere"), true).is_none(), "a server that speaks Cohere's protocol has no known list");
+    }
+
+    /// Answers one request, and returns it.
+    async fn answered(listener: &tokio::net::TcpListener, status: u16) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 8192];
+        let length = socket.read(&mut request).await.unwrap();
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_login_is_asked_about_with_its_token_where_that_uses_nothing_up() {
+        // It fails only if a provider is there already, which is as good.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let tokens = Tokens {
+            access: SecretString::from("the-access-token"),
+            refresh: SecretString::from("the-refresh-token"),
+            expires: 0,
+            account_id: Some("acc-1".to_owned()),
+            enterprise_url: None,
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://{}", listener.local_addr().unwrap());
+        for (id, status, line, token, expected) in [
+            ("openai", 200, "GET /wham/usage ", "the-access-token", Outcome::Valid),
+            ("openai", 401, "GET /wham/usage ", "the-access-token", Outcome::Invalid),
+            ("openai", 404, "GET /wham/usage ", "the-access-token", Outcome::Unsupported),
+            ("github-copilot", 200, "GET /models ", "the-refresh-token", Outcome::Valid),
+            ("github-copilot", 401, "GET /models ", "the-refresh-token", Outcome::Invalid),
+            ("github-copilot", 402, "GET /models ", "the-refresh-token", Outcome::NoCredit),
+            ("github-copilot", 403, "GET /models ", "the-refresh-token", Outcome::Limited),
+            ("github-copilot", 429, "GET /models ", "the-refresh-token", Outcome::Limited),
+            ("github-copilot", 302, "GET /models ", "the-refresh-token", Outcome::Unreachable),
+            ("github-copilot", 503, "GET /models ", "the-refresh-token", Outcome::Unreachable),
+        ] {
+            let question = LoginQuestion {
+                provider_name: "It",
+                provider_id: id,
+                tokens: &tokens,
+                instead: Some(&here),
+                role: Role::Member,
+            };
+            let (answer, request) = tokio::join!(ask_about_login(&question), answered(&listener, status));
+            assert_eq!(answer.outcome, expected, "{id}: {status}");
+            let request = request.to_lowercase();
+            assert!(request.starts_with(&line.to_lowercase()), "{request}");
+            assert!(request.contains(&format!("authorization: bearer {token}\r")), "{request}");
+            assert!(request.contains("chatgpt-account-id: acc-1\r"), "{request}");
+            assert_eq!(request.contains("x-github-api-version: "), id == "github-copilot", "{request}");
+        }
+        let other = LoginQuestion {
+            provider_name: "It",
+            provider_id: "xai",
+            tokens: &tokens,
+            instead: Some(&here),
+            role: Role::Member,
+        };
+        assert_eq!(ask_about_login(&other).await.outcome, Outcome::Unsupported, "nobody is asked");
     }
 }

@@ -97,12 +97,12 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
         .collect()
 }
 
-/// Lists everybody's keys that a Provider can be asked about: those that work, and those that it rejected. A disabled
-/// account's stay at rest: a key doesn't die of not being asked about.
+/// Lists everybody's keys and logins that a Provider may be asked about: those that work, and those that it rejected. A
+/// disabled account's stay at rest: a key doesn't die of not being asked about.
 pub async fn verifiable(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM connection
-         WHERE auth_type = 'api' AND status IN ('connected', 'error')
+         WHERE status IN ('connected', 'error')
              AND user_id NOT IN (SELECT id FROM app_user WHERE disabled_at IS NOT NULL)
          ORDER BY created_at, id"
     );

@@ -313,6 +313,7 @@ impl Store {
     }
 
     /// Brings what is committed to the disk in a moment, for many commits at once. No transaction waits for it.
+    #[expect(clippy::disallowed_methods, reason = "a shutdown needn't wait for it: it closes the store, which syncs")]
     fn sync_soon(self) {
         if self.to_sync.swap(true, Ordering::SeqCst) {
             return;

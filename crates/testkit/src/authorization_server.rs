@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -82,6 +82,7 @@ impl AuthorizationServer {
             .route("/oauth/token", post(token))
             .route("/login/device/code", post(device_code))
             .route("/login/oauth/access_token", post(device_token))
+            .route("/models", get(models))
             .with_state(Arc::clone(&logins));
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
         (logins, app, listener.expect("a free port of 127.0.0.1 can be opened"))
@@ -126,7 +127,7 @@ impl AuthorizationServer {
         self.lock().failing = times;
     }
 
-    /// Ends every login: none is renewed any more.
+    /// Ends every login: none is renewed any more, nor is its token good.
     pub fn revoke_all(&self) {
         let mut logins = self.lock();
         logins.revoked = (0..=logins.made).collect();
@@ -239,6 +240,21 @@ async fn device_token(State(logins): Shared) -> Json<Value> {
     }
     logins.made += 1;
     Json(json!({ "access_token": format!("gho_{}_0123456789abcdef", logins.made), "token_type": "bearer" }))
+}
+
+/// Lists models to whoever holds the token of a device login that isn't over, as Copilot does.
+async fn models(State(logins): Shared, headers: HeaderMap) -> Response {
+    let logins = lock(&logins);
+    let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let login =
+        told("authorization").strip_prefix("Bearer gho_").and_then(|token| token.split('_').next()?.parse().ok());
+    let is_good =
+        login.is_some_and(|login: u32| (1..=logins.made).contains(&login) && !logins.revoked.contains(&login));
+    if is_good && !told("x-github-api-version").is_empty() {
+        Json(json!({ "data": [{ "id": "gpt-5" }] })).into_response()
+    } else {
+        StatusCode::UNAUTHORIZED.into_response()
+    }
 }
 
 /// Reads a form, or a query.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use doce_jobs::{Definition, New, Policy, Step, StepCtx, StepError};
-use doce_model::{Connection, ConnectionId, ConnectionStatus, Ms, custom_provider::CUSTOM_PREFIX};
+use doce_model::{AuthType, Connection, ConnectionId, ConnectionStatus, Ms, custom_provider::CUSTOM_PREFIX};
 use doce_opencode::endpoints;
 use doce_store::{Tx, connection, user};
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,11 @@ pub(crate) fn definition(app: &App) -> Definition {
     Definition::new(KIND, vec![ask]).background()
 }
 
-/// Whether there is an honest question to ask about this Connection's key.
+/// Whether there is an honest question to ask about this Connection's key or login.
 pub(crate) fn is_possible(record: &Connection) -> bool {
+    if record.auth_type == AuthType::OAuth {
+        return probe::is_possible_of_login(&record.provider_id);
+    }
     // An endpoint of a user's own lists its models.
     record.provider_id.starts_with(CUSTOM_PREFIX)
         || endpoints::find(&record.provider_id)

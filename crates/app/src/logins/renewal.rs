@@ -28,10 +28,11 @@ const FINAL: &[&str] = &[
     "refresh_token_expired",
 ];
 
-/// Where tokens are renewed. A test puts its own servers in the place of the real ones.
+/// Where tokens are renewed, and asked about. A test puts its own servers in the place of the real ones.
 #[derive(Debug, Clone, Default)]
 pub struct TokenEndpoints {
     replaced: BTreeMap<String, Url>,
+    asked: BTreeMap<String, String>,
 }
 
 impl TokenEndpoints {
@@ -40,6 +41,17 @@ impl TokenEndpoints {
     pub fn replaced(mut self, provider_id: &str, url: Url) -> Self {
         self.replaced.insert(provider_id.to_owned(), url);
         self
+    }
+
+    /// Asks at this address about a provider's logins, instead of the provider's own.
+    #[must_use]
+    pub fn asked_instead(mut self, provider_id: &str, base_url: &str) -> Self {
+        self.asked.insert(provider_id.to_owned(), base_url.to_owned());
+        self
+    }
+
+    pub(crate) fn asked_at(&self, provider_id: &str) -> Option<&str> {
+        self.asked.get(provider_id).map(String::as_str)
     }
 
     fn of(&self, provider_id: &str, renewal: &Renewal, tokens: &Tokens) -> Option<Url> {

@@ -125,6 +125,34 @@ async fn a_device_login_shows_its_code_and_ends_when_it_is_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_renews_is_asked_about_daily_and_says_when_it_is_over() {
+    let server = AuthorizationServer::start().await;
+    let world = World::builder().running().asked_instead("github-copilot", &server.url()).start().await;
+    let browser = world.admin().await;
+    browser.wait_for_catalogue().await;
+    let mut events = browser.stream("").await;
+    let inputs = json!({"deploymentType": "enterprise", "enterpriseUrl": server.url()});
+    let new = json!({"provider_id": "github-copilot", "method": 0, "inputs": inputs});
+    let attempt = browser.post("/api/oauth-attempts", &new).await.expect(201);
+    server.approve();
+    let attempt = ended(&mut events, &id(&attempt)).await;
+    let at = format!("/api/connections/{}", attempt["connection_id"].as_str().expect("a connection"));
+
+    let connection = browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    assert_eq!((&connection["status"], &connection["verification"]["outcome"]), (&json!("connected"), &json!("valid")));
+    let detail = connection["verification"]["detail"].as_str().expect("a sentence");
+    assert!(detail.ends_with("accepts this sign-in."), "{detail}");
+
+    server.revoke_all();
+    let connection = browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    assert_eq!((&connection["status"], &connection["verification"]["outcome"]), (&json!("error"), &json!("invalid")));
+    assert!(connection["error_message"].as_str().is_some_and(|text| text.contains("Sign in again")), "{connection}");
+    let told = world.audit().await.into_iter().filter(|event| event.action.as_str() == "verify");
+    let told: Vec<_> = told.map(|event| event.detail.unwrap_or_default()).collect();
+    assert!(told.contains(&"valid".to_owned()) && told.contains(&"invalid".to_owned()), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_is_refused_cancelled_or_too_many_says_so() {
     let world = World::running().await;
     let server = AuthorizationServer::start().await;

@@ -105,6 +105,12 @@ impl Builder {
         self
     }
 
+    /// Asks here about a provider's logins.
+    pub(crate) fn asked_instead(mut self, provider_id: &str, base_url: &str) -> Self {
+        self.token_endpoints = self.token_endpoints.asked_instead(provider_id, base_url);
+        self
+    }
+
     /// Looks for OpenCode here.
     pub(crate) fn opencode(self, path: impl Into<Utf8PathBuf>) -> Self {
         Self { opencode: path.into(), ..self }
