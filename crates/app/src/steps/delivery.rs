@@ -118,6 +118,11 @@ async fn open(app: &App, project: &Project, usable: Vec<Usable>) -> Result<Vec<W
     Ok(wanted)
 }
 
+/// Opens what a Project's Agent is to hold.
+async fn wanted(app: &App, project: &Project) -> Result<Vec<Wanted>, Error> {
+    open(app, project, usable(app, project).await?).await
+}
+
 /// Returns where a Connection's requests go. A login may have been at an instance of the user's own.
 fn base_url(endpoint: &Endpoint, connection: &Connection, opened: &Opened) -> Result<String, endpoints::BaseUrlError> {
     let Secret::Tokens(tokens) = &opened.secret else {
@@ -147,8 +152,7 @@ async fn typed_model(app: &App, project: &Project, connection: &Connection) -> O
 
 /// Returns what a Project's Agent is configured with.
 pub(crate) async fn agent_config(app: &App, project: &Project) -> Result<AgentConfig, Error> {
-    let wanted = open(app, project, usable(app, project).await?).await?;
-    Ok(config_of(app, project, wanted.into_iter().map(|w| w.provider).collect()))
+    Ok(config_of(app, project, wanted(app, project).await?.into_iter().map(|w| w.provider).collect()))
 }
 
 fn config_of(app: &App, project: &Project, providers: Vec<DeliveredProvider>) -> AgentConfig {
@@ -182,7 +186,7 @@ pub(crate) async fn deliver(app: &App, step: &StepCtx) -> Result<(), StepError> 
     let project = app.find_project(id).await.map_err(step_error)?;
     let _gate = agent.gate.write().await;
     let held = held_by(app, &agent).await?;
-    let wanted = open(app, &project, usable(app, &project).await.map_err(step_error)?).await.map_err(step_error)?;
+    let wanted = wanted(app, &project).await.map_err(step_error)?;
     // An Agent that runs and holds all this already is left alone: a reload would cut its answer.
     let same = !held.is_empty() && held.len() == wanted.len() && wanted.iter().all(|w| is_held(&held, &w.connection));
     // One that answers is left alone too: the Job that came with the change waits for the answer's end.
@@ -275,9 +279,8 @@ async fn hand_over(
     }
     for w in &wanted {
         let provider = app.provider_name(&w.connection.provider_id);
-        let secret = &w.opened.secret;
         let mut read = read_back(agent, w).await.map_err(|e| not_delivered(&provider, &e))?;
-        if read != ReadBack::Same && !loaded && matches!(secret, Secret::Key(_)) {
+        if read != ReadBack::Same && !loaded && matches!(w.opened.secret, Secret::Key(_)) {
             // A repeat after a crash finds an Agent that had loaded already.
             agent.client.dispose().await.map_err(|e| not_delivered(&provider, &e))?;
             read = read_back(agent, w).await.map_err(|e| not_delivered(&provider, &e))?;
@@ -288,9 +291,10 @@ async fn hand_over(
         let Some((newest, _)) =
             connection::find_credential(&mut tx, w.connection.id).await.map_err(StepError::internal)?
         else {
-            // Disconnected in this very moment: what was handed over is taken back again.
+            // Disconnected in this very moment: what was handed over, and loaded by reading it back, is taken back again.
             drop(tx);
             agent.client.delete_auth(&w.connection.provider_id).await.map_err(|e| not_delivered(&provider, &e))?;
+            agent.client.dispose().await.map_err(|e| not_delivered(&provider, &e))?;
             continue;
         };
         let (status, reason) = match read {
@@ -566,8 +570,7 @@ pub(crate) async fn declare_model(
         let _gate = agent.gate.write().await;
         if agent.is_at_rest() {
             let held = held_by(app, agent).await?;
-            let wanted =
-                open(app, &project, usable(app, &project).await.map_err(step_error)?).await.map_err(step_error)?;
+            let wanted = wanted(app, &project).await.map_err(step_error)?;
             return hand_over(app, &step.ctx, agent, &project, wanted, held, true, |text| step.detail(text)).await;
         }
     }
