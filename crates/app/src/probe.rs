@@ -15,7 +15,7 @@ use doce_opencode::{
     endpoints::{Endpoint, KeyScheme},
     login::Tokens,
 };
-use doce_vault::{ExposeSecret as _, SecretString, Zeroizing};
+use doce_vault::{ExposeSecret as _, SecretString};
 use reqwest::{
     StatusCode,
     header::{HeaderName, HeaderValue},
@@ -179,8 +179,8 @@ pub(crate) async fn ask_about_login(question: &LoginQuestion<'_>) -> Answer {
     let base_url = instead.or(instance.as_deref()).unwrap_or(host);
     // Copilot's requests carry what others renew with (OpenCode 1.18.33, observed).
     let token = if provider_id == "github-copilot" { &tokens.refresh } else { &tokens.access };
-    let mut headers = vec![("authorization", format!("Bearer {}", token.expose_secret()))];
-    headers.extend(tokens.account_id.iter().map(|id| ("chatgpt-account-id", id.clone())));
+    let mut headers = vec![("authorization", SecretString::from(format!("Bearer {}", token.expose_secret())))];
+    headers.extend(tokens.account_id.iter().map(|id| ("chatgpt-account-id", SecretString::from(id.clone()))));
     let asked = Asked { name, before: base_url, way: &way, given: instead.is_none() && instance.is_some(), role };
     let status = match send(&asked, headers).await {
         Ok(reply) => reply.status.as_u16(),
@@ -358,7 +358,7 @@ async fn call(question: &Question<'_>, way: &Way, with_key: bool) -> Result<Repl
             KeyScheme::Bearer => format!("Bearer {}", question.key.expose_secret()),
             KeyScheme::Raw => question.key.expose_secret().to_owned(),
         };
-        headers.push((header.name.as_str(), text));
+        headers.push((header.name.as_str(), SecretString::from(text)));
     }
     let asked = Asked {
         name: question.provider_name,
@@ -384,7 +384,7 @@ struct Asked<'a> {
 /// Sends a question with headers that only the provider may see.
 ///
 /// Secret: a key or token is in these headers for the length of one request, marked so that no log shows it.
-async fn send(asked: &Asked<'_>, headers: Vec<(&str, String)>) -> Result<Reply, Answer> {
+async fn send(asked: &Asked<'_>, headers: Vec<(&str, SecretString)>) -> Result<Reply, Answer> {
     let Asked { name, before, way, given, role } = *asked;
     let unreachable = |detail: String| Answer { outcome: Outcome::Unreachable, detail };
     let mut url = Url::parse(&format!("{}/{}", before.trim_end_matches('/'), way.path))
@@ -403,8 +403,7 @@ async fn send(asked: &Asked<'_>, headers: Vec<(&str, String)>) -> Result<Reply, 
         request = request.header(*header, *value);
     }
     for (header, text) in headers {
-        let text = Zeroizing::new(text);
-        let mut value = HeaderValue::from_str(&text)
+        let mut value = HeaderValue::from_str(text.expose_secret())
             .map_err(|_| unreachable("The key has a character that no request can carry.".to_owned()))?;
         value.set_sensitive(true);
         let header =

@@ -117,8 +117,8 @@ pub(crate) async fn launch(shared: &Arc<Shared>, spec: &Spec, streams: &Streams)
     // Descriptors that somebody left open for us would be the program's too.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let marker = format!("{}.{}", spec.marker, nonce().map_err(prepare)?);
-    // Held until the program runs. Nobody closes the semaphore.
-    let _turn = shared.starts.acquire().await.ok();
+    // Held until the program runs.
+    let _turn = shared.starts.acquire().await.expect("nobody closes the semaphore");
     let leash = Leash::new(shared, &marker);
     let starting = async {
         match &isolation {

@@ -184,32 +184,31 @@ pub async fn live_for_subject(read: &mut impl Read, subject: &str) -> Result<Vec
 
 /// Lists the Jobs of these subjects that have not ended, oldest first.
 pub async fn live_for_subjects(read: &mut impl Read, subjects: &BTreeSet<String>) -> Result<Vec<Job>, StoreError> {
-    let mut found = Vec::new();
-    for subjects in chunks(subjects) {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM job
-             WHERE subject IN ({}) AND state IN ('queued', 'running')
-             ORDER BY ordinal",
-            places(1, subjects.len())
-        );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        let rows = subjects.into_iter().fold(query, Query::bind).fetch_all(read.connection()).await?;
-        found.extend(rows.iter().map(job).collect::<Result<Vec<_>, _>>()?);
-    }
-    with_steps(read, found).await
+    of_subjects(read, subjects, LIVE).await
 }
 
 /// Lists what is to be known of these subjects: their Jobs that have not ended, and the newest Job of each. Oldest first.
 pub async fn present(read: &mut impl Read, subjects: &BTreeSet<String>) -> Result<Vec<Job>, StoreError> {
+    let newest = format!(
+        "({LIVE} OR NOT EXISTS (SELECT 1 FROM job AS later
+                                WHERE later.subject = present.subject AND later.ordinal > present.ordinal))"
+    );
+    of_subjects(read, subjects, &newest).await
+}
+
+/// What is true of a Job that has not ended, in the words of the index of live Jobs.
+const LIVE: &str = "state IN ('queued', 'running')";
+
+/// Lists the Jobs of these subjects of which `condition` is true. It calls them `present`.
+async fn of_subjects(
+    read: &mut impl Read,
+    subjects: &BTreeSet<String>,
+    condition: &str,
+) -> Result<Vec<Job>, StoreError> {
     let mut found = Vec::new();
     for subjects in chunks(subjects) {
         let sql = format!(
-            "SELECT {COLUMNS} FROM job AS present
-             WHERE subject IN ({})
-               AND (state IN ('queued', 'running')
-                    OR NOT EXISTS (SELECT 1 FROM job AS later
-                                   WHERE later.subject = present.subject AND later.ordinal > present.ordinal))
-             ORDER BY ordinal",
+            "SELECT {COLUMNS} FROM job AS present WHERE subject IN ({}) AND {condition} ORDER BY ordinal",
             places(1, subjects.len())
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql));

@@ -37,7 +37,7 @@ pub(crate) fn definition(app: &App) -> Definition {
     Definition::new(KIND, vec![apply])
 }
 
-/// Enqueues, in the caller's transaction, a Job for each Agent of a user that may hold this Provider's Credential.
+/// Enqueues, in the caller's transaction, a Job for each Agent of a user.
 pub(crate) async fn enqueue_for_user(app: &App, tx: &mut Tx, user_id: UserId) -> Result<(), Error> {
     let agents: Vec<_> = app.agents.all().into_iter().filter(|agent| agent.user_id == user_id).collect();
     enqueue(app, tx, user_id, &agents).await

@@ -125,7 +125,7 @@ async fn a_device_login_shows_its_code_and_ends_when_it_is_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_nobody_renews_is_asked_about_daily_and_says_when_it_is_over() {
+async fn a_login_that_nobody_renews_is_asked_about_and_says_when_it_is_over() {
     let server = AuthorizationServer::start().await;
     let world = World::builder().running().asked_instead("github-copilot", &server.url()).start().await;
     let browser = world.admin().await;
