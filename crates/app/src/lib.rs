@@ -370,6 +370,9 @@ impl App {
         self.tasks.spawn(async move {
             // Survivors first: a Job that starts a Project must find the Agent that is already there.
             reconcilers::instances::adopt_survivors(&app).await;
+            if app.stopping.is_cancelled() {
+                return;
+            }
             logins::server::remove_leftovers(&app).await;
             if let Err(e) = app.jobs.start().await {
                 tracing::error!(error = chain(&e), "the workers did not start");

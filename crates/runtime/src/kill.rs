@@ -131,9 +131,10 @@ impl Family {
             .leader
             .filter(|leader| proc::stat(leader.pid).is_some_and(|found| found.start_time == leader.start_time));
         let mut pids: HashSet<u32> = self.cgroup.iter().flat_map(Cgroup::members).collect();
-        for process in &table {
-            let in_session =
-                leader.is_some_and(|leader| process.session == leader.pid && process.start_time >= leader.start_time);
+        // Nobody is older than the first: reading an environment is what costs most here.
+        let since = self.leader.map_or(0, |leader| leader.start_time);
+        for process in table.iter().filter(|process| process.start_time >= since) {
+            let in_session = leader.is_some_and(|leader| process.session == leader.pid);
             if in_session || proc::marker(process.pid).as_deref() == Some(&*self.marker) {
                 pids.insert(process.pid);
             }

@@ -87,7 +87,12 @@ async fn adopt(app: &App, record: &Instance) -> Result<Option<Identity>, Error> 
         return Ok(None);
     };
     let client = Client::new(port, &password);
-    if client.wait_healthy(ANSWER_WITHIN).await.is_err() {
+    let answers = tokio::select! {
+        answered = client.wait_healthy(ANSWER_WITHIN) => answered.is_ok(),
+        // It is adopted to be stopped, below.
+        () = app.stopping.cancelled() => true,
+    };
+    if !answers {
         if let Err(e) = running.stop(Duration::from_secs(1)).await {
             tracing::error!(instance = %record.id, error = chain(&e), "a silent agent could not be ended");
         }
@@ -113,6 +118,11 @@ async fn adopt(app: &App, record: &Instance) -> Result<Option<Identity>, Error> 
         agent.status.send_replace(SessionStatus::Busy);
         follower::follow(app, &agent, agent_session);
         previews::ensure(app, &project);
+    }
+    // Whoever ends the server stops the Agents that it finds, after it has said so: this one may have come too late.
+    if app.stopping.is_cancelled() {
+        agents::stop(app, &agent).await?;
+        return Ok(Some(identity));
     }
     app.publish_project(project.id).await;
     tracing::info!(instance = %record.id, pid, "adopted");

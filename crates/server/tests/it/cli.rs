@@ -8,9 +8,13 @@ use std::{
 };
 
 use doce_testkit::{ScriptedModel, wait_for};
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, MODEL, PASSWORD, fake_opencode};
+use crate::{
+    restarts::agents_of,
+    world::{BOUND, MODEL, PASSWORD, fake_opencode},
+};
 
 #[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
 pub(crate) fn doce(directory: &std::path::Path) -> Command {
@@ -264,26 +268,8 @@ async fn an_agent_that_survived_is_taken_up_again_after_the_master_key_changed()
     let directory = tempfile::tempdir().unwrap();
     let model = ScriptedModel::start().await;
     let serving = Serving::start(doce(directory.path()));
-    let (client, cookie) = first_account(&serving).await;
-    let connection = json!({
-        "provider_id": MODEL.0, "auth_type": "api", "key": "sk-planted", "base_url": model.anthropic_base_url(),
-    });
-    wait_for("the catalogue", BOUND, async || {
-        let connect = client.post(format!("{}/api/connections", serving.url)).header("cookie", &cookie);
-        (connect.json(&connection).send().await.ok()?.status() == 201).then_some(())
-    })
-    .await;
-    let new = json!({"prompt": "[[say: one]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
-    let create = client.post(format!("{}/api/projects", serving.url)).header("cookie", &cookie);
-    let created: Value = create.json(&new).send().await.unwrap().json().await.unwrap();
-    let project = created["project"]["id"].as_str().unwrap().to_owned();
-    let instance = async |url: &str| {
-        let get = client.get(format!("{url}/api/projects/{project}")).header("cookie", &cookie);
-        let project: Value = get.send().await.ok()?.json().await.ok()?;
-        let healthy = project["instance"]["observed"] == "healthy" && project["job"].is_null();
-        healthy.then(|| project["instance"]["id"].clone())
-    };
-    let before = wait_for("the agent", BOUND, async || instance(&serving.url).await).await;
+    let project = ProjectThere::made(&serving, &model).await;
+    let before = project.agent(&serving).await;
 
     let held = run(doce(directory.path()).args(["keys", "rotate"]));
     assert_eq!(held.0, 1, "{held:?}");
@@ -306,10 +292,71 @@ async fn an_agent_that_survived_is_taken_up_again_after_the_master_key_changed()
     assert!(said.contains("2 sealed values") && said.contains("master.key.old-"), "{said}");
 
     let serving = Serving::start(doce(directory.path()));
-    let after = wait_for("the agent", BOUND, async || instance(&serving.url).await).await;
+    let after = project.agent(&serving).await;
     assert_eq!(after, before, "it is the same agent");
     serving.signal("TERM");
     assert_eq!(serving.end().await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_survived_and_was_not_taken_up_yet_ends_with_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(directory.path()));
+    let project = ProjectThere::made(&serving, &model).await;
+    project.agent(&serving).await;
+    serving.signal("KILL");
+    drop(serving);
+    // It answers nothing, so it is never taken up.
+    let survivors = agents_of(&data);
+    assert!(!survivors.is_empty(), "it survived");
+    for survivor in survivors {
+        kill_process(survivor, Signal::STOP).expect("it is ours");
+    }
+    let serving = Serving::start(doce(directory.path()));
+    serving.signal("TERM");
+    let (code, said) = serving.end().await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(agents_of(&data), [], "{said}");
+}
+
+/// A project of the first account.
+struct ProjectThere {
+    client: reqwest::Client,
+    cookie: String,
+    id: String,
+}
+
+impl ProjectThere {
+    /// Makes the account, connects the model and asks for a project.
+    async fn made(serving: &Serving, model: &ScriptedModel) -> Self {
+        let (client, cookie) = first_account(serving).await;
+        let connection = json!({
+            "provider_id": MODEL.0, "auth_type": "api", "key": "sk-planted", "base_url": model.anthropic_base_url(),
+        });
+        wait_for("the catalogue", BOUND, async || {
+            let connect = client.post(format!("{}/api/connections", serving.url)).header("cookie", &cookie);
+            (connect.json(&connection).send().await.ok()?.status() == 201).then_some(())
+        })
+        .await;
+        let new = json!({"prompt": "[[say: one]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
+        let create = client.post(format!("{}/api/projects", serving.url)).header("cookie", &cookie);
+        let created: Value = create.json(&new).send().await.unwrap().json().await.unwrap();
+        let id = created["project"]["id"].as_str().unwrap().to_owned();
+        Self { client, cookie, id }
+    }
+
+    /// Waits until its agent answers and nothing is being done; returns the agent's id.
+    async fn agent(&self, serving: &Serving) -> Value {
+        wait_for("the agent", BOUND, async || {
+            let get = self.client.get(format!("{}/api/projects/{}", serving.url, self.id));
+            let project: Value = get.header("cookie", &self.cookie).send().await.ok()?.json().await.ok()?;
+            let healthy = project["instance"]["observed"] == "healthy" && project["job"].is_null();
+            healthy.then(|| project["instance"]["id"].clone())
+        })
+        .await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,26 +11,30 @@ use crate::world::{BOUND, Browser, World, id};
 /// Longer than any wait between two starts, and far shorter than an agent lives that counts as well.
 const WAIT: Duration = Duration::from_mins(1);
 
-/// Kills the agents of this world, as the kernel does where memory runs out.
-fn kill_agents(world: &World) {
-    let data = world.data();
-    let data = data.as_str().as_bytes();
-    let mut killed = 0;
+/// The agents that run for a data directory.
+pub(crate) fn agents_of(data: &str) -> Vec<Pid> {
+    let mut agents = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         // The process that builds the sandbox names the data directory in its arguments; the one inside is its child.
         let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let has = |word: &[u8]| arguments.windows(word.len()).any(|window| window == word);
-        if !(has(data) && has(b"\0serve\0") && has(b"bwrap")) {
+        if !(has(data.as_bytes()) && has(b"\0serve\0") && has(b"bwrap")) {
             continue;
         }
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
-            kill_process(child, Signal::KILL).expect("it is ours");
-            killed += 1;
-        }
+        agents.extend(children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
     }
-    assert!(killed > 0, "an agent was found to kill");
+    agents
+}
+
+/// Kills the agents of this world, as the kernel does where memory runs out.
+fn kill_agents(world: &World) {
+    let agents = agents_of(world.data().as_str());
+    assert!(!agents.is_empty(), "an agent was found to kill");
+    for agent in agents {
+        kill_process(agent, Signal::KILL).expect("it is ours");
+    }
 }
 
 /// A project whose agent has answered once.
