@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, beneath, follower::Live, reconcilers::restarts};
+use crate::{App, beneath, follower::Live, reconcilers::restarts, retry::until_done};
 
 /// How long an Agent may take to end before it is killed.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -35,8 +35,8 @@ pub(crate) const STOPPED: &str = "stopped";
 /// How an Instance ended whose Agent never answered.
 pub(crate) const DID_NOT_START: &str = "did not start";
 
-/// How an Instance ended whose Agent answered nothing any more. That is its own end: it is started again.
-const UNANSWERING: &str = "answered nothing any more and was ended";
+/// How an Instance ended whose Agent gave no usable answer any more. That is its own end: it is started again.
+const UNANSWERING: &str = "gave no usable answer any more and was ended";
 
 /// Tells whether an Instance ended by doce's doing, rather than by itself.
 pub(crate) fn is_ours(ending: &str) -> bool {
@@ -268,13 +268,13 @@ pub(crate) async fn stop(app: &App, agent: &Arc<Agent>) -> Result<(), crate::Err
     Ok(())
 }
 
-/// Ends an Agent that answers nothing any more. To everybody else it ended by itself.
+/// Ends an Agent that gives no usable answer any more. To everybody else it ended by itself.
 pub(crate) async fn end_unanswering(agent: &Agent) {
     if agent.stopping.load(Ordering::SeqCst) {
         return;
     }
     agent.unanswering.store(true, Ordering::SeqCst);
-    tracing::error!(instance = %agent.instance_id, "the agent answers nothing any more: it is ended");
+    tracing::error!(instance = %agent.instance_id, "the agent gives no usable answer any more: it is ended");
     if let Err(e) = agent.running.stop(STOP_GRACE).await {
         tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the agent could not be ended");
     }
@@ -324,12 +324,30 @@ async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     } else {
         ending.to_string()
     };
-    if let Err(e) = record_end(app, agent.project_id, agent.instance_id, &words).await {
-        tracing::error!(instance = %agent.instance_id, error = crate::chain(&e), "the end of an agent was not recorded");
-    }
     app.previews.stop(agent.project_id).await;
-    restarts::look(app, agent.project_id).await;
-    app.publish_project(agent.project_id).await;
+    note_end(app, agent.project_id, agent.instance_id, words).await;
+}
+
+/// Records the end of an Instance and what follows from it: at once, or as soon as the database takes it. Until then its
+/// row would keep the Project from being started again.
+pub(crate) async fn note_end(app: &App, project_id: ProjectId, instance_id: InstanceId, words: String) {
+    if let Err(e) = record_end(app, project_id, instance_id, &words).await {
+        tracing::error!(instance = %instance_id, error = crate::chain(&e), "the end of an agent was not recorded");
+        let app = app.clone();
+        app.clone().tasks.spawn(async move {
+            let record = || record_end(&app, project_id, instance_id, &words);
+            if until_done(&app, "the end of an agent was not recorded", record).await.is_some() {
+                follow_end(&app, project_id).await;
+            }
+        });
+        return;
+    }
+    follow_end(app, project_id).await;
+}
+
+async fn follow_end(app: &App, project_id: ProjectId) {
+    restarts::look(app, project_id).await;
+    app.publish_project(project_id).await;
 }
 
 /// Records the end of an Instance: its credential file goes, its Deliveries die, its answers are interrupted.

@@ -200,7 +200,7 @@ impl Follower {
         loop {
             if let Err(e) = self.follow_once().await {
                 tracing::warn!(instance = %self.agent.instance_id, error = chain(&e), "the agent's stream broke");
-                if is_unanswered(&e) {
+                if is_the_agents(&e) {
                     self.note_silence().await;
                 } else {
                     self.unread |= is_too_large(&e);
@@ -214,7 +214,7 @@ impl Follower {
         }
     }
 
-    /// Notes that the Agent gave no answer. One that doesn't for long is ended: `reconcilers/restarts.rs` takes over.
+    /// Notes that the Agent gave no answer that can be used. One that doesn't for long is ended: `reconcilers/restarts.rs` takes over.
     async fn note_silence(&mut self) {
         self.unanswered += 1;
         if self.unanswered < UNANSWERED_SHOWN {
@@ -764,8 +764,9 @@ impl Follower {
                 return Ok(());
             }
             // What comes through the stream is in order, and replaces what was there. A snapshot may be older than the
-            // words that already came: a text that is being written is empty in it (1.18.33, observed).
-            let older = origin == Origin::Snapshot
+            // words that already came: a text that is being written is empty in it (1.18.33, observed). What the stream
+            // says after a snapshot had the whole text may have been on its way before that.
+            let older = (origin == Origin::Snapshot || entry.whole)
                 && entry
                     .part
                     .text
@@ -880,7 +881,7 @@ impl Follower {
             return;
         }
         let mut live = self.agent.live.lock().unwrap_or_else(PoisonError::into_inner);
-        for followed in self.messages.values_mut() {
+        for followed in self.messages.values_mut().filter(|followed| followed.stored) {
             for entry in followed.parts.values_mut() {
                 entry.dirty = false;
                 live.parts.remove(&entry.part.id);
@@ -1119,11 +1120,10 @@ fn is_too_large(error: &Error) -> bool {
     matches!(source.downcast_ref::<StreamError>(), Some(StreamError::TooLarge { .. }))
 }
 
-/// Tells whether an Agent gave no answer, rather than one that could not be used or stored.
-fn is_unanswered(error: &Error) -> bool {
+/// Tells whether an Agent gave no answer that can be used, rather than one that could not be stored.
+fn is_the_agents(error: &Error) -> bool {
     let Error::Internal(source) = error else { return false };
-    source.downcast_ref::<StreamError>().is_some_and(StreamError::is_unanswered)
-        || source.downcast_ref::<CallError>().is_some_and(CallError::is_unanswered)
+    !is_too_large(error) && (source.is::<StreamError>() || source.is::<CallError>())
 }
 
 fn utf16_len(text: &str) -> usize {

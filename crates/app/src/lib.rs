@@ -38,6 +38,7 @@ mod project_connections;
 mod projects;
 mod queue;
 mod reconcilers;
+mod retry;
 mod room;
 mod steps;
 pub mod system;
@@ -374,12 +375,9 @@ impl App {
                 return;
             }
             logins::server::remove_leftovers(&app).await;
-            if let Err(e) = app.jobs.start().await {
-                tracing::error!(error = chain(&e), "the workers did not start");
-            }
-            if let Err(e) = app.resume_waiting(None).await {
-                tracing::error!(error = chain(&e), "the jobs that wait for a key were not looked at");
-            }
+            retry::until_done(&app, "the workers did not start", || app.jobs.start()).await;
+            let resume = || app.resume_waiting(None);
+            retry::until_done(&app, "the jobs that wait for a key were not looked at", resume).await;
             reconcilers::restarts::look_at_all(&app).await;
             // Survivors have their places by now.
             room::give(&app).await;

@@ -85,19 +85,6 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the Agent gave no answer at all.
-    pub fn is_unanswered(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
-            Self::Refused { .. }
-            | Self::Unauthorized { .. }
-            | Self::TooLarge { .. }
-            | Self::Malformed { .. }
-            | Self::InvalidId { .. }
-            | Self::EmptyCredential => false,
-        }
-    }
-
     /// Whether the same call may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {

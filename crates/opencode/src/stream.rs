@@ -51,16 +51,6 @@ pub enum StreamError {
     Ended,
 }
 
-impl StreamError {
-    /// Whether the Agent said nothing, rather than something that can't be used.
-    pub fn is_unanswered(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Silent { .. } | Self::Ended => true,
-            Self::Refused { .. } | Self::TooLarge { .. } | Self::Malformed(_) => false,
-        }
-    }
-}
-
 /// Bounds of one stream.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {

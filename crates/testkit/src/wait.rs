@@ -23,7 +23,7 @@ pub async fn wait_for<T>(what: &str, bound: Duration, mut condition: impl AsyncF
         match tokio::time::timeout_at(deadline, condition()).await {
             Ok(Some(value)) => return value,
             Ok(None) if Instant::now() < deadline => {
-                sleep((started.elapsed() / PATIENCE).clamp(PAUSES.0, PAUSES.1)).await
+                sleep((started.elapsed() / PATIENCE).clamp(PAUSES.0, PAUSES.1)).await;
             }
             Ok(None) | Err(_) => panic!("waited {bound:?} in vain for {what}"),
         }

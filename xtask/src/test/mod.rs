@@ -6,6 +6,7 @@
 
 mod cluster;
 mod counts;
+mod scratch;
 mod suites;
 mod table;
 mod tools;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use self::counts::Counts;
+use self::scratch::Scratch;
 use self::suites::Suite;
 use self::table::Row;
 use crate::process;
@@ -79,6 +81,11 @@ pub(crate) fn test(project: &Project, options: &Options) -> Result<ExitCode> {
     process::adopt_orphans()?;
     let started = Instant::now();
     let mut world = World::new(project)?;
+    let scratch = Scratch::make()?;
+    if let Some(folder) = scratch.folder() {
+        println!("the tests keep their files in memory, in {}", folder.display());
+        world.set("TMPDIR", folder.display().to_string());
+    }
     let mut rows = Vec::new();
     for suite in &options.suites {
         println!("\n── {} ──", suite.name());

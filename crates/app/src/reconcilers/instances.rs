@@ -15,6 +15,7 @@ use crate::{
     follower,
     keys::AGENT_PASSWORD,
     previews,
+    retry::until_done,
 };
 
 /// How long a survivor may take to answer.
@@ -22,14 +23,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Adopts every Agent whose process, password and answer all match its row, and ends every other process of ours.
 pub(crate) async fn adopt_survivors(app: &App) {
-    let live = async { Ok::<_, Error>(instance::list_live(&mut app.store.read().await?).await?) };
-    let live = match live.await {
-        Ok(live) => live,
-        Err(e) => {
-            tracing::error!(error = chain(&e), "the instances could not be read");
-            return;
-        }
-    };
+    let live = async || Ok::<_, Error>(instance::list_live(&mut app.store.read().await?).await?);
+    let Some(live) = until_done(app, "the instances could not be read", live).await else { return };
     let mut kept = Vec::new();
     // All at once: a silent one must not keep the others from being found.
     let adoptions = live.into_iter().map(|record| async move {
@@ -37,20 +32,19 @@ pub(crate) async fn adopt_survivors(app: &App) {
         (record, adopted)
     });
     for (record, adopted) in futures::future::join_all(adoptions).await {
-        match adopted {
-            Ok(Some(identity)) => kept.push(identity),
-            Ok(None) => {
-                app.runtime.sweep(&crate::steps::instance::marker(app, record.id), &[]).await;
-                let ended = agents::record_end(app, record.project_id, record.id, "was gone after a restart").await;
-                if let Err(e) = ended {
-                    tracing::error!(instance = %record.id, error = chain(&e), "the end of an agent was not recorded");
-                }
-                app.publish_project(record.project_id).await;
+        let words = match adopted {
+            Ok(Some(identity)) => {
+                kept.push(identity);
+                continue;
             }
+            Ok(None) => "was gone after a restart",
             Err(e) => {
                 tracing::error!(instance = %record.id, error = chain(&e), "an agent could not be adopted");
+                "could not be taken up after a restart and was ended"
             }
-        }
+        };
+        app.runtime.sweep(&crate::steps::instance::marker(app, record.id), &[]).await;
+        agents::note_end(app, record.project_id, record.id, words.to_owned()).await;
     }
     let swept = app.runtime.sweep(&format!("{}-", app.installation), &kept).await;
     for stray in swept.killed {

@@ -21,6 +21,7 @@ use crate::{
     App, Error, agents, chain,
     jobs::{self, start_project},
     projects::enqueue_error,
+    retry::until_done,
 };
 
 /// How often an Agent is started again in a row.
@@ -37,22 +38,21 @@ const REASON_MAX: usize = 400;
 
 /// Looks at every Project that is to run, once, at a start.
 pub(crate) async fn look_at_all(app: &App) {
-    let wanted = async { Ok::<_, Error>(project::list_desired(&mut app.store.read().await?, Desired::Running).await?) };
-    match wanted.await {
-        Ok(ids) => {
-            for id in ids {
-                look(app, id).await;
-            }
-        }
-        Err(e) => tracing::error!(error = chain(&e), "the projects that are to run were not looked at"),
+    let wanted = async || Ok::<_, Error>(project::list_desired(&mut app.store.read().await?, Desired::Running).await?);
+    for id in until_done(app, "the projects that are to run were not looked at", wanted).await.unwrap_or_default() {
+        look(app, id).await;
     }
 }
 
-/// Starts a Project's Agent again if it ended by itself and is wanted. Harmless to call at any time.
+/// Starts a Project's Agent again if it ended by itself and is wanted: at once, or as soon as the database takes it.
+/// Harmless to call at any time.
 pub(crate) async fn look(app: &App, id: ProjectId) {
-    if let Err(e) = start_again(app, id).await {
-        tracing::error!(project = %id, error = chain(&e), "an agent that ended was not looked at");
-    }
+    let Err(e) = start_again(app, id).await else { return };
+    tracing::error!(project = %id, error = chain(&e), "an agent that ended was not looked at");
+    let app = app.clone();
+    app.clone().tasks.spawn(async move {
+        until_done(&app, "an agent that ended was not looked at", || start_again(&app, id)).await;
+    });
 }
 
 async fn start_again(app: &App, id: ProjectId) -> Result<(), Error> {

@@ -342,8 +342,8 @@ impl ProjectThere {
         .await;
         let new = json!({"prompt": "[[say: one]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
         let create = client.post(format!("{}/api/projects", serving.url)).header("cookie", &cookie);
-        let created: Value = create.json(&new).send().await.unwrap().json().await.unwrap();
-        let id = created["project"]["id"].as_str().unwrap().to_owned();
+        let created: Value = create.json(&new).send().await.expect("it answers").json().await.expect("JSON");
+        let id = created["project"]["id"].as_str().expect("it has an id").to_owned();
         Self { client, cookie, id }
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{LockedDatabase, ScriptedModel, fake_agent::REFUSES_EVENTS, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, Browser, World, id};
+use crate::world::{BOUND, Browser, PASSWORD, World, id};
 
 /// Longer than any wait between two starts, and far shorter than an agent lives that counts as well.
 const WAIT: Duration = Duration::from_mins(1);
@@ -144,4 +144,69 @@ async fn a_project_that_was_stopped_is_not_started_again() {
         jobs["items"].as_array().expect("jobs").iter().filter_map(|job| job["kind"].as_str()).collect();
     assert_eq!(kinds, ["stop_project", "launch_project"]);
     assert_eq!(view(&browser, &project).await["state"], "stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_tells_no_events_is_shown_ended_and_started_again() {
+    let patience = (Duration::from_millis(200), Duration::from_secs(1));
+    let world = World::builder().running().silence(patience.0, patience.1).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let (project, connection) = a_project(&browser, &model).await;
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    browser.wait_for_job(&id(&stop)).await;
+    let refuses = world.data().join("projects").join(&project).join("home/opencode").join(REFUSES_EVENTS);
+    std::fs::write(&refuses, "").expect("a file can be written");
+    // It answers everything else.
+    browser.post(&format!("/api/projects/{project}/start"), &json!({})).await.expect(202);
+    let deaf = wait_for("an agent that is shown not to respond", BOUND, async || {
+        let view = view(&browser, &project).await;
+        (view["instance"]["observed"] == "unhealthy").then(|| instance_of(&view))?
+    })
+    .await;
+    wait_for("its end", BOUND, async || {
+        (view(&browser, &project).await["job"]["kind"] == "start_project").then_some(())
+    })
+    .await;
+    std::fs::remove_file(&refuses).expect("it is there");
+    another(&world, &browser, &project, &connection, &deaf).await;
+    let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
+    let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
+    assert!(log.to_string().contains("The agent gave no usable answer any more and was ended"), "{log}");
+    assert_eq!(messages(&browser, &project).await, 2, "nothing was prompted by any of it");
+}
+
+/// Waits until what was to be written before this was refused by a database that somebody holds.
+async fn wait_for_refusal(browser: &Browser) {
+    let bob = json!({"username": "bob", "password": PASSWORD, "role": "member"});
+    browser.post("/api/users", &bob).await.problem(503, "database_locked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_the_database_does_not_take_is_recorded_later_and_the_agent_started_again() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let (project, connection) = a_project(&browser, &model).await;
+    let before = instance_of(&view(&browser, &project).await).expect("it runs");
+    let held = LockedDatabase::hold(&world.data().join("doce.sqlite")).await;
+    kill_agents(&world);
+    wait_for("the agent's end", BOUND, async || agents_of(world.data().as_str()).is_empty().then_some(())).await;
+    wait_for_refusal(&browser).await;
+    assert_eq!(instance_of(&view(&browser, &project).await), Some(before.clone()), "its row is as it was");
+    drop(held);
+    another(&world, &browser, &project, &connection, &before).await;
+    assert_eq!(messages(&browser, &project).await, 2, "one prompt and its answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_database_takes_nothing_at_first_works_when_it_does() {
+    let world = World::start().await;
+    let browser = world.admin().await;
+    let held = LockedDatabase::hold(&world.data().join("doce.sqlite")).await;
+    world.app.run_background();
+    wait_for_refusal(&browser).await;
+    drop(held);
+    let model = ScriptedModel::start().await;
+    a_project(&browser, &model).await;
 }

@@ -40,6 +40,8 @@ pub(super) struct Behaviour {
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) behaviour: Behaviour,
+    /// Where its data lies.
+    data: PathBuf,
     pub(super) started: Instant,
     pub(super) auth: AuthFile,
     pub(super) calls: CallLog,
@@ -73,6 +75,7 @@ impl Agent {
     /// Opens the data that lies in OpenCode's directory of a data home.
     pub(super) fn open(behaviour: Behaviour, data: &std::path::Path) -> Arc<Self> {
         Arc::new(Self {
+            data: data.to_owned(),
             started: Instant::now(),
             auth: AuthFile::in_directory(data),
             calls: CallLog::in_directory(data),
@@ -97,6 +100,11 @@ impl Agent {
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Whether it tells no events at the moment.
+    pub(super) fn refuses_events(&self) -> bool {
+        self.data.join(super::REFUSES_EVENTS).exists()
     }
 
     /// Ends everything at once, as a kill does: what is saved and told stays as it is.

@@ -34,6 +34,10 @@ use crate::serve::Served;
 use agent::{Agent, Behaviour};
 pub use calls::{Call, PromptCall, read_calls};
 
+/// A file of this name in OpenCode's directory of the data home, made at any time, and the fake tells no events any more: a
+/// sandbox has no other door through which a test could ask it to misbehave.
+pub const REFUSES_EVENTS: &str = "fake-refuses-events";
+
 /// The version of OpenCode that is played.
 pub const VERSION: &str = "1.18.33";
 

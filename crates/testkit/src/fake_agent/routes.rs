@@ -93,6 +93,9 @@ async fn health(State(agent): Shared) -> axum::Json<Value> {
 }
 
 async fn global_events(State(agent): Shared) -> Response {
+    if agent.refuses_events() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     event_stream(Body::from_stream(agent.events.subscribe(None)))
 }
 

@@ -144,7 +144,7 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     assert_eq!(world.calls(&project).iter().filter(|call| call.prompt.is_some()).count(), 1);
     let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
     let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
-    assert!(log.to_string().contains("The agent answered nothing any more and was ended"), "{log}");
+    assert!(log.to_string().contains("The agent gave no usable answer any more and was ended"), "{log}");
     browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
     browser.wait_for_words(&project, "here again").await;
 }
