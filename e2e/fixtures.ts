@@ -6,6 +6,7 @@ import { expect, test as base } from "@playwright/test";
 import { Api, Doce, readCatalogue } from "./support/doce";
 import { end, leftIn } from "./support/leftovers";
 import { ScriptedModel } from "./support/model";
+import { OwnDatabase } from "./support/postgres";
 
 const built = (name: string) => resolve(import.meta.dirname, "../target/debug", name);
 
@@ -15,6 +16,8 @@ type Fixtures = {
   model: ScriptedModel;
   /** Variables for doce, over those of the surroundings. */
   settings: Record<string, string>;
+  /** A server's database, where SQLite is not what is tested. */
+  database: OwnDatabase | undefined;
   /** Whether doce has to read the catalogue by itself, as on a new machine. */
   firstStart: boolean;
   doce: Doce;
@@ -60,8 +63,17 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   },
   settings: [{}, { option: true }],
   firstStart: [false, { option: true }],
-  doce: async ({ folder, settings, firstStart, catalogue }, use, testInfo) => {
-    const doce = firstStart ? await Doce.start(program(), folder, settings) : await Doce.startWith(catalogue, program(), folder, settings);
+  database: async ({}, use) => {
+    const database = await OwnDatabase.make();
+    try {
+      await use(database);
+    } finally {
+      await database?.drop();
+    }
+  },
+  doce: async ({ folder, settings, database, firstStart, catalogue }, use, testInfo) => {
+    const all = database === undefined ? settings : { DOCE_DATABASE_URL: database.url, ...settings };
+    const doce = firstStart ? await Doce.start(program(), folder, all) : await Doce.startWith(catalogue, program(), folder, all);
     try {
       await use(doce);
     } finally {

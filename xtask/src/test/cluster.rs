@@ -47,6 +47,11 @@ impl Cluster {
         format!("postgres://postgres@{}/postgres", self.folder.replace('/', "%2F"))
     }
 
+    /// A search path on which its programs come first: Debian keeps them off the usual one.
+    pub(super) fn path_before(&self, path: &str) -> String {
+        format!("{}:{path}", self.programs.display())
+    }
+
     /// Ends the server and removes what it wrote.
     pub(super) fn end(self) -> Result<()> {
         let deadline = Deadline::after(END);

@@ -28,7 +28,7 @@ pub(super) enum Suite {
     Doc,
     /// Everything of Rust that isn't in the next two.
     Unit,
-    /// The store, the queue and the main job on PostgreSQL: the test programs whose name is `postgres`.
+    /// The store, the queue and the main job on PostgreSQL: the test programs whose name is `postgres`, and [`END_TO_END`].
     Postgres,
     /// The use cases, through HTTP, with a fake Agent.
     UseCase,
@@ -100,6 +100,9 @@ impl Suite {
                 Tool::Git,
                 Tool::Node,
                 Tool::WebPackages,
+                Tool::BrowserPackages,
+                Tool::Localhost,
+                Tool::Chromium,
                 Tool::Bubblewrap,
                 Tool::Sandbox,
                 Tool::OpenCode,
@@ -249,6 +252,9 @@ const REAL: &str = "binary(/^real/)";
 /// The tests that need a PostgreSQL server. `.config/nextest.toml` leaves them out of every run that doesn't ask.
 const POSTGRES: &str = "binary(postgres)";
 
+/// What is done in a browser on PostgreSQL, too: the main job, and a conversation over crashes.
+const END_TO_END: [&str; 2] = ["main-job", "conversation"];
+
 /// The feature that embeds the built web client.
 const WITH_PAGES: &str = "doce-server/ui";
 
@@ -324,6 +330,7 @@ fn postgres(world: &World<'_>, deadline: Deadline) -> Counts {
     match Cluster::start(deadline) {
         Ok(cluster) => {
             let mut counts = nextest(world, POSTGRES, FAST, Some(&cluster), deadline);
+            specs(world, &END_TO_END, Some(&cluster), &mut counts, deadline);
             if let Err(error) = cluster.end() {
                 counts.fail(format!("{error:#}"));
             }
@@ -399,19 +406,27 @@ fn routes(world: &World<'_>, deadline: Deadline) -> Counts {
 
 fn browser(world: &World<'_>, deadline: Deadline) -> Counts {
     let mut counts = checks([process::run(world.npm("e2e").args(["run", "check"]), deadline)]);
+    specs(world, &[], None, &mut counts, deadline);
+    counts
+}
+
+/// Runs specs, all unless they are named, before a doce on SQLite, or on that server.
+fn specs(world: &World<'_>, named: &[&str], cluster: Option<&Cluster>, counts: &mut Counts, deadline: Deadline) {
     let report = world.project().target().join("xtask/playwright.json");
     // doce with its pages, the scripted model, and what makes an old installation.
     let prepared = forget(&report).and_then(|()| build::test_programs(world.project()));
     if let Err(error) = prepared {
         counts.fail(format!("{error:#}"));
-        return counts;
+        return;
     }
     let mut specs = world.npm("e2e");
-    specs.args(["run", "test", "--", "--reporter=list,json"]);
+    specs.args(["run", "test", "--", "--reporter=list,json"]).args(named);
     specs.env("PLAYWRIGHT_JSON_OUTPUT_FILE", &report);
+    if let Some(cluster) = cluster {
+        specs.env("DOCE_TEST_PG", cluster.url()).env("PATH", cluster.path_before(&world.environment["PATH"]));
+    }
     let exit = process::run(&mut specs, deadline);
     counts.add(counts::playwright(&report), exit);
-    counts
 }
 
 /// Dependencies: what they are, what they allow, where they come from. The advisories change without us and need a

@@ -45,11 +45,17 @@ impl Agent {
 
     /// Waits until it answers; what is asked too early is never answered, so every look is short.
     pub(crate) async fn wait_healthy(&self) {
-        doce_testkit::wait_for("the agent to be healthy", super::doce::BOUND, async || {
-            let asked = self.request(Method::GET, "/global/health").timeout(Duration::from_millis(200)).send().await;
-            asked.is_ok_and(|answer| answer.status().is_success()).then_some(())
-        })
-        .await;
+        let healthy = async {
+            loop {
+                let asked =
+                    self.request(Method::GET, "/global/health").timeout(Duration::from_millis(200)).send().await;
+                if asked.is_ok_and(|answer| answer.status().is_success()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(super::doce::BOUND, healthy).await.expect("the agent is healthy in time");
     }
 
     pub(crate) async fn put_key(&self, key: &str) {

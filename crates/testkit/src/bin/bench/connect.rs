@@ -17,7 +17,7 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
     let model = ScriptedModel::start().await;
     let client = super::doce::client();
     let mut pairs = Vec::new();
-    for pair in 0..options.pairs.max(40) {
+    for pair in 0..usize::from(options.pairs.max(40)) {
         let (mut ours, mut raw) = (0.0, 0.0);
         for side in [ours_first(pair), !ours_first(pair)] {
             let started = Instant::now();

@@ -62,17 +62,19 @@ fn short(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Writes every single measurement to a file.
+/// Writes every single measurement to a file, in place of older ones of the same figures.
 pub(crate) fn keep(path: &Path, figures: &[Figure]) -> std::io::Result<()> {
-    let all: Vec<Value> = figures
-        .iter()
-        .map(|figure| {
-            json!({
-                "figure": figure.what, "value": figure.value, "unit": figure.unit, "goal": figure.goal,
-                "result": figure.met(), "compared_to": figure.against, "raw": figure.raw,
-            })
+    let older: Vec<Value> =
+        std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let is_new = |kept: &Value| figures.iter().any(|figure| kept["figure"] == figure.what);
+    let mut all: Vec<Value> = older.into_iter().filter(|kept| !is_new(kept)).collect();
+    let now = jiff::Timestamp::now().to_string();
+    all.extend(figures.iter().map(|figure| {
+        json!({
+            "figure": figure.what, "value": figure.value, "unit": figure.unit, "goal": figure.goal,
+            "result": figure.met(), "compared_to": figure.against, "at": now, "raw": figure.raw,
         })
-        .collect();
+    }));
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }

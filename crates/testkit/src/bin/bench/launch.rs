@@ -1,7 +1,8 @@
 //! From *create* to the first word of the answer, with the real OpenCode, against a script that does the same by hand.
 //!
-//! Both sides start OpenCode in a fresh home, hand it the key, open a session and send the prompt, while npm installs
-//! the packages of the template for the preview.
+//! Both sides start OpenCode in a fresh home with the same configuration and environment, hand it the key, open a session
+//! and send the prompt; then npm installs the packages of the template for the preview, with the same words and priority.
+//! What doce does more is its own: a sandbox, its records, the stream to the browser.
 
 use std::{
     path::{Path, PathBuf},
@@ -40,7 +41,7 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
     by_doce(&doce).await;
     hand.launch().await;
     let (mut words, mut keys) = (Vec::new(), Vec::new());
-    for pair in 0..options.pairs {
+    for pair in 0..usize::from(options.pairs) {
         let (ours, raw) = if ours_first(pair) {
             let ours = by_doce(&doce).await;
             (ours, hand.launch().await)
@@ -106,22 +107,23 @@ struct Hand {
     opencode: PathBuf,
     template: PathBuf,
     npm_cache: tempfile::TempDir,
-    config: String,
+    config: Value,
 }
 
 impl Hand {
     fn new(options: &Options, model: &ScriptedModel) -> Self {
         let base_url = model.anthropic_base_url();
         let config = json!({
-            "share": "disabled", "autoupdate": false,
             "enabled_providers": ["anthropic"],
-            "provider": { "anthropic": { "options": { "baseURL": base_url } } },
+            "provider": { "anthropic": { "npm": "@ai-sdk/anthropic", "options": { "baseURL": base_url } } },
+            "small_model": "anthropic/claude-sonnet-4-6",
+            "permission": { "*": "allow", "question": "deny", "external_directory": "deny", "doom_loop": "deny" },
         });
         Self {
             opencode: options.opencode.clone(),
             template: options.template.clone(),
             npm_cache: tempfile::tempdir().expect("a temporary directory can be made"),
-            config: config.to_string(),
+            config,
         }
     }
 
@@ -137,7 +139,6 @@ impl Hand {
         }
         let port = free_port();
         let mut agent = Ends(self.start(home.path(), &workspace, port));
-        let mut npm = Ends(self.install(&workspace));
         let hands = Agent::new(port, "opencode", PASSWORD);
         hands.wait_healthy().await;
         let handing_over = Instant::now();
@@ -147,6 +148,7 @@ impl Hand {
         let mut events = hands.events().await;
         let session = hands.create_session().await;
         hands.prompt(&session, PROMPT).await;
+        let mut npm = Ends(self.install(&workspace));
         loop {
             let event = events.next().await;
             if is_word(&event) {
@@ -174,12 +176,32 @@ impl Hand {
             std::fs::create_dir_all(&folder).expect("a directory can be made");
             opencode.env(name, folder);
         }
-        opencode.env("OPENCODE_SERVER_PASSWORD", PASSWORD).env("OPENCODE_CONFIG_CONTENT", &self.config);
+        // Where it finds these, OpenCode installs no plugins of its own.
+        let (global, pinned) = (home.join("config/opencode"), home.join("pinned"));
+        for folder in [&global, &pinned] {
+            std::fs::create_dir_all(folder).expect("a directory can be made");
+            for (name, content) in [
+                (".npmrc", "registry=http://127.0.0.1:1/\nfetch-retries=0\nupdate-notifier=false\n"),
+                (".gitignore", "node_modules\npackage.json\npackage-lock.json\nbun.lock\n.gitignore\n"),
+            ] {
+                std::fs::write(folder.join(name), content).expect("a file can be written");
+            }
+        }
+        let empty = "{\n  \"$schema\": \"https://opencode.ai/config.json\"\n}\n";
+        std::fs::write(global.join("opencode.jsonc"), empty).expect("a file can be written");
+        let mut config = self.config.clone();
+        config["instructions"] = json!([workspace.join("AGENTS.md")]);
+        std::fs::write(pinned.join("opencode.json"), config.to_string()).expect("a file can be written");
+        opencode.env("OPENCODE_CONFIG_DIR", &pinned).env("OPENCODE_SERVER_PASSWORD", PASSWORD);
+        opencode.env("OPENCODE_CONFIG_CONTENT", r#"{"share":"disabled","autoupdate":false}"#);
         for switch in [
             "OPENCODE_DISABLE_PROJECT_CONFIG",
             "OPENCODE_PURE",
             "OPENCODE_DISABLE_AUTOUPDATE",
             "OPENCODE_DISABLE_MODELS_FETCH",
+            "OPENCODE_DISABLE_LSP_DOWNLOAD",
+            "OPENCODE_DISABLE_CLAUDE_CODE",
+            "OPENCODE_DISABLE_EXTERNAL_SKILLS",
         ] {
             opencode.env(switch, "1");
         }
@@ -188,7 +210,7 @@ impl Hand {
 
     fn install(&self, workspace: &Path) -> Child {
         let mut npm = Command::new("nice");
-        npm.args(["-n", "10", "npm", "ci", "--no-audit", "--no-fund"]).current_dir(workspace);
+        npm.args(["-n", "14", "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(workspace);
         npm.env("npm_config_cache", self.npm_cache.path());
         quiet(&mut npm).spawn().expect("npm starts")
     }

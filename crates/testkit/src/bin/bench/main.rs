@@ -52,8 +52,8 @@ pub(crate) struct Options {
     #[arg(long)]
     raw: PathBuf,
     /// How many pairs a comparison has at least
-    #[arg(long, default_value_t = 20)]
-    pairs: usize,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(20..))]
+    pairs: u16,
 }
 
 #[tokio::main]

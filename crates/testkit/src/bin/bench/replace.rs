@@ -42,7 +42,7 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
 
     let idle = light_while(&doce, tokio::time::sleep(Duration::from_secs(3))).await;
     let (mut pairs, mut busy) = (Vec::new(), Vec::new());
-    for pair in 0..options.pairs {
+    for pair in 0..usize::from(options.pairs) {
         let (mut ours, mut raw) = (0.0, 0.0);
         for side in [ours_first(pair), !ours_first(pair)] {
             if side {

@@ -1,4 +1,4 @@
-//! What a light request costs, and whether that grows with what is stored.
+//! What a light request costs, and whether that grows with what is stored. No agent runs; the catalogue is the real one.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ pub(crate) struct Seed {
 }
 
 pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
-    let start = || Start { doce: &options.doce, opencode: &options.fake_opencode, npm: false };
+    let start = || Start { doce: &options.doce, opencode: &options.opencode, npm: false };
     let mut small = Doce::start(start()).await;
     let mut large = Doce::start(start()).await;
     small.stop();
@@ -53,7 +53,12 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
         format!("goal; median of {ROUNDS} rounds of {}; doce.dev 660–730 µs", CONNECTIONS * REQUESTS_EACH),
         json!(costs),
     )];
-    for (what, path) in [("ten of the list of projects", "/api/projects?limit=10"), ("a conversation", "messages")] {
+    let asked = [
+        ("what a page asks first", "/api/start"),
+        ("ten of the list of projects", "/api/projects?limit=10"),
+        ("a conversation", "messages"),
+    ];
+    for (what, path) in asked {
         let (mut few, mut many) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             // In turn, so that what the machine does meanwhile hits both.

@@ -1,4 +1,4 @@
-//! How soon a doce answers after its start, and what it weighs when it does nothing.
+//! How soon a doce answers after its start, and what it weighs when it does nothing, with the catalogue of the real OpenCode.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ const STARTS: usize = 11;
 const REST: Duration = Duration::from_secs(5);
 
 pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
-    let mut doce = Doce::start(Start { doce: &options.doce, opencode: &options.fake_opencode, npm: false }).await;
+    let mut doce = Doce::start(Start { doce: &options.doce, opencode: &options.opencode, npm: false }).await;
     doce.stop();
     seed(&doce.data(), Seed { projects: 100, messages_each: 10 }).await;
     let mut starts = Vec::new();
