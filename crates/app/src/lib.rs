@@ -38,6 +38,7 @@ mod project_connections;
 mod projects;
 mod queue;
 mod reconcilers;
+mod removal;
 mod retry;
 mod room;
 mod steps;

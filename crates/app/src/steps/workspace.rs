@@ -19,6 +19,7 @@ use crate::{
     jobs::{project_id, step_error},
     make_private_directory,
     program::{WORKSPACE, program_path, tool_environment},
+    removal,
 };
 
 /// What a new Project starts from.
@@ -206,7 +207,7 @@ fn tells_of_full_disk(errors: &str) -> bool {
 async fn remove_directory(path: &Utf8Path) -> Result<(), StepError> {
     let owned = path.to_owned();
     let removed =
-        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(owned)).await.map_err(StepError::internal)?;
+        tokio::task::spawn_blocking(move || removal::remove_directory(&owned)).await.map_err(StepError::internal)?;
     match removed {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(disk_error(path, e)),
         Ok(()) | Err(_) => Ok(()),
