@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use doce_model::Failure;
-use doce_store::{StoreError, Trouble};
+use doce_store::{StoreError, Trouble, Words};
 
 /// How long until a database may be well again that somebody has to look after.
 const TROUBLE_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -74,38 +74,14 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        let unavailable = match error.trouble() {
-            Some(Trouble::DiskFull) => Self::Unavailable {
-                code: "disk_full",
-                message:
-                    "The server's disk is full, or can't be written. Nothing was changed. Make room on it, then try \
-                    again."
-                        .to_owned(),
-                retry_after: TROUBLE_RETRY_AFTER,
-            },
-            Some(Trouble::Locked) => Self::Unavailable {
-                code: "database_locked",
-                message: "Another program holds the database. Nothing was changed. Close that program, then try again."
-                    .to_owned(),
-                retry_after: TROUBLE_RETRY_AFTER,
-            },
-            Some(Trouble::Damaged) => Self::Unavailable {
-                code: "database_damaged",
-                message: "The database is damaged. Stop doce, and put a backup in its place with `doce restore`."
-                    .to_owned(),
-                retry_after: TROUBLE_RETRY_AFTER,
-            },
-            Some(Trouble::Unreachable) => Self::Unavailable {
-                code: "database_unreachable",
-                message: "The PostgreSQL server can't be reached, or doesn't answer. Nothing was changed. See that it \
-                    runs, then try again."
-                    .to_owned(),
-                retry_after: TROUBLE_RETRY_AFTER,
-            },
-            None => return Self::internal(error),
+        let Some(trouble) = error.trouble() else { return Self::internal(error) };
+        let Words { code, message } = trouble.words();
+        let message = match trouble {
+            Trouble::DiskFull | Trouble::Locked | Trouble::Unreachable => format!("{message} Nothing was changed."),
+            Trouble::Damaged => message.to_owned(),
         };
         tracing::error!(error = crate::chain(&error), "the database did not do its work");
-        unavailable
+        Self::Unavailable { code, message, retry_after: TROUBLE_RETRY_AFTER }
     }
 }
 

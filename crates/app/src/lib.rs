@@ -72,7 +72,7 @@ pub use doce_store::audit::{
     Entry as AuditEntry,
     chain::{Anchor, Fault as AuditFault, Verdict},
 };
-pub use doce_store::{NotPostgresUrl, OpenError as DatabaseError, PostgresUrl};
+pub use doce_store::{NotPostgresUrl, OpenError as DatabaseError, PostgresUrl, Trouble};
 pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};

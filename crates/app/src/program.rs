@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_model::{AuditAction, AuditEvent, Ctx, Failure};
+use doce_model::{AuditAction, AuditEvent, Ctx, Failure, NextMove};
 use doce_opencode::{
     Client,
     config::{
@@ -13,6 +13,7 @@ use doce_opencode::{
     install,
 };
 use doce_runtime::{Bind, Isolation, Limits, RunError, Runtime, Sandbox, Spec, Tool};
+use doce_store::Trouble;
 use url::Url;
 
 use crate::{App, Error, SandboxState, beneath, catalogue, chain, events::Change, make_private_directory};
@@ -47,11 +48,11 @@ pub enum ProgramState {
         path: Utf8PathBuf,
     },
     /// It isn't, and why.
-    Failed {
-        /// Why, and what to do.
-        reason: String,
-    },
+    Failed(Failure),
 }
+
+/// Why a program could not be made ready, for a log and for whoever looks for a trouble in it.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Finds or installs `OpenCode`, then reads the catalogue if it isn't kept yet.
 pub(crate) async fn set_up(app: &App) {
@@ -73,9 +74,10 @@ pub(crate) async fn set_up(app: &App) {
                 app.catalogue.send_replace(state);
             }
         }
-        Err(reason) => {
-            tracing::error!(reason, "OpenCode is not available");
-            app.program.send_replace(ProgramState::Failed { reason: reason.clone() });
+        Err(failure) => {
+            tracing::error!(reason = failure.message, "OpenCode is not available");
+            let reason = failure.message.clone();
+            app.program.send_replace(ProgramState::Failed(failure));
             let loaded = matches!(&*app.catalogue.borrow(), catalogue::CatalogueState::Ready(_));
             if !loaded {
                 app.catalogue.send_replace(catalogue::CatalogueState::Failed(reason));
@@ -99,38 +101,44 @@ async fn look_for_sandbox(app: &App) {
     app.sandbox.send_replace(found);
 }
 
-async fn find_or_install(app: &App) -> Result<Utf8PathBuf, String> {
+fn unavailable(reason: String) -> Failure {
+    Failure::new("opencode_unavailable", reason, NextMove::Retry)
+}
+
+async fn find_or_install(app: &App) -> Result<Utf8PathBuf, Failure> {
     let path = match &app.config.opencode {
         Some(path) if path.is_file() => path.clone(),
         Some(path) => {
-            return Err(format!("There is no OpenCode at `{path}`, where DOCE_OPENCODE points."));
+            return Err(unavailable(format!("There is no OpenCode at `{path}`, where DOCE_OPENCODE points.")));
         }
         None => install(app).await?,
     };
     // A path through links would not be there inside the sandbox.
-    let path = path.canonicalize_utf8().map_err(|e| format!("`{path}` can't be read: {e}."))?;
-    check_version(app, &path).await?;
+    let path = path.canonicalize_utf8().map_err(|e| unavailable(format!("`{path}` can't be read: {e}.")))?;
+    check_version(app, &path).await.map_err(unavailable)?;
     Ok(path)
 }
 
-async fn install(app: &App) -> Result<Utf8PathBuf, String> {
+async fn install(app: &App) -> Result<Utf8PathBuf, Failure> {
     let registry = app.config.npm_registry.as_deref().unwrap_or(NPM_REGISTRY);
-    let registry = Url::parse(registry).map_err(|_| format!("`{registry}` is not the address of an npm registry."))?;
+    let registry = Url::parse(registry)
+        .map_err(|_| unavailable(format!("`{registry}` is not the address of an npm registry.")))?;
     let directory = app.layout.opencode();
     let program = app.program.clone();
     let path = install::fetch(&registry, directory.as_std_path(), |got, total| {
         program.send_replace(ProgramState::Installing { got, total });
     })
     .await
-    .map_err(|e| {
-        format!(
+    .map_err(|e| match Trouble::find(&e) {
+        Some(trouble) => trouble.failure(),
+        None => unavailable(format!(
             "OpenCode {} could not be installed: {}. Check the network and try again, or start doce with DOCE_OPENCODE \
              set to a binary of that version.",
             install::VERSION,
             chain(&e)
-        )
+        )),
     })?;
-    Utf8PathBuf::try_from(path).map_err(|e| e.to_string())
+    Utf8PathBuf::try_from(path).map_err(|e| unavailable(e.to_string()))
 }
 
 async fn check_version(app: &App, path: &Utf8Path) -> Result<(), String> {
@@ -192,9 +200,7 @@ pub(crate) async fn ready(app: &App, on_progress: impl Fn(String)) -> Result<Utf
     loop {
         match &*state.borrow_and_update() {
             ProgramState::Ready { path } => return Ok(path.clone()),
-            ProgramState::Failed { reason } => {
-                return Err(Failure::new("opencode_unavailable", reason.clone(), doce_model::NextMove::Retry));
-            }
+            ProgramState::Failed(failure) => return Err(failure.clone()),
             ProgramState::Checking => on_progress("looking for OpenCode".to_owned()),
             ProgramState::Installing { got, total } => on_progress(match total {
                 Some(total) => format!("installing OpenCode, {} of {} MB", got / 1_000_000, total / 1_000_000),
@@ -229,7 +235,7 @@ pub(crate) fn retry(app: &App) {
         catalogue::CatalogueState::Loading | catalogue::CatalogueState::Ready(_) => false,
     });
     let failed = app.program.send_if_modified(|state| match state {
-        ProgramState::Failed { .. } => {
+        ProgramState::Failed(_) => {
             *state = ProgramState::Checking;
             true
         }
@@ -319,7 +325,8 @@ async fn ask_for_catalogue(app: &App, path: &Utf8Path, directory: &Utf8Path) -> 
             agent_json: &config,
         },
     )
-    .await?;
+    .await
+    .map_err(|e| chain(&*e))?;
     let running = app.runtime.start(&spec, directory.join("agent.log")).await.map_err(|e| chain(&e))?;
     let client = Client::new(port, &password);
     let asked = async {
@@ -365,43 +372,42 @@ const AGENT_MEMORY: u64 = 4 << 30;
 const AGENT_PROCESSES: u32 = 1024;
 
 /// Makes the directories of an Agent and says how to start it.
-pub(crate) async fn agent_spec(app: &App, place: &AgentPlace<'_>) -> Result<Spec, String> {
+pub(crate) async fn agent_spec(app: &App, place: &AgentPlace<'_>) -> Result<Spec, Cause> {
     let instance = place.instance.to_owned();
     let (home, workspace) = (place.home.to_owned(), place.workspace.to_owned());
     let agent_json = place.agent_json.to_owned();
     tokio::task::spawn_blocking(move || {
         for directory in ["config/opencode", "state", "cache", MASK_DIRECTORY, CONFIG_DIRECTORY] {
-            make_private_directory(&instance.join(directory)).map_err(|e| chain(&e))?;
+            make_private_directory(&instance.join(directory))?;
         }
         for directory in [&home, &workspace] {
-            make_private_directory(directory).map_err(|e| chain(&e))?;
+            make_private_directory(directory)?;
         }
         for (name, content) in home_files() {
-            std::fs::write(instance.join("config/opencode").join(name), content).map_err(|e| e.to_string())?;
+            std::fs::write(instance.join("config/opencode").join(name), content)?;
         }
         let pinned = instance.join(CONFIG_DIRECTORY);
         for (name, content) in pinned_files() {
-            std::fs::write(pinned.join(name), content).map_err(|e| e.to_string())?;
+            std::fs::write(pinned.join(name), content)?;
         }
-        std::fs::write(pinned.join(AGENT_FILE), agent_json).map_err(|e| e.to_string())?;
+        std::fs::write(pinned.join(AGENT_FILE), agent_json)?;
         for mask in workspace_masks() {
             let name = match mask {
                 Mask::EmptyDirectory(name) => {
-                    make_private_directory(&instance.join(MASK_DIRECTORY).join(name)).map_err(|e| chain(&e))?;
+                    make_private_directory(&instance.join(MASK_DIRECTORY).join(name))?;
                     name
                 }
                 Mask::File(name, content) => {
-                    std::fs::write(instance.join(MASK_DIRECTORY).join(name), content).map_err(|e| e.to_string())?;
+                    std::fs::write(instance.join(MASK_DIRECTORY).join(name), content)?;
                     name
                 }
             };
             // A link there would lead the mask elsewhere.
-            beneath::remove_link(&workspace, name).map_err(|e| chain(&e))?;
+            beneath::remove_link(&workspace, name)?;
         }
-        Ok::<(), String>(())
+        Ok::<(), Cause>(())
     })
-    .await
-    .map_err(|e| e.to_string())??;
+    .await??;
 
     let user_home = doce_runtime::SANDBOX_HOME;
     let binary = Bind::read_only(place.program, "/opt/opencode");

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use doce_model::{Ctx, Direction, Failure, Job, LogLevel, NextMove};
 use doce_store::{
-    StoreError, Trouble, Tx,
+    Trouble, Tx,
     job::{Lease, LeaseError},
 };
 use serde::de::DeserializeOwned;
@@ -96,12 +96,11 @@ impl StepError {
         Self { verdict: Verdict::Wait, failure: Box::new(failure), after: None, source: None }
     }
 
-    /// Something of our own broke, which a person can't help: worth another try. A trouble of the database, which
-    /// somebody can end, is named.
+    /// Something of our own broke, which a person can't help: worth another try. A trouble of the disk or the database,
+    /// which somebody can end, is named.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = source.into();
-        let trouble = source.downcast_ref().and_then(StoreError::trouble);
-        Self::retry(trouble.map_or_else(internal, troubled)).source(source)
+        Self::retry(Trouble::find(&*source).map_or_else(internal, Trouble::failure)).source(source)
     }
 
     /// Adds the cause, for the log.
@@ -144,27 +143,6 @@ impl Error for StepError {
 /// Says that something of our own broke.
 pub(crate) fn internal() -> Failure {
     Failure::new("internal", "Something inside doce went wrong. Its log says more.", NextMove::Retry)
-}
-
-/// Says what is wrong with the database.
-fn troubled(trouble: Trouble) -> Failure {
-    let (code, message) = match trouble {
-        Trouble::DiskFull => {
-            ("disk_full", "The server's disk is full, or can't be written. Make room on it, then try again.")
-        }
-        Trouble::Locked => {
-            ("database_locked", "Another program holds the database. Close that program, then try again.")
-        }
-        Trouble::Damaged => (
-            "database_damaged",
-            "The database is damaged. Stop doce, and put a backup in its place with `doce restore`.",
-        ),
-        Trouble::Unreachable => (
-            "database_unreachable",
-            "The PostgreSQL server can't be reached, or doesn't answer. See that it runs, then try again.",
-        ),
-    };
-    Failure::new(code, message, NextMove::Retry)
 }
 
 /// Says that a try took too long.

@@ -5,7 +5,9 @@
 use std::{io::BufRead as _, ops::ControlFlow, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use doce_app::{ExportError, KeyPlace, Readers, RotateError, Rotated, RotationStage, export_keys, rotate_keys};
+use doce_app::{
+    ExportError, KeyPlace, Readers, RotateError, Rotated, RotationStage, Trouble, export_keys, rotate_keys,
+};
 use futures::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -20,7 +22,7 @@ use crate::{
     lock::{DataLock, LockError},
     printer::Printer,
     prompt,
-    serve::cannot_open,
+    serve::{MAKE_ROOM, cannot_open},
 };
 
 /// Makes a new master key and wraps everything with it.
@@ -135,7 +137,10 @@ fn cannot_rotate(error: RotateError) -> Stop {
 fn cannot_export(error: ExportError) -> Stop {
     match error {
         ExportError::Open(error) => cannot_open(error),
-        ExportError::Write { .. } => Stop::failed(error).hint("name a file that isn't there yet, where you may write"),
-        ExportError::Encrypt(_) | ExportError::Store(_) => Stop::failed(error),
+        error if Trouble::find(&error) == Some(Trouble::DiskFull) => Stop::failed(error).hint(MAKE_ROOM),
+        error @ ExportError::Write { .. } => {
+            Stop::failed(error).hint("name a file that isn't there yet, where you may write")
+        }
+        error @ (ExportError::Encrypt(_) | ExportError::Store(_)) => Stop::failed(error),
     }
 }

@@ -148,6 +148,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {
     })
 }
 
+/// What to do about a disk that is full.
+pub(crate) const MAKE_ROOM: &str = "make room on that disk: `df -h` shows it";
+
 /// Says what to do about a data directory that can't be opened.
 pub(crate) fn cannot_open(error: OpenError) -> Stop {
     let hint = match &error {
@@ -158,7 +161,7 @@ pub(crate) fn cannot_open(error: OpenError) -> Stop {
         OpenError::Database(DatabaseError::Connect { database, .. }) if database.starts_with("postgres:") => {
             "see that PostgreSQL runs there and lets this user in, or correct DOCE_DATABASE_URL"
         }
-        OpenError::Database(DatabaseError::Full { .. }) => "make room on that disk: `df -h` shows it",
+        OpenError::Database(DatabaseError::Full { .. }) => MAKE_ROOM,
         OpenError::Database(DatabaseError::Locked { .. }) => {
             "close whatever else has the file open: `fuser -v` names it"
         }
@@ -220,9 +223,9 @@ async fn follow_program(printer: &Printer, app: &App) {
                     progress.done(format_args!("ready at {path}"));
                 }
             }
-            ProgramState::Failed { reason } => {
+            ProgramState::Failed(failure) => {
                 let progress = progress.take().unwrap_or_else(|| printer.progress("OpenCode"));
-                progress.done(format_args!("not there, so no project starts: {reason}"));
+                progress.done(format_args!("not there, so no project starts: {}", failure.message));
             }
         }
         if program.changed().await.is_err() {

@@ -49,7 +49,7 @@ pub mod user;
 
 pub use database::{Database, NotPostgresUrl, PostgresUrl};
 pub use transfer::FillError;
-pub use trouble::Trouble;
+pub use trouble::{Trouble, Words};
 
 use database::Dialect;
 
@@ -164,6 +164,11 @@ impl OpenError {
             None => otherwise(error),
         }
     }
+
+    /// Names the trouble that kept the schema from being read or brought up to date, if it is one of the known ones.
+    fn in_words_of(self, database: &Database) -> Self {
+        if let Self::Migrate(source) = self { Self::of(database, source, Self::Migrate) } else { self }
+    }
 }
 
 impl StoreError {
@@ -238,10 +243,7 @@ impl Store {
         }
         {
             let mut connection = writer.acquire().await.map_err(connect)?;
-            schema::migrate(&mut connection, dialect).await.map_err(|error| match error {
-                OpenError::Migrate(source) => OpenError::of(database, source, OpenError::Migrate),
-                error => error,
-            })?;
+            schema::migrate(&mut connection, dialect).await.map_err(|error| error.in_words_of(database))?;
         }
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
@@ -260,14 +262,20 @@ impl Store {
     /// Opens the database to read it, whether or not a server has it open. Nothing is changed.
     pub async fn open_to_read(database: &Database) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let connect = |source| OpenError::Connect { database: database.to_string(), source };
+        let dialect = database.dialect();
+        let connect = |source| {
+            let unreachable = |source| OpenError::Connect { database: database.to_string(), source };
+            match dialect {
+                Dialect::Sqlite => OpenError::of(database, source, unreachable),
+                Dialect::Postgres => unreachable(source),
+            }
+        };
         let (url, settings): (_, &'static [&'static str]) = match database {
             Database::Sqlite(path) => {
                 (format!("sqlite://{path}?mode=ro"), &["PRAGMA busy_timeout = 10000", "PRAGMA query_only = ON"])
             }
             Database::Postgres(url) => (url.as_str().to_owned(), &["SET default_transaction_read_only = on"]),
         };
-        let dialect = database.dialect();
         let pool = || {
             AnyPoolOptions::new()
                 .max_connections(1)
@@ -277,7 +285,7 @@ impl Store {
         };
         let (writer, readers) = (pool().map_err(connect)?, pool().map_err(connect)?);
         let mut connection = readers.acquire().await.map_err(connect)?;
-        schema::check(&mut connection).await?;
+        schema::check(&mut connection).await.map_err(|error| error.in_words_of(database))?;
         drop(connection);
         Ok(Self { writer, readers, dialect, to_sync: Arc::default() })
     }

@@ -1,5 +1,11 @@
-//! Troubles of a database that somebody can end without knowing anything of doce: told apart from all other errors, so
-//! that what is said is what to do.
+//! Troubles of a database or a disk that somebody can end without knowing anything of doce: told apart from all other
+//! errors, so that what is said is what to do, in the same words everywhere.
+
+use std::{error::Error, io};
+
+use doce_model::{Failure, NextMove};
+
+use crate::StoreError;
 
 /// What is wrong with the database, from the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +18,56 @@ pub enum Trouble {
     Damaged,
     /// Its server can't be reached, or doesn't answer.
     Unreachable,
+}
+
+/// What a person is told of a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// Its stable name, documented in `docs/errors.md`.
+    pub code: &'static str,
+    /// What is wrong, and what to do.
+    pub message: &'static str,
+}
+
+impl Trouble {
+    /// Finds which trouble an error, or one of its causes, tells of.
+    pub fn find(error: &(dyn Error + 'static)) -> Option<Self> {
+        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| {
+            if let Some(error) = error.downcast_ref::<StoreError>() {
+                return error.trouble();
+            }
+            let kind = error.downcast_ref::<io::Error>()?.kind();
+            matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded).then_some(Self::DiskFull)
+        })
+    }
+
+    /// Says what is wrong and what to do, in the same words wherever it is met.
+    pub fn words(self) -> Words {
+        match self {
+            Self::DiskFull => Words {
+                code: "disk_full",
+                message: "The server's disk is full, or can't be written. Make room on it, then try again.",
+            },
+            Self::Locked => Words {
+                code: "database_locked",
+                message: "Another program holds the database. Close that program, then try again.",
+            },
+            Self::Damaged => Words {
+                code: "database_damaged",
+                message: "The database is damaged. Stop doce, and put a backup in its place with `doce restore`.",
+            },
+            Self::Unreachable => Words {
+                code: "database_unreachable",
+                message: "The PostgreSQL server can't be reached, or doesn't answer. See that it runs, then try again.",
+            },
+        }
+    }
+
+    /// Tells it to whoever waits for what couldn't be done.
+    pub fn failure(self) -> Failure {
+        let Words { code, message } = self.words();
+        Failure::new(code, message, NextMove::Retry)
+    }
 }
 
 /// Finds which trouble an error tells of.
@@ -50,6 +106,17 @@ fn of_code(code: &str) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_found_below_whatever_stands_above_it() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert_eq!(Trouble::find(&io::Error::from(kind)), Some(Trouble::DiskFull));
+        }
+        let below = sqlx::Error::Configuration(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
+        assert_eq!(Trouble::find(&below), Some(Trouble::DiskFull));
+        assert_eq!(Trouble::find(&StoreError::Query(sqlx::Error::PoolTimedOut)), Some(Trouble::Locked));
+        assert_eq!(Trouble::find(&io::Error::from(io::ErrorKind::PermissionDenied)), None);
+    }
 
     #[test]
     fn each_databases_codes_are_its_own() {

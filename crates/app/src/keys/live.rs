@@ -221,6 +221,9 @@ fn publish(app: &App, admins: &[UserId], rotation: &Rotation) {
 
 /// Says why the key was not changed, and what to do.
 fn reason(error: &RotateError) -> String {
+    if let Some(trouble) = Trouble::find(error) {
+        return format!("{} Both keys stay in use.", trouble.words().message);
+    }
     match error {
         RotateError::Mismatch { total, opened } => {
             format!("Only {opened} of {total} sealed values open with the new key, so both keys stay in use.")
@@ -233,10 +236,6 @@ fn reason(error: &RotateError) -> String {
             "A file of the keys could not be read or written: {}. See that doce may write beside the master key.",
             chain(error)
         ),
-        RotateError::Store(error) if error.trouble() == Some(Trouble::DiskFull) => {
-            "The server’s disk is full, or can’t be written. Both keys stay in use. Make room on it, then go on."
-                .to_owned()
-        }
         RotateError::Store(_) => {
             "The database failed in the middle of it; the server’s log says more. Both keys stay in use.".to_owned()
         }

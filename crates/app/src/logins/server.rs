@@ -63,7 +63,8 @@ impl LoginServer {
                 agent_json: &config,
             },
         )
-        .await?;
+        .await
+        .map_err(|e| chain(&*e))?;
         let running = app.runtime.start(&spec, directory.join("login.log")).await.map_err(|e| chain(&e))?;
         let client = Client::new(port, &password);
         let server = Self { client, running, directory: directory.to_owned() };

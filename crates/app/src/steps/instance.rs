@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{Desired, Failure, Instance, InstanceId, NextMove, Observed, Project};
 use doce_opencode::{Client, HealthError};
-use doce_store::instance;
+use doce_store::{Trouble, instance};
 use doce_vault::Identity;
 
 use crate::{
@@ -131,12 +131,12 @@ async fn run_agent(
         password: &password,
         agent_json: &config.to_json(),
     };
-    let spec = program::agent_spec(app, &place).await.map_err(|reason| start_failed(&reason))?;
+    let spec = program::agent_spec(app, &place).await.map_err(start_failed)?;
     let log = app.layout.log(project.id, "agent");
     if let Some(directory) = log.parent() {
         crate::make_private_directory(directory).map_err(StepError::internal)?;
     }
-    let running = app.runtime.start(&spec, log).await.map_err(|e| start_failed(&chain(&e)).source(e))?;
+    let running = app.runtime.start(&spec, log).await.map_err(|e| start_failed(e.into()))?;
 
     let identity = running.identity();
     record.pid = Some(i64::from(identity.pid));
@@ -169,12 +169,12 @@ async fn run_agent(
     Ok(())
 }
 
-fn start_failed(reason: &str) -> StepError {
-    StepError::retry(Failure::new(
-        "agent_not_started",
-        format!("The agent could not be started: {reason}."),
-        NextMove::OpenLogs,
-    ))
+fn start_failed(cause: program::Cause) -> StepError {
+    if Trouble::find(&*cause).is_some() {
+        return StepError::internal(cause);
+    }
+    let message = format!("The agent could not be started: {}.", chain(&*cause));
+    StepError::retry(Failure::new("agent_not_started", message, NextMove::OpenLogs)).source(cause)
 }
 
 /// Returns the Project's Agent for a step that needs one.

@@ -11,7 +11,7 @@ use doce_jobs::{Step, StepCtx, StepError};
 use doce_model::{Failure, NextMove, Project};
 use doce_opencode::config::Mask;
 use doce_runtime::{Bind, Spec};
-use doce_store::project;
+use doce_store::{Trouble, project};
 use rust_embed::RustEmbed;
 
 use crate::{
@@ -216,12 +216,10 @@ async fn remove_directory(path: &Utf8Path) -> Result<(), StepError> {
 
 /// Says what a disk's error means for a person.
 pub(crate) fn disk_error(path: &Utf8Path, error: io::Error) -> StepError {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let message = if full {
-        "The disk is full. Free some space on the server, then try again.".to_owned()
-    } else {
-        format!("`{path}` could not be written: {error}.")
-    };
+    if Trouble::find(&error).is_some() {
+        return StepError::internal(error);
+    }
+    let message = format!("`{path}` could not be written: {error}.");
     StepError::retry(Failure::new("disk", message, NextMove::Retry)).source(error)
 }
 
@@ -240,7 +238,9 @@ mod tests {
         assert!(tells_of_full_disk(full));
         assert!(!tells_of_full_disk("fatal: not a git repository (or any of the parent directories): .git"));
         let error = disk_error(Utf8Path::new("/w"), io::ErrorKind::StorageFull.into());
-        assert!(error.is_retry() && error.failure().code == "disk");
-        assert!(error.failure().message.contains("disk is full"));
+        assert!(error.is_retry());
+        assert_eq!(error.failure(), &Trouble::DiskFull.failure());
+        let error = disk_error(Utf8Path::new("/w"), io::ErrorKind::PermissionDenied.into());
+        assert!(error.failure().code == "disk" && error.failure().message.contains("`/w`"), "{error:?}");
     }
 }

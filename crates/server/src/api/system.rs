@@ -102,7 +102,7 @@ impl From<&ProgramState> for OpenCode {
             ProgramState::Checking => (OpenCodeWord::Checking, None, None, None),
             ProgramState::Installing { got, total } => (OpenCodeWord::Installing, None, Some(*got), *total),
             ProgramState::Ready { .. } => (OpenCodeWord::Ready, None, None, None),
-            ProgramState::Failed { reason } => (OpenCodeWord::Failed, Some(reason.clone()), None, None),
+            ProgramState::Failed(failure) => (OpenCodeWord::Failed, Some(failure.message.clone()), None, None),
         };
         Self { state, version: doce_app::OPENCODE_VERSION, detail, downloaded, total }
     }
