@@ -47,11 +47,7 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) ->
         .execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
         .await
         .map_err(OpenError::Migrate)?;
-    let found: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM schema_version")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(OpenError::Migrate)?;
-    let found = found.unwrap_or(0);
+    let found = version_of(connection).await.map_err(OpenError::Migrate)?;
     let known = known_version();
     if found > known {
         return Err(OpenError::Newer { found, known });
@@ -68,11 +64,7 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) ->
 
 /// Refuses a database that is not of the present schema.
 pub(crate) async fn check(connection: &mut AnyConnection) -> Result<(), OpenError> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM schema_version")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(OpenError::Migrate)?;
-    let (found, known) = (found.unwrap_or(0), known_version());
+    let (found, known) = (version_of(connection).await.map_err(OpenError::Migrate)?, known_version());
     match found.cmp(&known) {
         std::cmp::Ordering::Less => Err(OpenError::Older { found, known }),
         std::cmp::Ordering::Equal => Ok(()),
@@ -80,7 +72,14 @@ pub(crate) async fn check(connection: &mut AnyConnection) -> Result<(), OpenErro
     }
 }
 
-/// Applies a migration in one transaction: a crash leaves the database at a version, never between two.
+async fn version_of(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT MAX(version) FROM schema_version").fetch_one(connection).await?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Applies a migration in one transaction: a crash leaves the database at a version, never between two. Somebody else who
+/// opens the database may have applied it while this waited for its turn.
 async fn apply(
     connection: &mut AnyConnection,
     dialect: Dialect,
@@ -88,6 +87,9 @@ async fn apply(
     migration: &Migration,
 ) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin_with(dialect.begin()).await?;
+    if version_of(&mut tx).await? >= version {
+        return Ok(());
+    }
     tx.execute(AssertSqlSafe(dialect.types(migration.sql))).await?;
     match migration.then {
         Then::Nothing => {}

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 pub(crate) const BYTES_COLUMNS: &str = "SELECT m.name AS place, c.name AS name
     FROM sqlite_master m JOIN pragma_table_info(m.name) c
     WHERE m.type = 'table' AND UPPER(c.type) = 'BLOB'";
+/// How many of four that open a database at the same moment may have it.
+pub(crate) const OPEN_AT_ONCE: usize = 4;
 /// Lets a connection write rows whose owners aren't there.
 pub(crate) const NO_FOREIGN_KEYS: &str = "PRAGMA foreign_keys = OFF";
 

@@ -8,8 +8,8 @@ use doce_store::{
 };
 
 use crate::{
-    backend::{Fresh, bytes, types},
-    bench::{Bench, tamper},
+    backend::{Fresh, OPEN_AT_ONCE, bytes, types},
+    bench::{Bench, connect, tamper},
 };
 
 const FIRST: &str = include_str!("../../src/migrations/0001_first.sql");
@@ -107,4 +107,26 @@ async fn a_key_from_before_its_age_was_kept_is_as_old_as_its_credential() {
     let found = connection::list(&mut read, "usr_0198f0000000700080000000000000aa".parse().unwrap()).await.unwrap();
     let ages: Vec<_> = found.iter().map(|c| (c.label.as_str(), c.key_since, c.max_age_days, c.kept_version)).collect();
     assert_eq!(ages, [("main", Ms(20), None, None), ("other", Ms(10), None, None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_that_start_at_once_on_an_empty_database_each_table_is_made_by_one() {
+    let fresh = Fresh::new().await;
+    let open = || Store::open(&fresh.database);
+    let (first, second, third, fourth) = tokio::join!(open(), open(), open(), open());
+    let mut opened = Vec::new();
+    for start in [first, second, third, fourth] {
+        match start {
+            Ok(store) => opened.push(store),
+            Err(error) => assert!(matches!(error, OpenError::InUse { .. }), "{error:?}"),
+        }
+    }
+    assert_eq!(opened.len(), OPEN_AT_ONCE);
+    let mut connection = connect(&fresh).await;
+    let versions: Vec<i64> = sqlx::query_scalar("SELECT version FROM schema_version ORDER BY version")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let expected: Vec<i64> = (1..).take(versions.len()).collect();
+    assert!(!versions.is_empty() && versions == expected, "{versions:?}");
 }

@@ -9,6 +9,8 @@ pub(crate) use fresh::Fresh;
 pub(crate) const BYTES_COLUMNS: &str = "SELECT CAST(table_name AS TEXT) AS place, CAST(column_name AS TEXT) AS name
     FROM information_schema.columns
     WHERE table_schema = 'public' AND data_type = 'bytea'";
+/// How many of four that open a database at the same moment may have it.
+pub(crate) const OPEN_AT_ONCE: usize = 1;
 /// Lets a connection write rows whose owners aren't there.
 pub(crate) const NO_FOREIGN_KEYS: &str = "SET session_replication_role = replica";
 

@@ -4,10 +4,7 @@ use doce_model::Actor;
 use doce_store::{Database, OpenError, Store, setting};
 use sqlx::Executor as _;
 
-use crate::{
-    backend::Fresh,
-    bench::{Bench, connect},
-};
+use crate::bench::Bench;
 
 #[tokio::test]
 async fn a_second_server_is_refused_by_name_until_the_first_has_closed() {
@@ -17,28 +14,6 @@ async fn a_second_server_is_refused_by_name_until_the_first_has_closed() {
     assert!(error.to_string().contains(&bench.database().to_string()), "{error}");
     bench.store.close().await;
     Store::open(bench.database()).await.unwrap().close().await;
-}
-
-#[tokio::test]
-async fn of_several_that_start_at_once_on_an_empty_database_one_makes_the_tables() {
-    let fresh = Fresh::new().await;
-    let open = || Store::open(&fresh.database);
-    let (first, second, third, fourth) = tokio::join!(open(), open(), open(), open());
-    let mut opened = Vec::new();
-    for start in [first, second, third, fourth] {
-        match start {
-            Ok(store) => opened.push(store),
-            Err(error) => assert!(matches!(error, OpenError::InUse { .. }), "{error:?}"),
-        }
-    }
-    assert_eq!(opened.len(), 1);
-    let mut connection = connect(&fresh).await;
-    let versions: Vec<i64> = sqlx::query_scalar("SELECT version FROM schema_version ORDER BY version")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-    let expected: Vec<i64> = (1..).take(versions.len()).collect();
-    assert!(!versions.is_empty() && versions == expected, "{versions:?}");
 }
 
 #[tokio::test]
