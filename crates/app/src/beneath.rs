@@ -75,6 +75,12 @@ fn root(directory: &Utf8Path) -> Result<OwnedFd, BeneathError> {
     )?)
 }
 
+/// Opens a directory beneath one that is open. The path is relative, and has no `.` or `..` in it.
+pub(crate) fn open_directory(root: &OwnedFd, path: &Utf8Path) -> Result<OwnedFd, rustix::io::Errno> {
+    let path = if path == "" { Utf8Path::new(".") } else { path };
+    openat2(root, path.as_str(), OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), RESOLVE)
+}
+
 /// Brings a path into the form that is opened: relative, without empty, `.` and `..` parts.
 pub(crate) fn relative(path: &str) -> Result<String, BeneathError> {
     let mut parts = Vec::new();

@@ -2,12 +2,12 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use clap::Args;
 use doce_app::{
     OpenError,
     backup::{
-        Backup, BackupError, back_up,
+        Backup, BackupError, LeftOut, back_up,
         restore::{RestoreError, Restored, restore as restore_backup},
     },
 };
@@ -86,22 +86,38 @@ pub(crate) async fn backup(printer: &Printer, arguments: BackupArgs) -> Result<E
         }
     };
     let (made, ()) = tokio::join!(backing, following);
-    let made = made.map_err(|error| cannot_back_up(error, &data_dir))?;
+    let made = made.map_err(cannot_back_up)?;
     if arguments.json {
         printer.result(json!(made));
         return Ok(ExitCode::SUCCESS);
     }
-    let Backup { file, bytes, files, projects, master_key } = made;
+    let Backup { file, bytes, files, projects, master_key, left_out } = made;
     printer.result(format_args!("Backed up to {file}."));
     printer.result(format_args!("  size        {}", size(bytes)));
     printer.result(format_args!("  projects    {projects}, with the database {files} files"));
     if let Some(key) = master_key {
         printer.result(format_args!("  master key  {key}, which is not in it"));
     }
+    tell_left_out(printer, &left_out);
     printer.line(
         "Keep a copy of the master key somewhere else: without it the connected keys of a backup can't be opened.",
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names what could not be read when a backup was made.
+fn tell_left_out(printer: &Printer, LeftOut { count, named }: &LeftOut) {
+    if *count == 0 {
+        return;
+    }
+    printer.result(format_args!("  left out    {count} that could not be read"));
+    for unread in named {
+        // Its name is an agent's choice: what would move the cursor is written out.
+        printer.result(format_args!("    {}: {}", unread.path.escape_debug(), unread.reason));
+    }
+    if *count > named.len() {
+        printer.result(format_args!("    and {} more", count - named.len()));
+    }
 }
 
 fn name() -> String {
@@ -115,7 +131,7 @@ fn size(bytes: u64) -> String {
     if mib < 10 { format!("{kib} KiB") } else { format!("{mib} MiB") }
 }
 
-fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
+fn cannot_back_up(error: BackupError) -> Stop {
     match error {
         BackupError::Open(error @ OpenError::Nothing { .. }) => {
             Stop::failed(error).hint("name the data directory with --data-dir or DOCE_DATA_DIR")
@@ -124,15 +140,9 @@ fn cannot_back_up(error: BackupError, data_dir: &Utf8Path) -> Stop {
         error @ BackupError::Exists { .. } => {
             Stop::wrong(error).hint("name a file that isn't there yet, or a directory; nothing is written over")
         }
-        error @ BackupError::Write { .. } => {
-            Stop::failed(error).hint("see that the disk has room and that this user may write there")
-        }
-        error @ BackupError::Read { .. } => {
-            Stop::failed(error).hint(format!("see that this user owns everything in {data_dir}"))
-        }
-        error @ BackupError::Store(_) => {
-            Stop::failed(error).hint("see that the disk has room: the database is copied beside the backup first")
-        }
+        error @ BackupError::Write { .. } => Stop::failed(error).hint("see that the disk has room and that this user may write there"),
+        error @ (BackupError::Read { .. } | BackupError::Store(_)) => Stop::failed(error)
+            .hint("see that the disk has room: the database is copied beside the backup first"),
     }
 }
 
@@ -165,10 +175,11 @@ pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result
         printer.result(json!(restored));
         return Ok(ExitCode::SUCCESS);
     }
-    let Restored { data_dir, created_at, files, projects, master_key } = restored;
+    let Restored { data_dir, created_at, files, projects, master_key, left_out } = restored;
     let key_file = arguments.master_key_file.unwrap_or_else(|| data_dir.join("master.key"));
     printer.result(format_args!("Restored to {data_dir}, as it was at {created_at}."));
     printer.result(format_args!("  projects    {projects}, with the database {files} files"));
+    tell_left_out(printer, &left_out);
     if let Some(key) = master_key {
         printer.result(format_args!("  master key  {key}"));
         if key_file.exists() {
@@ -197,7 +208,8 @@ fn cannot_restore(error: RestoreError) -> Stop {
             Stop::failed(error).hint("copy it again from where it was kept, or take an older one; nothing was restored")
         }
         error @ RestoreError::Newer { .. } => Stop::failed(error).hint("install that version of doce"),
-        error @ (RestoreError::Write { .. } | RestoreError::Store(_)) => Stop::failed(error)
-            .hint("see that the disk has room and that this user may write there; nothing was restored"),
+        error @ (RestoreError::Write { .. } | RestoreError::Store(_)) => {
+            Stop::failed(error).hint("see that the disk has room and that this user may write there; nothing was restored")
+        }
     }
 }

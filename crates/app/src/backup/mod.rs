@@ -4,10 +4,12 @@
 //! the sum of each file. The database is copied as it is at one moment, into a file of SQLite also where it is one of
 //! PostgreSQL; files are read after it, one by one, and databases of SQLite among them with their logs.
 //! The master key is not in it, nor is what Agents hold of credentials in clear (`auth.json`), nor what can be installed
-//! again (`node_modules`). What an Agent left lying is a stranger's: no link is followed on the way to a file.
+//! again (`node_modules`). What an Agent left lying is a stranger's: no link is followed on the way to a file, and what
+//! can't be read is left out and named, because no Project may keep the others from being backed up.
 
 mod pack;
 pub mod restore;
+mod scrap;
 mod sqlite;
 
 use std::{
@@ -23,6 +25,7 @@ use doce_model::{Clock, Ms};
 use doce_store::{PostgresUrl, Store, StoreError, project, setting};
 use serde::{Deserialize, Serialize};
 
+use self::scrap::Scrap;
 use crate::{OpenError, keys::IN_FORCE, layout::Layout};
 
 /// The form of archive that this program writes and reads.
@@ -35,6 +38,9 @@ const DATABASE: &str = "doce.sqlite";
 const PROJECTS: &str = "projects";
 /// How hard it is compressed: 3 is the library's own choice, fast and small enough.
 const LEVEL: i32 = 3;
+
+/// How many of the files that can't be read are named.
+const NAMED_MAX: usize = 100;
 
 /// What an archive says of itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +57,36 @@ struct Manifest {
     master_key: Option<String>,
     /// Its files, and the SHA-256 sum of each, in hexadecimal digits.
     files: BTreeMap<String, String>,
+    /// What could not be read. Nothing in archives of before it was told.
+    #[serde(default)]
+    left_out: LeftOut,
+}
+
+/// What of Projects is not in a backup, because it can't be read: an Agent may have closed it to everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// How much there is of it: files, and directories with all that is below them.
+    pub count: usize,
+    /// The first of it.
+    pub named: Vec<Unread>,
+}
+
+/// Something that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Its path below the data directory.
+    pub path: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl LeftOut {
+    fn add(&mut self, path: &str, reason: String) {
+        self.count += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push(Unread { path: path.to_owned(), reason });
+        }
+    }
 }
 
 /// Why there is no backup.
@@ -74,10 +110,10 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
-    /// Something of a Project can't be read.
+    /// The copy of the database can't be read.
     #[error("read `{path}`")]
     Read {
-        /// What.
+        /// Where it is.
         path: String,
         /// Why.
         #[source]
@@ -101,6 +137,8 @@ pub struct Backup {
     pub projects: usize,
     /// The id of the master key that opens what is sealed in it.
     pub master_key: Option<String>,
+    /// What is not in it.
+    pub left_out: LeftOut,
 }
 
 /// Writes a backup of a data directory to a file that isn't there yet. A server may be running. `tell` hears how many
@@ -120,24 +158,23 @@ pub async fn back_up(
     if file.symlink_metadata().is_ok() {
         return Err(BackupError::Exists { path: file.to_owned() });
     }
-    let partial = Utf8PathBuf::from(format!("{file}.partial"));
-    let copy = Utf8PathBuf::from(format!("{file}.database"));
-    let _scrap = Scrap(vec![partial.clone(), copy.clone()]);
-    let archive = create(&partial)?;
-    // SQLite writes into a file that is there if it is empty; so nobody else may ever read it.
-    drop(create(&copy)?);
+    let write = |source| BackupError::Write { path: file.to_owned(), source };
+    let directory = file.parent().filter(|parent| *parent != "").unwrap_or(Utf8Path::new("."));
+    let scrap = Scrap::make_in(directory).map_err(write)?;
+    let (partial, copy) = (scrap.path.join("archive"), scrap.path.join(DATABASE));
+    let archive = new_file(&partial).map_err(write)?;
     let store = Store::open_to_read(&database).await.map_err(OpenError::from)?;
     let copied = copy_database(&store, &copy).await;
     store.close().await;
     let (places, master_key) = copied?;
     let projects = places.len();
-    let packing = pack::Packing { archive, partial: partial.clone(), database: copy, places, tell: Box::new(tell) };
+    let packing =
+        pack::Packing { archive, file: file.to_owned(), scrap: scrap.path.clone(), places, tell: Box::new(tell) };
     let created_at = clock.now();
     let key = master_key.clone();
-    let packed = tokio::task::spawn_blocking(move || packing.pack(|files| manifest(created_at, key, files)));
-    let files =
-        packed.await.map_err(|e| BackupError::Write { path: partial.clone(), source: io::Error::other(e) })??;
-    let write = |source| BackupError::Write { path: file.to_owned(), source };
+    let packed =
+        tokio::task::spawn_blocking(move || packing.pack(|files, left_out| manifest(created_at, key, files, left_out)));
+    let (files, left_out) = packed.await.map_err(|e| write(io::Error::other(e)))??;
     rustix::fs::renameat_with(
         rustix::fs::CWD,
         partial.as_std_path(),
@@ -150,10 +187,15 @@ pub async fn back_up(
         other => write(other.into()),
     })?;
     let bytes = fs::metadata(file).map_err(write)?.len();
-    Ok(Backup { file: file.to_owned(), bytes, files, projects, master_key })
+    Ok(Backup { file: file.to_owned(), bytes, files, projects, master_key, left_out })
 }
 
-fn manifest(created_at: Ms, master_key: Option<String>, files: BTreeMap<String, String>) -> Manifest {
+fn manifest(
+    created_at: Ms,
+    master_key: Option<String>,
+    files: BTreeMap<String, String>,
+    left_out: LeftOut,
+) -> Manifest {
     Manifest {
         format: FORMAT,
         doce: env!("CARGO_PKG_VERSION").to_owned(),
@@ -161,6 +203,7 @@ fn manifest(created_at: Ms, master_key: Option<String>, files: BTreeMap<String, 
         created_at: created_at.rfc3339(),
         master_key,
         files,
+        left_out,
     }
 }
 
@@ -173,31 +216,9 @@ async fn copy_database(store: &Store, copy: &Utf8Path) -> Result<(Vec<project::P
     Ok((places, master_key))
 }
 
-fn create(path: &Utf8Path) -> Result<File, BackupError> {
-    new_file(path).map_err(|source| {
-        let path = path.to_owned();
-        if source.kind() == io::ErrorKind::AlreadyExists {
-            BackupError::Exists { path }
-        } else {
-            BackupError::Write { path, source }
-        }
-    })
-}
-
 /// Makes a file that nobody else may read.
 fn new_file(path: &Utf8Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Files that are removed with this value, if they are still there.
-struct Scrap(Vec<Utf8PathBuf>);
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            drop(fs::remove_file(path));
-        }
-    }
 }
 
 /// Writes a sum in hexadecimal digits.

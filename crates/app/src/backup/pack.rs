@@ -8,25 +8,31 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use doce_store::project::Place;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use doce_store::{Trouble, project::Place};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    io::Errno,
+};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::{BackupError, DATABASE, LEVEL, MANIFEST, Manifest, PROJECTS, hex, new_file, settle, sqlite};
+use super::{BackupError, DATABASE, LEVEL, LeftOut, MANIFEST, Manifest, PROJECTS, hex, new_file, settle, sqlite};
+use crate::beneath;
 
 /// How often a file that changes while it is read is read again.
 const TRIES: usize = 5;
 /// Up to this size files are read whole first, so that one that changes meanwhile is read again.
 const WHOLE_MAX: u64 = 64 * 1024 * 1024;
-/// How deep directories are.
-const DEPTH_MAX: usize = 128;
+/// Bytes of a path in the archive. A longer one is none that any program could name.
+const PATH_MAX: usize = 4095;
 
 /// An archive to write.
 pub(super) struct Packing {
     pub(super) archive: File,
-    pub(super) partial: Utf8PathBuf,
-    pub(super) database: Utf8PathBuf,
+    /// What the archive will be.
+    pub(super) file: Utf8PathBuf,
+    /// Where the copy of the database is, and others may be made.
+    pub(super) scrap: Utf8PathBuf,
     pub(super) places: Vec<Place>,
     pub(super) tell: Box<dyn FnMut(u64) + Send>,
 }
@@ -45,70 +51,94 @@ const HOME: Part = Part { without: &["node_modules", "auth.json", "auth.json.tmp
 struct Packer {
     tar: Builder<zstd::Encoder<'static, File>>,
     sums: BTreeMap<String, String>,
+    left_out: LeftOut,
     read: u64,
     tell: Box<dyn FnMut(u64) + Send>,
-    partial: Utf8PathBuf,
+    file: Utf8PathBuf,
+    scrap: Utf8PathBuf,
 }
 
 impl Packing {
-    /// Writes everything; returns how many files there are.
+    /// Writes everything; returns how many files there are, and which are not in it.
     pub(super) fn pack(
         self,
-        manifest: impl FnOnce(BTreeMap<String, String>) -> Manifest,
-    ) -> Result<usize, BackupError> {
-        let Self { archive, partial, database, places, tell } = self;
-        let write = |source| BackupError::Write { path: partial.clone(), source };
+        manifest: impl FnOnce(BTreeMap<String, String>, LeftOut) -> Manifest,
+    ) -> Result<(usize, LeftOut), BackupError> {
+        let Self { archive, file, scrap, places, tell } = self;
+        let write = |source| BackupError::Write { path: file.clone(), source };
         let encoder = zstd::Encoder::new(archive, LEVEL).map_err(write)?;
-        let mut packer =
-            Packer { tar: Builder::new(encoder), sums: BTreeMap::new(), read: 0, tell, partial: partial.clone() };
-        let mut database = File::open(&database).map_err(|e| read(database.as_str(), e))?;
-        packer.file(DATABASE, &mut database, 0o600)?;
+        let mut packer = Packer {
+            tar: Builder::new(encoder),
+            sums: BTreeMap::new(),
+            left_out: LeftOut::default(),
+            read: 0,
+            tell,
+            file: file.clone(),
+            scrap,
+        };
+        let database = packer.scrap.join(DATABASE);
+        let unread = |source| BackupError::Read { path: database.to_string(), source };
+        packer.file(DATABASE, &mut File::open(&database).map_err(unread)?, 0o600)?.map_err(unread)?;
         for place in &places {
             for (part, name, path) in [(WORKSPACE, "workspace", &place.workspace), (HOME, "home", &place.home)] {
                 packer.tree(part, &format!("{PROJECTS}/{}/{name}", place.id), Utf8Path::new(path))?;
             }
         }
-        let files = packer.sums.len();
-        let text = serde_json::to_vec(&manifest(std::mem::take(&mut packer.sums))).map_err(|e| write(e.into()))?;
+        let (sums, left_out) = (std::mem::take(&mut packer.sums), packer.left_out.clone());
+        let files = sums.len();
+        let text = serde_json::to_vec(&manifest(sums, left_out.clone())).map_err(|e| write(e.into()))?;
         packer.append(MANIFEST, &mut header(EntryType::Regular, text.len() as u64, 0o600), &*text)?;
         let encoder = packer.tar.into_inner().map_err(write)?;
         encoder.finish().and_then(settle).map_err(write)?;
-        Ok(files)
+        Ok((files, left_out))
     }
 }
 
 impl Packer {
     fn append(&mut self, name: &str, header: &mut Header, content: impl Read) -> Result<(), BackupError> {
-        let path = self.partial.clone();
+        let path = self.file.clone();
         self.tar.append_data(header, name, content).map_err(|source| BackupError::Write { path, source })
     }
 
-    /// Writes a directory that is ours, with what an Agent put below it.
+    /// Writes a directory that is ours, with what an Agent put below it. Nothing that is there can end the backup: what
+    /// can't be read is left out.
     fn tree(&mut self, part: Part, name: &str, path: &Utf8Path) -> Result<(), BackupError> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match rustix::fs::open(path.as_std_path(), flags, Mode::empty()) {
-            Ok(directory) => self.directory(part, name, &directory, 0),
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let root = match rustix::fs::open(path.as_std_path(), flags, Mode::empty()) {
+            Ok(root) => root,
             // A Project whose files are just being made, or gone.
-            Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(errno) => Err(read(name, errno)),
-        }
-    }
-
-    fn directory(&mut self, part: Part, name: &str, directory: &OwnedFd, depth: usize) -> Result<(), BackupError> {
-        if depth > DEPTH_MAX {
-            return Err(read(name, io::Error::other("there are too many directories in each other")));
-        }
-        self.append(&format!("{name}/"), &mut header(EntryType::Directory, 0, 0o700), io::empty())?;
-        let mut names: Vec<String> = Vec::new();
-        for entry in Dir::read_from(directory).map_err(|e| read(name, e))? {
-            let entry = entry.map_err(|e| read(name, e))?;
-            // A name that isn't UTF-8 could not be written into the manifest; no program of ours makes one.
-            let Ok(entry) = entry.file_name().to_str() else { continue };
-            if !matches!(entry, "." | "..") && !part.without.contains(&entry) && !entry.ends_with("-shm") {
-                names.push(entry.to_owned());
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => {
+                self.left_out.add(name, errno.to_string());
+                return Ok(());
+            }
+        };
+        // Directories that are still to be written. None is held open for those below it, and each is opened from the
+        // first: so it doesn't matter how deep they are.
+        let mut ahead = vec![Utf8PathBuf::new()];
+        while let Some(inner) = ahead.pop() {
+            let at = if inner == "" { name.to_owned() } else { format!("{name}/{inner}") };
+            match beneath::open_directory(&root, &inner) {
+                Ok(directory) => self.directory(part, &at, &inner, &directory, &mut ahead)?,
+                // Gone by now, or a link.
+                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
+                Err(errno) => self.left_out.add(&at, errno.to_string()),
             }
         }
-        names.sort_unstable();
+        Ok(())
+    }
+
+    /// Writes the files of a directory, and adds the directories in it to those that are ahead.
+    fn directory(
+        &mut self,
+        part: Part,
+        name: &str,
+        inner: &Utf8Path,
+        directory: &OwnedFd,
+        ahead: &mut Vec<Utf8PathBuf>,
+    ) -> Result<(), BackupError> {
+        self.append(&format!("{name}/"), &mut header(EntryType::Directory, 0, 0o700), io::empty())?;
+        let names = self.names(part, name, directory);
         // Logs that are in the archive already, each with its database.
         let mut logs: BTreeSet<String> = BTreeSet::new();
         for entry in names {
@@ -116,31 +146,48 @@ impl Packer {
                 continue;
             }
             let at = format!("{name}/{entry}");
-            // What is gone by now was on its way out.
-            let Ok(stat) = rustix::fs::statat(directory, &*entry, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let stat = match rustix::fs::statat(directory, &*entry, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // What is gone by now was on its way out.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => {
+                    self.left_out.add(&at, errno.to_string());
+                    continue;
+                }
+            };
+            if at.len() > PATH_MAX {
+                self.left_out.add(&at, "its path is too long".to_owned());
+                continue;
+            }
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => {
-                    if let Some(inner) = open(directory.as_fd(), &entry, OFlags::DIRECTORY, &at)? {
-                        self.directory(part, &at, &inner, depth + 1)?;
-                    }
-                }
+                FileType::Directory => ahead.push(inner.join(&entry)),
                 FileType::RegularFile => {
-                    if let Some(file) = open(directory.as_fd(), &entry, OFlags::NONBLOCK, &at)? {
-                        let mode = if stat.st_mode & 0o100 != 0 { 0o700 } else { 0o600 };
-                        let mut file = File::from(file);
-                        if sqlite::is_database(&mut file).map_err(|e| read(&at, e))? {
-                            self.database(directory.as_fd(), &entry, &at, &mut file, mode)?;
-                            logs.insert(format!("{entry}-wal"));
-                        } else {
-                            self.file(&at, &mut file, mode)?;
-                        }
+                    let mode = if stat.st_mode & 0o100 != 0 { 0o700 } else { 0o600 };
+                    let is_written = match open(directory.as_fd(), &entry) {
+                        Ok(None) => continue,
+                        Ok(Some(mut file)) => match sqlite::is_database(&mut file) {
+                            Ok(true) => {
+                                logs.insert(format!("{entry}-wal"));
+                                self.database(directory.as_fd(), &entry, &at, &mut file, mode)?
+                            }
+                            Ok(false) => self.file(&at, &mut file, mode)?,
+                            Err(error) => Err(error),
+                        },
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = is_written {
+                        self.left_out.add(&at, error.to_string());
                     }
                 }
-                FileType::Symlink => {
-                    let Ok(target) = rustix::fs::readlinkat(directory, &*entry, Vec::new()) else { continue };
-                    let Ok(target) = target.into_string() else { continue };
-                    self.link(&at, &target)?;
-                }
+                FileType::Symlink => match rustix::fs::readlinkat(directory, &*entry, Vec::new()) {
+                    Ok(target) => match target.into_string() {
+                        Ok(target) => self.link(&at, &target)?,
+                        Err(_) => self.left_out.add(&at, "it leads to a name that is not UTF-8".to_owned()),
+                    },
+                    // Gone, or no link any more.
+                    Err(Errno::NOENT | Errno::INVAL) => {}
+                    Err(errno) => self.left_out.add(&at, errno.to_string()),
+                },
                 // They belong to what runs, or nobody can say what they are.
                 FileType::Fifo
                 | FileType::Socket
@@ -152,15 +199,41 @@ impl Packer {
         Ok(())
     }
 
+    /// Lists what of a directory is to be written, sorted.
+    fn names(&mut self, part: Part, name: &str, directory: &OwnedFd) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let entries = Dir::read_from(directory).map_err(|errno| self.left_out.add(name, errno.to_string()));
+        for entry in entries.into_iter().flatten() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => {
+                    self.left_out.add(name, errno.to_string());
+                    break;
+                }
+            };
+            // A name that isn't UTF-8 could not be written into the manifest; no program of ours makes one.
+            let Ok(entry) = entry.file_name().to_str() else {
+                let lossy = entry.file_name().to_string_lossy();
+                self.left_out.add(&format!("{name}/{lossy}"), "its name is not UTF-8".to_owned());
+                continue;
+            };
+            if !matches!(entry, "." | "..") && !part.without.contains(&entry) && !entry.ends_with("-shm") {
+                names.push(entry.to_owned());
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+
     fn link(&mut self, name: &str, target: &str) -> Result<(), BackupError> {
-        let path = self.partial.clone();
+        let path = self.file.clone();
         let mut header = header(EntryType::Symlink, 0, 0o777);
         self.tar.append_link(&mut header, name, target).map_err(|source| BackupError::Write { path, source })?;
         self.sums.insert(name.to_owned(), hex(&Sha256::digest(format!("link to {target}"))));
         Ok(())
     }
 
-    /// Writes a database of SQLite as it is at one moment, with its log.
+    /// Writes a database of SQLite as it is at one moment, with its log. The inner error is about reading it.
     fn database(
         &mut self,
         directory: BorrowedFd<'_>,
@@ -168,51 +241,56 @@ impl Packer {
         name: &str,
         file: &mut File,
         mode: u32,
-    ) -> Result<(), BackupError> {
-        let scrap = || {
-            // Removed at once: it is nobody's who doesn't hold it already.
-            let path = Utf8PathBuf::from(format!("{}.copy", self.partial));
-            let file = new_file(&path)?;
-            std::fs::remove_file(&path)?;
-            Ok(file)
+    ) -> Result<io::Result<()>, BackupError> {
+        let path = self.scrap.join("copy");
+        let write = |source| BackupError::Write { path: path.clone(), source };
+        // Removed at once: it is nobody's who doesn't hold it already.
+        let scrap = new_file(&path).map_err(write)?;
+        std::fs::remove_file(&path).map_err(write)?;
+        let mut copied = match sqlite::copy(directory, entry, file, scrap) {
+            Ok(copied) => copied,
+            Err(source) if Trouble::find(&source).is_some() => return Err(write(source)),
+            Err(error) => return Ok(Err(error)),
         };
-        let copied = sqlite::copy(directory, entry, file, scrap).map_err(|source| {
-            let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind());
-            if is_full { BackupError::Write { path: self.partial.clone(), source } } else { read(name, source) }
-        });
-        let mut copied = copied?;
-        copied.file.rewind().map_err(|e| read(name, e))?;
-        self.exactly(name, &mut copied.file, copied.database, mode)?;
+        copied.file.rewind().map_err(write)?;
+        self.exactly(name, &mut copied.file, copied.database, mode)?.map_err(write)?;
         if let Some(size) = copied.log {
-            self.exactly(&format!("{name}-wal"), &mut copied.file, size, mode)?;
+            self.exactly(&format!("{name}-wal"), &mut copied.file, size, mode)?.map_err(write)?;
         }
         (self.tell)(self.read);
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// Writes the next `size` bytes of a file.
-    fn exactly(&mut self, name: &str, file: &mut File, size: u64, mode: u32) -> Result<(), BackupError> {
-        let mut exact = Exact { file, left: size, sum: Sha256::new() };
+    /// Writes the next `size` bytes of a file. The inner error is about reading them: zeros stand for them then.
+    fn exactly(&mut self, name: &str, file: &mut File, size: u64, mode: u32) -> Result<io::Result<()>, BackupError> {
+        let mut exact = Exact { file, left: size, sum: Sha256::new(), fault: None };
         self.append(name, &mut header(EntryType::Regular, size, mode), &mut exact)?;
         self.read += size;
-        let sum = exact.sum.finalize();
-        self.sums.insert(name.to_owned(), hex(&sum));
-        Ok(())
+        let Exact { sum, fault, .. } = exact;
+        self.sums.insert(name.to_owned(), hex(&sum.finalize()));
+        Ok(fault.map_or(Ok(()), Err))
     }
 
-    fn file(&mut self, name: &str, file: &mut File, mode: u32) -> Result<(), BackupError> {
-        let failed = |source: io::Error| read(name, source);
-        let size = file.metadata().map_err(failed)?.len();
-        if size <= WHOLE_MAX {
-            let bytes = whole(file).map_err(failed)?;
+    /// Writes a file. The inner error is about reading it.
+    fn file(&mut self, name: &str, file: &mut File, mode: u32) -> Result<io::Result<()>, BackupError> {
+        let size = match file.metadata() {
+            Ok(found) => found.len(),
+            Err(error) => return Ok(Err(error)),
+        };
+        let is_read = if size <= WHOLE_MAX {
+            let bytes = match whole(file) {
+                Ok(bytes) => bytes,
+                Err(error) => return Ok(Err(error)),
+            };
             self.append(name, &mut header(EntryType::Regular, bytes.len() as u64, mode), &*bytes)?;
             self.read += bytes.len() as u64;
             self.sums.insert(name.to_owned(), hex(&Sha256::digest(&bytes)));
+            Ok(())
         } else {
-            self.exactly(name, file, size, mode)?;
-        }
+            self.exactly(name, file, size, mode)?
+        };
         (self.tell)(self.read);
-        Ok(())
+        Ok(is_read)
     }
 }
 
@@ -232,18 +310,14 @@ fn whole(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens an entry without following a link; nothing if it is gone by now, or became a link.
-fn open(directory: BorrowedFd<'_>, name: &str, flags: OFlags, at: &str) -> Result<Option<OwnedFd>, BackupError> {
-    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+/// Opens a file without following a link; nothing if it is gone by now, or became a link.
+fn open(directory: BorrowedFd<'_>, name: &str) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     match rustix::fs::openat(directory, name, flags, Mode::empty()) {
-        Ok(found) => Ok(Some(found)),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(read(at, errno)),
+        Ok(found) => Ok(Some(File::from(found))),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
-}
-
-fn read(path: &str, source: impl Into<io::Error>) -> BackupError {
-    BackupError::Read { path: path.to_owned(), source: source.into() }
 }
 
 fn header(kind: EntryType, size: u64, mode: u32) -> Header {
@@ -260,13 +334,24 @@ struct Exact<'f> {
     file: &'f mut File,
     left: u64,
     sum: Sha256,
+    /// Why the rest couldn't be read.
+    fault: Option<io::Error>,
 }
 
 impl Read for Exact<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let Some(buffer) = buffer.get_mut(..most).filter(|buffer| !buffer.is_empty()) else { return Ok(0) };
-        let mut got = self.file.read(buffer)?;
+        let mut got = match &self.fault {
+            None => match self.file.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                read => read.unwrap_or_else(|error| {
+                    self.fault = Some(error);
+                    0
+                }),
+            },
+            Some(_) => 0,
+        };
         if got == 0 {
             buffer.fill(0);
             got = buffer.len();

@@ -6,9 +6,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     sync::Arc,
 };
 
@@ -18,12 +18,16 @@ use doce_store::{
     Database, FillError, OpenError as DatabaseError, PostgresUrl, Store, StoreError, delivery, instance, project,
     setting,
 };
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
-use super::{DATABASE, FORMAT, MANIFEST, Manifest, PROJECTS, hex};
-use crate::{OpenError, layout::Layout};
+use super::{DATABASE, FORMAT, LeftOut, MANIFEST, Manifest, PROJECTS, hex};
+use crate::{OpenError, layout::Layout, removal::remove_directory};
 
 /// Most bytes of a manifest.
 const MANIFEST_MAX: u64 = 1024 * 1024 * 1024;
@@ -96,6 +100,8 @@ pub struct Restored {
     pub projects: usize,
     /// The id of the master key that opens what is sealed in it.
     pub master_key: Option<String>,
+    /// What could not be read when it was made, and so is not in it.
+    pub left_out: LeftOut,
 }
 
 /// Restores a backup into a directory that is empty or isn't there, and into an empty PostgreSQL database if one is
@@ -144,8 +150,8 @@ pub async fn restore(
         fs::rename(&beside, &data_dir).map_err(|e| write(&data_dir, e))?;
         half.0 = None;
     }
-    let Manifest { created_at, files, master_key, .. } = manifest;
-    Ok(Restored { data_dir, created_at, files: files.len(), projects, master_key })
+    let Manifest { created_at, files, master_key, left_out, .. } = manifest;
+    Ok(Restored { data_dir, created_at, files: files.len(), projects, master_key, left_out })
 }
 
 /// Refuses a PostgreSQL database that has something in it, before anything else is done.
@@ -212,7 +218,7 @@ struct Half(Option<Utf8PathBuf>);
 impl Drop for Half {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            drop(fs::remove_dir_all(path));
+            drop(remove_directory(path));
         }
     }
 }
@@ -265,7 +271,11 @@ impl Unpacking {
         let decoder = zstd::Decoder::new(counted).map_err(unreadable)?;
         let mut tar = tar::Archive::new(decoder);
         let mut sums = BTreeMap::new();
-        let mut links: Vec<(Utf8PathBuf, String)> = Vec::new();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(self.root.as_std_path(), flags, Mode::empty());
+        // From here on each path is one below it: together they could be longer than a path may be.
+        let root = root.map_err(|e| write(&self.root, e.into()))?;
+        let mut links: Vec<(String, String)> = Vec::new();
         let mut manifest: Option<Manifest> = None;
         for entry in tar.entries().map_err(unreadable)? {
             let mut entry = entry.map_err(unreadable)?;
@@ -281,22 +291,23 @@ impl Unpacking {
                 manifest = Some(serde_json::from_slice(&text).map_err(|_| damaged("its manifest can't be read"))?);
                 continue;
             }
-            let at = self.root.join(checked(&name)?);
+            let at = checked(&name)?;
+            let failed = |e| write(&self.root.join(at), e);
             let kind = entry.header().entry_type();
             if kind == EntryType::Directory {
-                make_directory(&at)?;
+                make_directory(&root, at).map_err(failed)?;
             } else if kind == EntryType::Regular {
                 let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
-                let sum = copy(&mut entry, &at, executable).map_err(|e| match e {
+                let sum = copy(&mut entry, &root, at, executable).map_err(|e| match e {
                     Copy::Read(e) => unreadable(e),
-                    Copy::Write(e) => write(&at, e),
+                    Copy::Write(e) => failed(e),
                 })?;
                 sums.insert(name, sum);
             } else if kind == EntryType::Symlink {
                 let target = entry.link_name_bytes().and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
                 let target = target.ok_or_else(|| damaged("a link in it leads nowhere"))?;
-                sums.insert(name, hex(&Sha256::digest(format!("link to {target}"))));
-                links.push((at, target));
+                sums.insert(name.clone(), hex(&Sha256::digest(format!("link to {target}"))));
+                links.push((name, target));
             } else {
                 return Err(damaged(format!("`{name}` is neither a file nor a directory nor a link")));
             }
@@ -314,7 +325,7 @@ impl Unpacking {
         }
         // Links last: no file is ever written through one.
         for (at, target) in links {
-            std::os::unix::fs::symlink(target, &at).map_err(|e| write(&at, e))?;
+            rustix::fs::symlinkat(target, &root, &*at).map_err(|e| write(&self.root.join(at), e.into()))?;
         }
         Ok(manifest)
     }
@@ -336,8 +347,17 @@ fn checked(name: &str) -> Result<&Utf8Path, RestoreError> {
     Err(damaged(format!("`{name}` in it leads out of the data directory")))
 }
 
-fn make_directory(path: &Utf8Path) -> Result<(), RestoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| write(path, e))
+/// Makes a directory, and those above it.
+fn make_directory(root: &OwnedFd, path: &Utf8Path) -> io::Result<()> {
+    let make = || rustix::fs::mkdirat(root, path.as_str(), Mode::RWXU);
+    match (make(), path.parent().filter(|parent| *parent != "")) {
+        (Ok(()) | Err(Errno::EXIST), _) => Ok(()),
+        (Err(Errno::NOENT), Some(parent)) => {
+            make_directory(root, parent)?;
+            Ok(make()?)
+        }
+        (Err(errno), _) => Err(errno.into()),
+    }
 }
 
 /// Which end of a copy failed.
@@ -347,12 +367,14 @@ enum Copy {
 }
 
 /// Writes an entry into a file that isn't there yet; returns its sum.
-fn copy(from: &mut impl io::Read, at: &Utf8Path, executable: bool) -> Result<String, Copy> {
-    if let Some(parent) = at.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(Copy::Write)?;
+fn copy(from: &mut impl io::Read, root: &OwnedFd, at: &Utf8Path, executable: bool) -> Result<String, Copy> {
+    if let Some(parent) = at.parent().filter(|parent| *parent != "") {
+        make_directory(root, parent).map_err(Copy::Write)?;
     }
-    let mode = if executable { 0o700 } else { 0o600 };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(at).map_err(Copy::Write)?;
+    let mode = if executable { Mode::RWXU } else { Mode::RUSR | Mode::WUSR };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(root, at.as_str(), flags, mode);
+    let mut file = File::from(file.map_err(|e| Copy::Write(e.into()))?);
     let (mut sum, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
     loop {
         let got = from.read(&mut buffer).map_err(Copy::Read)?;

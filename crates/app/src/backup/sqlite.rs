@@ -41,21 +41,19 @@ pub(super) fn is_database(file: &mut File) -> io::Result<bool> {
     Ok(head == MAGIC)
 }
 
-/// Copies a database and its log into a file that `scrap` makes. After many tries with a program that never lets one be
-/// whole, the last one is taken.
-pub(super) fn copy(
-    directory: BorrowedFd<'_>,
-    name: &str,
-    database: &mut File,
-    scrap: impl Fn() -> io::Result<File>,
-) -> io::Result<Copied> {
+/// Copies a database and its log into an empty file. After many tries with a program that never lets one be whole, the
+/// last one is taken.
+pub(super) fn copy(directory: BorrowedFd<'_>, name: &str, database: &mut File, mut scrap: File) -> io::Result<Copied> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let (copied, is_whole) = copy_once(directory, name, database, scrap()?)?;
+        let (copied, is_whole) = copy_once(directory, name, database, scrap)?;
         if is_whole || tries == TRIES {
             return Ok(copied);
         }
+        scrap = copied.file;
+        scrap.set_len(0)?;
+        scrap.rewind()?;
     }
 }
 

@@ -1,13 +1,21 @@
 //! The drill: back up while everything runs, restore elsewhere, and find all of it again; and what is not in a backup.
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    },
+    path::Path,
+};
 
 use base64::Engine as _;
 use doce_testkit::{BusyDatabase, ScriptedModel, wait_for};
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Serving, doce, first_account, run},
+    cli::{Serving, bound_by_modes, doce, first_account, run},
     terminal::{connect, json_of, works},
     world::{BOUND, MODEL, PASSWORD},
 };
@@ -34,9 +42,13 @@ async fn a_database_that_is_written_without_a_pause_is_whole_in_a_backup() {
     let (_serving, project) = with_a_project(at, &model).await;
     let home = camino::Utf8PathBuf::from_path_buf(project.join("home")).unwrap();
     let busy = BusyDatabase::start(&home.join("busy.db")).await;
-    // Its names are an agent's to choose: a link and a pipe beside a database are no logs of it.
-    std::fs::write(home.join("other.db"), b"SQLite format 3\0 and no more").unwrap();
-    std::os::unix::fs::symlink("/etc/hostname", home.join("other.db-wal")).unwrap();
+    // Its names are an agent's to choose: a link, a pipe and a socket beside a database are no logs of it.
+    for name in ["one", "two", "three"] {
+        std::fs::write(home.join(format!("{name}.db")), b"SQLite format 3\0 and no more").unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/hostname", home.join("one.db-wal")).unwrap();
+    make_pipe(home.join("two.db-wal").as_std_path());
+    let _socket = std::os::unix::net::UnixListener::bind(home.join("three.db-wal")).unwrap();
     let mut last = 0;
     for round in 0..4 {
         let (file, target) = (at.join(format!("{round}.tar.zst")), at.join(format!("target{round}")));
@@ -46,10 +58,165 @@ async fn a_database_that_is_written_without_a_pause_is_whole_in_a_backup() {
         let after = BusyDatabase::whole_after(&copy).await;
         assert!(after > last, "{after} and {last}");
         last = after;
-        assert!(project_of(&target).join("home/other.db").exists());
+        let home = project_of(&target).join("home");
+        assert!(["one.db", "two.db", "three.db"].iter().all(|name| home.join(name).exists()));
+        assert!(["two.db-wal", "three.db-wal"].iter().all(|name| !home.join(name).exists()));
     }
     assert!(busy.end().await >= last, "the copies are of commits that were made");
-    assert!(!at.join("0.tar.zst.partial.copy").exists());
+    assert_eq!(scraps(at), 0);
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is no other way to make one without unsafe code")]
+pub(crate) fn make_pipe(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().expect("there is a mkfifo").success());
+}
+
+/// How many directories of backups that aren't finished are in this one.
+fn scraps(directory: &Path) -> usize {
+    let names = std::fs::read_dir(directory).expect("it is ours").flatten();
+    names.filter(|entry| entry.file_name().to_string_lossy().starts_with(".doce-backup-")).count()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+/// Makes directories in each other, as deep as asked for, around the limits of a path; returns the last one.
+fn make_deep(directory: &Path, name: &str, depth: usize) -> OwnedFd {
+    let mut at = rustix::fs::open(directory, OFlags::PATH, Mode::empty()).expect("it is there");
+    for _ in 0..depth {
+        rustix::fs::mkdirat(&at, name, Mode::RWXU).expect("a directory can be made");
+        at = rustix::fs::openat(&at, name, OFlags::PATH, Mode::empty()).expect("it was made");
+    }
+    at
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_left_out_and_named_and_ends_no_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let (_serving, project) = with_a_project(at, &model).await;
+    let workspace = project.join("workspace");
+    let left_out = ["closed.txt", "closed", "half.db", "listed", "\u{1b}[2J"];
+    for name in ["closed", "listed"] {
+        std::fs::create_dir(workspace.join(name)).unwrap();
+    }
+    for name in ["open.txt", "closed.txt", "closed/file", "listed/file", "half.db-wal", "\u{1b}[2J"] {
+        std::fs::write(workspace.join(name), "words").unwrap();
+    }
+    std::fs::write(workspace.join("half.db"), b"SQLite format 3\0 and no more").unwrap();
+    std::fs::write(workspace.join(OsStr::from_bytes(b"\xff")), "words").unwrap();
+    std::os::unix::fs::symlink("open.txt", workspace.join("link")).unwrap();
+    make_pipe(&workspace.join("pipe"));
+    let _socket = std::os::unix::net::UnixListener::bind(workspace.join("socket")).unwrap();
+    let deep = make_deep(&workspace, "d", 300);
+    drop(rustix::fs::openat(deep, "deep.txt", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap());
+    make_deep(&workspace, &"e".repeat(250), 20);
+    for name in ["closed.txt", "closed", "half.db-wal", "\u{1b}[2J"] {
+        set_mode(&workspace.join(name), 0);
+    }
+    set_mode(&workspace.join("listed"), 0o400);
+
+    let (file, other, target) = (at.join("a.tar.zst"), at.join("b.tar.zst"), at.join("target"));
+    let (code, said, errors) = run(bound_by_modes(doce(at)).arg("backup").arg(&file));
+    assert_eq!(code, 0, "{said}{errors}");
+    // The database that has such a log, the name that isn't text, and the path that is too long.
+    assert!(said.contains("left out    7 that could not be read"), "{said}");
+    for words in ["workspace/closed.txt: Permission denied", "its name is not UTF-8", "its path is too long"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let (code, said, _) = run(bound_by_modes(doce(at)).arg("backup").arg(&other).arg("--json"));
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &told["left_out"]["count"]), (0, &json!(7)));
+    for name in left_out {
+        let named = told["left_out"]["named"].as_array().unwrap();
+        let is_named = named.iter().any(|one| one["path"].as_str().unwrap().ends_with(&format!("workspace/{name}")));
+        assert!(is_named, "{name}: {told}");
+    }
+    for (name, mode) in [("closed.txt", 0), ("closed", 0), ("listed", 0o400)] {
+        let found = workspace.join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name} is its owner's, and stays as it was");
+    }
+
+    let said = works(at, &["restore", file.to_str().unwrap(), "--data-dir", target.to_str().unwrap()]);
+    assert!(said.contains("left out    7"), "it is in the manifest: {said}");
+    let restored = project_of(&target).join("workspace");
+    let bottom = format!("{}deep.txt", "d/".repeat(300));
+    for name in ["open.txt", "link", "listed", &bottom] {
+        assert!(restored.join(name).exists(), "{name}");
+    }
+    for name in ["closed.txt", "closed", "half.db", "half.db-wal", "listed/file", "pipe", "socket"] {
+        assert!(!restored.join(name).exists(), "{name}");
+    }
+
+    set_mode(&workspace, 0);
+    let (code, said, errors) = run(bound_by_modes(doce(at)).arg("backup").arg(at.join("c.tar.zst")));
+    assert!(code == 0 && said.contains("workspace: Permission denied"), "{said}{errors}");
+    set_mode(&workspace, 0o700);
+    // What is doce's own is not left out.
+    set_mode(&at.join("data/doce.sqlite"), 0);
+    let (code, _, errors) = run(bound_by_modes(doce(at)).arg("backup").arg(at.join("d.tar.zst")));
+    assert!(code == 1 && errors.contains("doce.sqlite"), "{errors}");
+    set_mode(&at.join("data/doce.sqlite"), 0o600);
+    assert!(!at.join("d.tar.zst").exists());
+    for name in ["closed", "listed"] {
+        set_mode(&workspace.join(name), 0o700);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backup_left_that_was_killed_is_removed_by_the_next_and_never_by_one_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let (_serving, project) = with_a_project(at, &model).await;
+    let large = project.join("workspace/large");
+    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    let first = at.join("first.tar.zst");
+    let mut killed = doce(at).arg("backup").arg(&first).spawn().unwrap();
+    wait_for("the archive to be begun", BOUND, async || (scraps(at) == 1).then_some(())).await;
+    // The one that is killed still has to read most of a terabyte.
+    let elsewhere = tempfile::tempdir().unwrap();
+    drop(Serving::start(doce(elsewhere.path())));
+    works(elsewhere.path(), &["backup", at.join("beside.tar.zst").to_str().unwrap()]);
+    assert_eq!(scraps(at), 1, "the one that runs keeps its own");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(scraps(at), 1, "killed, it could not tidy up");
+    std::fs::remove_file(large).unwrap();
+    works(at, &["backup", first.to_str().unwrap()]);
+    assert_eq!(scraps(at), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_with_directories_that_were_closed_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(bound_by_modes(doce(at)));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    works(at, &["project", "create", "[[say: hello]]", "--name", "Bakery", "--watch", "--model", &name]);
+    let (project, kept) = (project_of(&at.join("data")), at.join("kept"));
+    let workspace = project.join("workspace");
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("file"), "kept").unwrap();
+    set_mode(&kept, 0o500);
+    for (name, mode) in [("closed/inner", 0), ("closed", 0), ("full", 0o500), ("listed", 0o400)] {
+        std::fs::create_dir_all(workspace.join(name).join("inner")).unwrap();
+        std::fs::write(workspace.join(name).join("file"), "words").unwrap();
+        set_mode(&workspace.join(name), mode);
+    }
+    std::os::unix::fs::symlink(&kept, workspace.join("link")).unwrap();
+    set_mode(&workspace, 0o500);
+    works(at, &["project", "delete", "bakery", "--yes"]);
+    assert!(!project.exists());
+    assert_eq!(std::fs::read_to_string(kept.join("file")).unwrap(), "kept");
+    assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o500, "a link leads nowhere");
+    set_mode(&kept, 0o700);
 }
 
 /// The only project's directory.
@@ -160,7 +327,7 @@ async fn a_damaged_backup_restores_nothing() {
     assert_eq!(serving.end().await.0, 0);
     let file = at.join("a.tar.zst");
     works(at, &["backup", file.to_str().unwrap()]);
-    assert!(!at.join("a.tar.zst.partial").exists());
+    assert_eq!(scraps(at), 0);
 
     // Its words are the same but for one letter, in a file that is compressed anew.
     let mut bytes = unpacked(&file);

@@ -31,6 +31,28 @@ pub(crate) fn doce(directory: &std::path::Path) -> Command {
     command
 }
 
+/// The same command, started by another program.
+#[expect(clippy::disallowed_methods, reason = "this is about the command, so it is started")]
+pub(crate) fn through(program: &str, arguments: &[&str], original: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for (name, value) in original.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.args(arguments).arg(original.get_program()).args(original.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A command that is bound by modes, as everybody's is but root's: root's is started without the right to pass them.
+pub(crate) fn bound_by_modes(original: Command) -> Command {
+    if rustix::process::geteuid().is_root() {
+        through("setpriv", &["--bounding-set", "-dac_override,-dac_read_search,-net_bind_service", "--"], &original)
+    } else {
+        original
+    }
+}
+
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("doce can be started");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what doce says is UTF-8");
