@@ -447,13 +447,14 @@ pub(crate) fn data_dir(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Stop> 
 }
 
 /// Variables about proxies and certificates, that sandboxed programs need as much as this one.
-const NETWORK: [&str; 10] = [
+const NETWORK: [&str; 11] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
     "http_proxy",
     "https_proxy",
+    "all_proxy",
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",

@@ -26,7 +26,7 @@ pub use authorization_server::{AuthorizationServer, Renewal, USER_CODE};
 pub use busy::BusyDatabase;
 pub use clock::MockClock;
 pub use fake_agent::FakeAgent;
-pub use locked::LockedDatabase;
+pub use locked::{LockedDatabase, tamper};
 pub use postgres::{PostgresDatabase, Relay};
 pub use providers::{ACCOUNT, Asked, Providers};
 pub use scripted_model::ScriptedModel;

@@ -21,4 +21,26 @@ impl LockedDatabase {
         connection.execute("BEGIN IMMEDIATE").await.expect("nobody writes for long");
         Self { connection }
     }
+
+    /// Takes it for itself: nobody else so much as reads it. Nobody may have it open.
+    ///
+    /// # Panics
+    /// If there is no such database, or somebody has it open.
+    pub async fn hold_alone(database: &Utf8Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(database).pragma("locking_mode", "EXCLUSIVE");
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+        connection.execute("BEGIN IMMEDIATE").await.expect("nobody has it open");
+        Self { connection }
+    }
+}
+
+/// Does something to a database of SQLite that doce doesn't do.
+///
+/// # Panics
+/// If there is no such database, or it refuses.
+pub async fn tamper(database: &Utf8Path, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(database);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database can be opened");
+    connection.execute(sql).await.expect("the database does what it is told");
+    connection.close().await.expect("the database can be closed");
 }

@@ -23,12 +23,16 @@ pub(super) fn directory(around: &Surroundings) -> Finding {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(path),
         Err(error) => {
-            let repair = "run this as the user that doce runs as: sudo -u doce doce doctor";
-            return Finding::problem(CHECK, format!("{path} can't be looked at: {error}"), repair);
+            let text = format!("{path} can't be looked at: {error}");
+            return Finding::problem(CHECK, text, "sudo -u doce doce doctor, as the user that doce runs as");
         }
     };
     if !found.is_dir() {
-        return Finding::problem(CHECK, format!("{path} is not a directory"), "name another with DOCE_DATA_DIR");
+        return Finding::problem(
+            CHECK,
+            format!("{path} is not a directory"),
+            "DOCE_DATA_DIR=ANOTHER-DIRECTORY doce serve",
+        );
     }
     let uid = rustix::process::geteuid().as_raw();
     if uid != 0 && found.uid() != uid {
@@ -84,7 +88,7 @@ pub(super) async fn database_and_key(around: &Surroundings) -> Vec<Finding> {
             }
             Err(error) => {
                 let repair = match &error {
-                    StoreOpenError::Newer { .. } => "install the newer doce".to_owned(),
+                    StoreOpenError::Newer { .. } => "sudo install -m 755 THE-NEWER-DOCE /usr/local/bin/doce".to_owned(),
                     StoreOpenError::Older { .. } => "doce serve".to_owned(),
                     StoreOpenError::Full { .. } => format!("df -h {}", around.data_dir),
                     StoreOpenError::Locked { .. } => format!("fuser -v {database}"),

@@ -86,7 +86,7 @@ pub(super) async fn opencode(around: &Surroundings, is_reachable: bool, door: &R
         return match wrong {
             Some(wrong) => {
                 let text = format!("{path} is version {}, and doce needs {}", wrong.found, install::VERSION);
-                Finding::problem(CHECK, text, "unset DOCE_OPENCODE: doce installs the right one")
+                Finding::problem(CHECK, text, "unset DOCE_OPENCODE, and doce installs the right one")
             }
             None => Finding::ok(CHECK, format!("{path} is used, by DOCE_OPENCODE")),
         };
@@ -106,7 +106,7 @@ pub(super) async fn opencode(around: &Surroundings, is_reachable: bool, door: &R
                 "version {} is not there, and the npm registry that it comes from can't be reached",
                 install::VERSION
             ),
-            "set DOCE_NPM_REGISTRY to one that can, or DOCE_OPENCODE to a binary of that version",
+            "export DOCE_NPM_REGISTRY=https://ONE-THAT-CAN, or DOCE_OPENCODE=A-BINARY-OF-THAT-VERSION",
         ),
     }
 }
@@ -174,7 +174,7 @@ pub(super) fn ceilings(around: &Surroundings, door: &Runtime) -> Option<Finding>
     Some(Finding::warning(
         CHECK,
         format!("started from here, doce can't set a ceiling on an agent's {missing}: one may take all there is"),
-        "start it as a service of systemd with Delegate=memory pids and DelegateSubgroup=main",
+        "sudo systemctl edit doce, and below [Service] Delegate=memory pids and DelegateSubgroup=main",
     ))
 }
 

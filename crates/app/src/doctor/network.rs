@@ -25,7 +25,11 @@ pub(super) fn port(around: &Surroundings) -> Finding {
         Err(error) => {
             let kind = error.kind();
             let (why, repair) = if kind == io::ErrorKind::AddrInUse {
-                let repair = format!("ss -ltnp sport = :{}; or choose another port with DOCE_LISTEN", listen.port());
+                let repair = format!(
+                    "ss -ltnp sport = :{}; or DOCE_LISTEN={}:ANOTHER-PORT doce serve",
+                    listen.port(),
+                    listen.ip()
+                );
                 ("another program has it".to_owned(), repair)
             } else if kind == io::ErrorKind::PermissionDenied {
                 let repair = format!("DOCE_LISTEN={}:4321 doce serve, behind a proxy", listen.ip());
@@ -34,7 +38,7 @@ pub(super) fn port(around: &Surroundings) -> Finding {
                 let repair = format!("DOCE_LISTEN=0.0.0.0:{} doce serve", listen.port());
                 ("this machine doesn't have that address".to_owned(), repair)
             } else {
-                (error.to_string(), "choose another address with DOCE_LISTEN".to_owned())
+                (error.to_string(), "DOCE_LISTEN=127.0.0.1:4321 doce serve".to_owned())
             };
             Finding::problem(CHECK, format!("doce can't listen on {listen}: {why}"), repair)
         }
@@ -49,7 +53,7 @@ pub(super) fn address(around: &Surroundings) -> Option<Finding> {
         Some(url) => Some(Finding::warning(
             CHECK,
             format!("browsers use {url}: whoever is in between reads passwords and keys"),
-            "put a proxy with TLS before doce and set DOCE_PUBLIC_URL to its https address",
+            "export DOCE_PUBLIC_URL=https://NAME, and put a proxy with TLS before doce",
         )),
         None if around.listen.ip().is_loopback() => None,
         None => Some(Finding::warning(
@@ -58,7 +62,7 @@ pub(super) fn address(around: &Surroundings) -> Option<Finding> {
                 "{} is open to the network without TLS: whoever is in between reads passwords and keys",
                 around.listen
             ),
-            "put a proxy with TLS before doce and set DOCE_PUBLIC_URL to its https address",
+            "export DOCE_PUBLIC_URL=https://NAME, and put a proxy with TLS before doce",
         )),
     }
 }
@@ -132,16 +136,18 @@ pub(super) async fn reach(around: &Surroundings, now: Ms) -> Reach {
             } else {
                 format!("curl -I {registry}; behind a proxy, export HTTPS_PROXY=http://HOST:PORT")
             };
-            return Reach { is_reachable: false, findings: vec![Finding::warning("network", text, repair)] };
+            let clock = unknown(&format!("{host} can't be reached"));
+            return Reach { is_reachable: false, findings: vec![Finding::warning("network", text, repair), clock] };
         }
     };
-    let mut findings = vec![Finding::ok("network", format!("{host} answers"))];
     let date =
         response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(Ms::from_http);
-    if let Some(there) = date {
-        findings.push(compare(now, there));
-    }
-    Reach { is_reachable: true, findings }
+    let clock = date.map_or_else(|| unknown(&format!("{host} tells no time")), |there| compare(now, there));
+    Reach { is_reachable: true, findings: vec![Finding::ok("network", format!("{host} answers")), clock] }
+}
+
+fn unknown(why: &str) -> Finding {
+    Finding::warning("clock", format!("it could not be checked: {why}"), "timedatectl")
 }
 
 fn compare(here: Ms, there: Ms) -> Finding {
