@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use camino::Utf8PathBuf;
 use clap::Args;
 use doce_app::{
-    OpenError,
+    OpenError, Trouble,
     backup::{
         Backup, BackupError, LeftOut, back_up,
         restore::{RestoreError, Restored, restore as restore_backup},
@@ -18,7 +18,7 @@ use crate::{
     SystemClock,
     config::{self, DatabaseArgs, Stop},
     printer::Printer,
-    serve::cannot_open,
+    serve::{MAKE_ROOM, cannot_open},
 };
 
 /// How the name of a backup ends.
@@ -137,12 +137,13 @@ fn cannot_back_up(error: BackupError) -> Stop {
             Stop::failed(error).hint("name the data directory with --data-dir or DOCE_DATA_DIR")
         }
         BackupError::Open(error) => cannot_open(error),
+        error if Trouble::find(&error) == Some(Trouble::DiskFull) => Stop::failed(error).hint(MAKE_ROOM),
         error @ BackupError::Exists { .. } => {
             Stop::wrong(error).hint("name a file that isn't there yet, or a directory; nothing is written over")
         }
-        error @ BackupError::Write { .. } => Stop::failed(error).hint("see that the disk has room and that this user may write there"),
+        error @ BackupError::Write { .. } => Stop::failed(error).hint("see that this user may write there"),
         error @ (BackupError::Read { .. } | BackupError::Store(_)) => Stop::failed(error)
-            .hint("see that the disk has room: the database is copied beside the backup first"),
+            .hint("see that this user may write there: the database is copied beside the backup first"),
     }
 }
 
@@ -197,6 +198,7 @@ pub(crate) async fn restore(printer: &Printer, arguments: RestoreArgs) -> Result
 fn cannot_restore(error: RestoreError) -> Stop {
     match error {
         RestoreError::Open(error) => cannot_open(error),
+        error if Trouble::find(&error) == Some(Trouble::DiskFull) => Stop::failed(error).hint(MAKE_ROOM),
         error @ RestoreError::NotEmpty { .. } => Stop::wrong(error)
             .hint("name another directory with --data-dir, or move this one away; nothing of it was changed"),
         error @ RestoreError::DatabaseNotEmpty { .. } => Stop::wrong(error)
@@ -209,7 +211,7 @@ fn cannot_restore(error: RestoreError) -> Stop {
         }
         error @ RestoreError::Newer { .. } => Stop::failed(error).hint("install that version of doce"),
         error @ (RestoreError::Write { .. } | RestoreError::Store(_)) => {
-            Stop::failed(error).hint("see that the disk has room and that this user may write there; nothing was restored")
+            Stop::failed(error).hint("see that this user may write there; nothing was restored")
         }
     }
 }

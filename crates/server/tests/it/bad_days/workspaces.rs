@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
-use doce_testkit::ScriptedModel;
+use doce_testkit::{ScriptedModel, wait_for};
 
 use super::day;
-use crate::world::{Browser, World, id};
+use crate::{
+    backup::make_pipe,
+    cli::{doce, run},
+    world::{BOUND, Browser, World, id},
+};
 
 /// A project, the address of its routes, and where its workspace lies.
 async fn project(world: &World) -> (Browser, String, Utf8PathBuf) {
@@ -48,9 +52,7 @@ async fn a_pipe_is_not_waited_for() {
     let day = day("a_pipe_is_not_waited_for");
     let world = World::running().await;
     let (browser, at, workspace) = project(&world).await;
-    #[expect(clippy::disallowed_methods, reason = "there is no other way to make one without unsafe code")]
-    let made = std::process::Command::new("mkfifo").arg(workspace.join("pipe").as_std_path()).status();
-    assert!(made.unwrap().success());
+    make_pipe(workspace.join("pipe").as_std_path());
     let asked = tokio::time::timeout(Duration::from_secs(10), browser.get(&format!("{at}/file?path=pipe"))).await;
     let problem = asked.expect("nobody writes into it, and nobody waits").problem(422, &day.shown);
     assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
@@ -68,4 +70,32 @@ async fn a_link_out_of_the_workspace_is_not_followed() {
         let problem = browser.get(&format!("{at}/file?path={path}")).await.problem(403, &day.shown);
         assert!(problem["detail"].as_str().unwrap().contains(&day.next), "{problem}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_of_200_000_files_and_a_pipe_is_backed_up_and_deleted() {
+    let day = day("a_workspace_of_200_000_files_and_a_pipe_is_backed_up_and_deleted");
+    let world = World::running().await;
+    let (browser, at, workspace) = project(&world).await;
+    for n in 0..200_000 {
+        let directory = workspace.join(format!("many/{}", n / 1000));
+        if n % 1000 == 0 {
+            std::fs::create_dir_all(&directory).unwrap();
+        }
+        std::fs::File::create(directory.join(format!("file-{n:06}"))).unwrap();
+    }
+    make_pipe(workspace.join("many/pipe").as_std_path());
+    let _socket = std::os::unix::net::UnixListener::bind(workspace.join("many/socket")).unwrap();
+    let away = tempfile::tempdir().unwrap();
+    let mut backup = doce(away.path());
+    backup.env("DOCE_DATA_DIR", world.data().as_str()).arg("backup").arg(away.path().join("backup.tar.zst"));
+    let (code, said, errors) = run(&mut backup);
+    assert!(code == 0 && said.contains(&day.shown), "{said}{errors}");
+    let files = said.split(" files").next().and_then(|text| text.rsplit(' ').next()).unwrap();
+    assert!(files.parse::<u32>().unwrap() > 200_000, "{said}");
+    assert!(!said.contains("left out"), "a pipe is nothing to be restored: {said}");
+    let deleted = browser.delete(&at).await;
+    assert!(deleted.status.is_success(), "{}", deleted.text());
+    wait_for("the files to be gone", BOUND, async || (!workspace.exists()).then_some(())).await;
+    wait_for("the project to be gone", BOUND, async || (browser.get(&at).await.status == 404).then_some(())).await;
 }
