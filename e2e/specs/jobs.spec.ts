@@ -54,3 +54,34 @@ test("a pause lets nothing begin, is told where somebody waits, and ends with a 
   await expect(page.getByText("The queue is paused")).toHaveCount(0);
   await expect(new Workspace(page).answers.last()).toContainText("Done.", { timeout: LAUNCH_MS });
 });
+
+test("a job that runs is cancelled, what it did is taken back, and it is done again", async ({ page, api, model }) => {
+  const key = `sk-ant-${randomWord()}`;
+  await model.acceptOnly(key);
+  await api.setUp();
+  await api.connect("anthropic", model.anthropicBaseUrl, key);
+  await api.pauseQueue(true);
+  const project = await api.createProject(`${randomWord()} ${say("Done.")}`, await api.model("anthropic"));
+  await page.goto("/settings/jobs");
+  const live = page.getByRole("banner").getByRole("link", { name: /^Jobs/ });
+  await expect(live).toHaveText(/1 waiting/);
+  const launches = page.getByRole("button", { name: `Launch ${project.name}` });
+  await launches.click();
+  await page.getByRole("button", { name: "Cancel", exact: true }).press("Enter");
+  // Everything but the last click is done before it runs: a launch is over within seconds.
+  const cancel = page.getByRole("button", { name: "Cancel the job" });
+  await expect(cancel).toBeFocused();
+  await api.pauseQueue(false);
+  await expect(launches).toContainText("Running", { timeout: LAUNCH_MS });
+  await expect(live).toHaveText(/1 running/);
+  await cancel.press("Enter");
+  await expect(launches).toContainText("Cancelled", { timeout: LAUNCH_MS });
+  await expect(live).toHaveText("Jobs");
+  await expect(page.getByRole("list", { name: "Steps" })).not.toContainText("Running");
+  await page.getByRole("button", { name: "Do it again" }).press("Enter");
+  await expect(launches).toHaveCount(2);
+  await expect(launches.first()).toContainText("Done", { timeout: LAUNCH_MS });
+  await expect(launches.last()).toContainText("Cancelled");
+  await page.goto(`/projects/${project.id}`);
+  await expect(new Workspace(page).answers.last()).toContainText("Done.", { timeout: LAUNCH_MS });
+});

@@ -174,6 +174,12 @@ export class Api {
     return project;
   }
 
+  /** Pauses the queue, so that no job begins, or lets it go on. */
+  async pauseQueue(paused: boolean): Promise<void> {
+    const response = await this.#request.put(`${this.#url}/api/queue`, { data: { paused } });
+    if (!response.ok()) throw new Error(`the queue was not paused or resumed: ${await response.text()}`);
+  }
+
   async project(id: string): Promise<Project> {
     return this.#get(`/api/projects/${id}`);
   }

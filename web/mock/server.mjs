@@ -160,7 +160,7 @@ const routes = [
     },
   ],
   ["POST", "/api/sign-out", () => ((state.signedIn = false), { status: 204 })],
-  ["GET", "/api/start", () => ({ status: 200, body: { user: state.user, system: state.system, model_preferences: preferences, event_id: `${BOOT}-${n}` } })],
+  ["GET", "/api/start", () => ({ status: 200, body: { user: state.user, system: state.system, model_preferences: preferences, live_jobs: state.projects.flatMap(({ job }) => (job === null || job.finished_at !== null ? [] : [{ id: job.id, state: job.state }])), event_id: `${BOOT}-${n}` } })],
   ["GET", "/api/me", () => ({ status: 200, body: state.user })],
   ["PATCH", "/api/me", ({ body }) => (body.current_password === "wrong" ? problem(422, "invalid", "This isn’t your password.", { field: "current_password" }) : { status: 200, body: state.user })],
   ["GET", "/api/system", () => ({ status: 200, body: state.system })],

@@ -18,9 +18,11 @@ const USER = { id: "usr_1", username: "ana", role: "admin", created_at: "2026-01
 const SYSTEM = { version: "0.1.0", opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null }, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null };
 const health = (setup: boolean) => route("get", "/api/health", { json: { status: "ok", version: "0.1.0", setup_required: setup, setup_code_required: false } });
 
+const START = { json: { user: USER, system: SYSTEM, model_preferences: { preferred: null, favourites: [], recents: [] }, live_jobs: [], event_id: "boot-1" } };
+
 function aServer() {
   health(false);
-  route("get", "/api/start", { json: { user: USER, system: SYSTEM, model_preferences: { preferred: null, favourites: [], recents: [] }, event_id: "boot-1" } });
+  route("get", "/api/start", START);
   route("get", "/api/system", { json: SYSTEM });
   route("get", "/api/projects", page([]));
   route("get", "/api/connections", page([aConnection()]));
@@ -44,8 +46,12 @@ it("on_a_new_server_every_address_leads_to_the_setup", async () => {
 
 it("somebody_who_is_not_signed_in_comes_back_to_where_they_wanted", async () => {
   aServer();
-  route("get", "/api/start", problem(401, "not_signed_in", "Nobody is signed in."));
-  route("post", "/api/sign-in", { json: USER });
+  let signedIn = false;
+  route("get", "/api/start", () => (signedIn ? START : problem(401, "not_signed_in", "Nobody is signed in.")));
+  route("post", "/api/sign-in", () => {
+    signedIn = true;
+    return { json: USER };
+  });
   const { router } = open("/settings/providers?x=1");
   await screen.findByRole("heading", { name: "Sign in" });
   const user = userEvent.setup();

@@ -94,6 +94,11 @@ impl App {
         Ok((jobs, next))
     }
 
+    /// Lists which of a user's Jobs have not ended, oldest first, and whether each is at work.
+    pub async fn live_jobs(&self, _ctx: &Ctx, user: &User) -> Result<Vec<(JobId, JobState)>, Error> {
+        Ok(job::live_of(&mut self.store.read().await?, user.id).await?)
+    }
+
     /// Returns one of a user's Jobs.
     pub async fn get_job(&self, _ctx: &Ctx, user: &User, id: JobId) -> Result<Job, Error> {
         own_job(&mut self.store.read().await?, user, id).await

@@ -234,6 +234,15 @@ pub async fn waiting(read: &mut impl Read, user_id: Option<UserId>) -> Result<Ve
     with_steps(read, jobs).await
 }
 
+/// Lists which Jobs of a user have not ended, oldest first, and whether each is at work.
+pub async fn live_of(read: &mut impl Read, user_id: UserId) -> Result<Vec<(JobId, JobState)>, StoreError> {
+    let sql = format!("SELECT id, state FROM job WHERE user_id = $1 AND {LIVE} ORDER BY ordinal");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string()).fetch_all(read.connection()).await?;
+    rows.iter()
+        .map(|row| Ok((parse("job", "id", get(row, "id")?)?, parse("job", "state", get(row, "state")?)?)))
+        .collect()
+}
+
 /// Counts the Jobs of a user that have not ended.
 pub async fn count_live(read: &mut impl Read, user_id: UserId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM job WHERE user_id = $1 AND state IN ('queued', 'running')")

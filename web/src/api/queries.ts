@@ -2,8 +2,8 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, take, takeBytes } from "./client";
 import { sessionKeys } from "./session";
-import type { AuditAction, Connection, Project } from "./types";
-import { applyToConnections, applyToProject, applyToProjects } from "../stream/patch";
+import type { AuditAction, Connection, LiveJob, Project } from "./types";
+import { applyToConnections, applyToLiveJobs, applyToProject, applyToProjects } from "../stream/patch";
 import type { JobFilter } from "../components/job-filter";
 import { stream } from "../stream/hub";
 import { conversationFrom, reduce } from "../stream/reducer";
@@ -41,6 +41,7 @@ export const keys = {
   users: ["users"] as const,
   audit: ["audit"] as const,
   jobs: ["jobs"] as const,
+  liveJobs: sessionKeys.liveJobs,
   queue: ["queue"] as const,
   jobLog: (id: string) => ["job-log", id] as const,
   imports: ["imports"] as const,
@@ -228,6 +229,16 @@ export const jobsQuery = (filter: JobFilter) =>
     getNextPageParam: (page) => page.next,
     staleTime: 0,
   });
+
+/** The jobs that run or wait. Each page begins with them, and the stream tells what becomes of them. */
+export const liveJobsQuery = queryOptions({
+  queryKey: keys.liveJobs,
+  queryFn: async (): Promise<LiveJob[]> => {
+    const { result, events } = await stream.during(async () => (await take(api.GET("/api/start"))).live_jobs);
+    return events.reduce(applyToLiveJobs, result);
+  },
+  ...LIVE,
+});
 
 /** Whether jobs may begin. The stream tells when that changes. */
 export const queueQuery = queryOptions({ queryKey: keys.queue, queryFn: () => take(api.GET("/api/queue")), ...LIVE });

@@ -959,7 +959,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says who is signed in, how the server runs, and what is preferred: what every page begins with, in one answer. */
+        /** Says who is signed in, how the server runs, what is preferred and what is under way: what every page begins with, in one answer. */
         get: operations["get_start"];
         put?: never;
         post?: never;
@@ -1812,6 +1812,13 @@ export interface components {
          * @enum {string}
          */
         KeyRotationState: "idle" | "running" | "unfinished";
+        /** @description A job that has not ended. */
+        LiveJob: {
+            /** @description Which. */
+            id: string;
+            /** @description Whether it is at work. */
+            state: components["schemas"]["JobState"];
+        };
         /** @description A token that was just made. */
         MadeApiToken: {
             /** @description What to send as `Authorization: Bearer …`. It is shown here only. */
@@ -2637,6 +2644,8 @@ export interface components {
         Start: {
             /** @description The newest event that all this includes: an event stream that goes on after it misses nothing. */
             event_id: string;
+            /** @description Their jobs that have not ended, the oldest first. */
+            live_jobs: components["schemas"]["LiveJob"][];
             /** @description What they think of models. */
             model_preferences: components["schemas"]["ModelPreferences"];
             /** @description How the server runs. */

@@ -31,6 +31,7 @@ export type Verification = NonNullable<Connection["verification"]>;
 export type Delivery = NonNullable<ConnectionProject["delivery"]>;
 export type Failure = Schemas["Failure"];
 export type Job = Schemas["Job"];
+export type LiveJob = Schemas["LiveJob"];
 export type Queue = Schemas["Queue"];
 export type JobStep = Job["steps"][number];
 export type Project = Schemas["Project"];

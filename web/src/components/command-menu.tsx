@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { Box, Cpu, KeyRound, LayoutGrid, ListChecks, LogOut, Plug, ScrollText, SunMoon, UserRound } from "lucide-react";
+import { Activity, Box, Cpu, KeyRound, LayoutGrid, ListChecks, LogOut, PackageOpen, Plug, ScrollText, SunMoon, UserRound, UsersRound, Vault } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import { projectsQuery } from "../api/queries";
+import { meQuery } from "../api/session";
 import { Dialog } from "../ui/dialog";
 import { FilterList } from "../ui/filter-list";
 import { openDialog } from "./dialogs";
@@ -19,6 +20,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
   const go = useGo();
   const { data: projects } = useQuery(projectsQuery);
+  const { data: me } = useQuery(meQuery);
 
   const matches = ({ label }: { label: string }) =>
     query
@@ -26,6 +28,11 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
       .split(/\s+/)
       .filter(Boolean)
       .every((word) => label.toLowerCase().includes(word));
+  const forAdmins: Command[] = [
+    { id: "import", label: "Settings: import", icon: <PackageOpen aria-hidden />, run: () => go("/settings/import") },
+    { id: "people", label: "Settings: people", icon: <UsersRound aria-hidden />, run: () => go("/settings/people") },
+    { id: "system", label: "Settings: system", icon: <Activity aria-hidden />, run: () => go("/settings/system") },
+  ];
   const places: Command[] = [
     { id: "new", label: "New project", icon: <LayoutGrid aria-hidden />, run: () => go("/") },
     { id: "connect", label: "Connect a provider", icon: <Plug aria-hidden />, run: () => openDialog({ kind: "connect-provider" }) },
@@ -33,6 +40,8 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
     { id: "models", label: "Settings: models", icon: <Cpu aria-hidden />, run: () => go("/settings/models") },
     { id: "jobs", label: "Settings: jobs", icon: <ListChecks aria-hidden />, run: () => go("/settings/jobs") },
     { id: "audit", label: "Settings: audit", icon: <ScrollText aria-hidden />, run: () => go("/settings/audit") },
+    { id: "keys", label: "Settings: keys and backup", icon: <Vault aria-hidden />, run: () => go("/settings/keys") },
+    ...(me?.role === "admin" ? forAdmins : []),
     { id: "account", label: "Settings: account", icon: <UserRound aria-hidden />, run: () => go("/settings/account") },
     { id: "theme", label: "Light or dark theme", icon: <SunMoon aria-hidden />, run: toggleTheme },
     { id: "sign-out", label: "Sign out", icon: <LogOut aria-hidden />, run: () => void signOut() },

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { LogOut, Moon, Search, Settings, Sun, UserRound } from "lucide-react";
+import { ListChecks, LogOut, Moon, Search, Settings, Sun, UserRound } from "lucide-react";
 import type { ReactNode } from "react";
+import { liveJobsQuery } from "../api/queries";
 import { meQuery } from "../api/session";
 import { Kbd, MOD } from "../ui/kbd";
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from "../ui/menu";
@@ -22,6 +23,7 @@ export function Header({ children, mark = true }: { children?: ReactNode; mark?:
         </Link>
       )}
       {children ?? <div className="flex-1" />}
+      <Jobs />
       <button
         type="button"
         onClick={() => openDialog({ kind: "command-menu" })}
@@ -49,8 +51,32 @@ function ThemeIcon() {
   );
 }
 
+/** How many jobs run and wait, in words, while any does. */
+function useLiveJobs(): string | null {
+  const { data: live = [] } = useQuery(liveJobsQuery);
+  const running = live.filter(({ state }) => state === "running").length;
+  const counted = [running > 0 && `${running} running`, live.length > running && `${live.length - running} waiting`].filter((part) => part !== false);
+  return counted.length === 0 ? null : counted.join(", ");
+}
+
+function Jobs() {
+  const live = useLiveJobs();
+  return (
+    <Link to="/settings/jobs" className="hidden h-7 items-center gap-2 rounded-md px-2 text-xs whitespace-nowrap text-muted transition-colors hover:bg-hover hover:text-text md:flex">
+      Jobs
+      {live !== null && (
+        <span className="flex items-center gap-1.5 text-accent-text tabular-nums">
+          <span className="size-1.5 rounded-[1px] bg-accent" aria-hidden />
+          {live}
+        </span>
+      )}
+    </Link>
+  );
+}
+
 function PersonMenu() {
   const { data: me } = useQuery(meQuery);
+  const live = useLiveJobs();
   const go = useGo();
   return (
     <Menu
@@ -63,6 +89,9 @@ function PersonMenu() {
       <MenuLabel>{me?.username}</MenuLabel>
       <MenuItem icon={<Settings aria-hidden />} onSelect={() => go("/settings/providers")}>
         Providers
+      </MenuItem>
+      <MenuItem icon={<ListChecks aria-hidden />} onSelect={() => go("/settings/jobs")}>
+        {live === null ? "Jobs" : `Jobs: ${live}`}
       </MenuItem>
       <MenuItem icon={<UserRound aria-hidden />} onSelect={() => go("/settings/account")}>
         Account

@@ -1,11 +1,11 @@
 // Keeps the query cache equal to what the stream says.
 import type { InfiniteData, QueryClient } from "@tanstack/react-query";
 import { keys } from "../api/queries";
-import type { Connection, Imports, Job, MasterKey, Project, System } from "../api/types";
+import type { Connection, Imports, Job, LiveJob, MasterKey, Project, System } from "../api/types";
 import { isShown, type JobFilter } from "../components/job-filter";
 import type { StreamEvent } from "./events";
 import type { Hub } from "./hub";
-import { applyToConnections, applyToProject, applyToProjects } from "./patch";
+import { applyToConnections, applyToLiveJobs, applyToProject, applyToProjects } from "./patch";
 import { reduce, type Conversation } from "./reducer";
 
 /** In a hidden tab there are no animation frames, and no hurry. */
@@ -82,6 +82,7 @@ export function applyEvents(cache: QueryClient, events: StreamEvent[]): void {
       case "job":
         if (event.job.project_id !== null) projects.add(event.job.project_id);
         applyToJobs(cache, event.job);
+        cache.setQueryData(keys.liveJobs, (known: LiveJob[] | undefined) => known && applyToLiveJobs(known, event));
         break;
       case "connection":
       case "connection_deleted":

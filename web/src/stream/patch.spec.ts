@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { aConnection, aJob, aProject } from "../../test/nouns";
+import type { Job } from "../api/types";
 import type { StreamEvent, StreamPayload } from "./events";
 import { isNewer } from "./events";
-import { applyToConnections, applyToProject, applyToProjects } from "./patch";
+import { applyToConnections, applyToLiveJobs, applyToProject, applyToProjects } from "./patch";
 
 const event = (payload: StreamPayload): StreamEvent => ({ ...payload, id: "b-1" });
 
@@ -56,4 +57,12 @@ it.each([
   ["b-1", null, true],
 ])("event_%s_against_snapshot_%s_is_newer_%s", (id, snapshot, newer) => {
   expect(isNewer(id, snapshot)).toBe(newer);
+});
+
+it("a_job_is_live_until_it_ends", () => {
+  const at = (state: Job["state"]) => event({ type: "job", job: aJob({ state }) });
+  const queued = applyToLiveJobs([], at("queued"));
+  expect(queued).toEqual([{ id: "job_1", state: "queued" }]);
+  expect(applyToLiveJobs(queued, at("running"))).toEqual([{ id: "job_1", state: "running" }]);
+  for (const state of ["succeeded", "failed", "cancelled", "stuck"] as const) expect(applyToLiveJobs(queued, at(state))).toEqual([]);
 });

@@ -1,5 +1,6 @@
 // Lists and single nouns as pure functions of the stream's events.
-import type { Connection, Job, Project } from "../api/types";
+import type { Connection, Job, LiveJob, Project } from "../api/types";
+import { isLive } from "../components/job-filter";
 import type { StreamEvent } from "./events";
 
 function upsert<T extends { id: string }>(list: T[], item: T): T[] {
@@ -55,6 +56,13 @@ export function applyToProjects(list: Project[], event: StreamEvent): Project[] 
     case "queue":
       return list;
   }
+}
+
+/** A job that runs or waits is in the list; one that ended isn’t. */
+export function applyToLiveJobs(list: LiveJob[], event: StreamEvent): LiveJob[] {
+  if (event.type !== "job") return list;
+  const { id, state } = event.job;
+  return isLive(event.job) ? upsert(list, { id, state }) : without(list, id);
 }
 
 export function applyToConnections(list: Connection[], event: StreamEvent): Connection[] {

@@ -27,6 +27,11 @@ async fn a_project_that_is_made_in_a_pause_is_launched_when_it_ends() {
     assert_eq!(admin.wait_for_job(&id(&cancelled)).await["started_at"], Value::Null);
     let held = admin.get(&job).await.expect(200);
     assert_eq!((&held["state"], &held["started_at"]), (&json!("queued"), &Value::Null));
+    // A page begins with the jobs of whoever reads it that have not ended, and with nobody else's.
+    let live = json!([{"id": second["job"]["id"], "state": "queued"}]);
+    assert_eq!(admin.get("/api/start").await.expect(200)["live_jobs"], live);
+    let member = world.member(&admin, "bob").await;
+    assert_eq!(member.get("/api/start").await.expect(200)["live_jobs"], json!([]));
 
     assert_eq!(pause(&admin, false).await, json!({"paused_at": null}));
     assert_eq!(admin.wait_for_job(&id(&second["job"])).await["state"], "succeeded");

@@ -27,11 +27,34 @@ it("a_job_says_what_it_is_about_and_opens_to_its_steps_and_its_log", async () =>
   route("get", "/api/jobs", page([aJob({ id: "job_1", kind: "launch_project", state: "running", project_id: "prj_1" })]));
   const { user } = show(<Shown />);
   const row = await screen.findByRole("button", { name: /Launch Bakery/ });
-  expect(row.textContent).toContain("Running");
+  expect(row.textContent).toMatch(/Running.*started .*running for \d/);
   await user.click(row);
   expect(screen.getByRole("list", { name: "Steps" })).toBeTruthy();
   expect((await screen.findByRole("list", { name: "Log" })).textContent).toContain("It was slow.");
   expect(screen.getByRole("link", { name: "Open Bakery" }).getAttribute("href")).toBe("/projects/prj_1");
+});
+
+it("a_row_says_when_a_job_started_and_how_long_it_took", async () => {
+  const [asked, started, ended] = ["2026-01-02T10:00:00.000Z", "2026-01-03T10:00:00.000Z", "2026-01-03T10:03:05.000Z"];
+  const waits = { code: "no_key", message: "Connect a provider.", action: { kind: "connect_provider" as const, label: "Connect a provider", connection_id: null }, until: null };
+  route(
+    "get",
+    "/api/jobs",
+    page([
+      aJob({ id: "job_1", state: "succeeded", created_at: asked, started_at: started, finished_at: ended }),
+      aJob({ id: "job_2", kind: "stop_project", state: "queued", created_at: asked, started_at: null }),
+      aJob({ id: "job_3", kind: "start_project", state: "queued", created_at: asked, started_at: started, waits_for: waits }),
+    ]),
+  );
+  show(<Shown />);
+  const done = await screen.findByRole("button", { name: /Launch Bakery/ });
+  expect(within(done).getByText(/Jan/).getAttribute("datetime")).toBe(started);
+  expect(done.textContent).toMatch(/started .*took 3 min 5 s$/);
+  const queued = screen.getByRole("button", { name: /Stop Bakery/ });
+  expect(within(queued).getByText(/Jan/).getAttribute("datetime")).toBe(asked);
+  expect(queued.textContent).toMatch(/Queued.*asked /);
+  expect(queued.textContent).not.toMatch(/took|running for/);
+  expect(screen.getByRole("button", { name: /Start Bakery/ }).textContent).not.toMatch(/took|running for/);
 });
 
 it("a_cancel_is_asked_about_before_it_is_sent", async () => {

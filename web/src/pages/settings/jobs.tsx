@@ -52,11 +52,21 @@ export function JobList({ filter, onFilter }: { filter: JobFilter; onFilter: (fi
       )}
       {jobs !== undefined && jobs.length > 0 && (
         <>
-          <ul aria-label="Jobs, newest first" className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-surface">
-            {jobs.map((job) => (
-              <JobRow key={job.id} job={job} project={projects?.find((project) => project.id === job.project_id)} onFilter={onFilter} />
-            ))}
-          </ul>
+          <div className="overflow-hidden rounded-lg border border-line bg-surface">
+            <div aria-hidden className="hidden border-b border-line px-3 py-1.5 text-xs text-faint sm:flex">
+              <span className="flex-1 pl-7">What</span>
+              <span className={COLUMNS}>
+                <span>State</span>
+                <span>Started</span>
+                <span>Took</span>
+              </span>
+            </div>
+            <ul aria-label="Jobs, newest first" className="divide-y divide-line">
+              {jobs.map((job) => (
+                <JobRow key={job.id} job={job} project={projects?.find((project) => project.id === job.project_id)} onFilter={onFilter} />
+              ))}
+            </ul>
+          </div>
           {list.isFetchNextPageError && <p className="justify-self-center text-red">The next page couldn’t be read.</p>}
           {list.hasNextPage && (
             <Button className="justify-self-center" busy={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
@@ -118,6 +128,9 @@ function Filters({ filter, projects, onFilter }: { filter: JobFilter; projects: 
   );
 }
 
+/** A row's last columns, where the page is wide enough for some. */
+const COLUMNS = "sm:grid sm:grid-cols-[5.5rem_6.5rem_5rem] sm:items-baseline sm:justify-items-start sm:gap-x-2";
+
 const ICONS: Record<Job["state"], ReactNode> = {
   queued: <CircleDashed aria-hidden />,
   running: <LoaderCircle className="animate-spin" aria-hidden />,
@@ -153,17 +166,32 @@ function JobRow({ job, project, onFilter }: { job: Job; project: Project | undef
           </span>
           {said && <span className="text-xs break-words text-muted">{said}</span>}
         </span>
-        <span className="grid shrink-0 justify-items-end gap-0.5 text-xs">
+        <span className={cn("grid shrink-0 justify-items-end gap-0.5 text-xs", COLUMNS)}>
           <Word tone={job.waits_for ? "amber" : tone} icon={ICONS[job.state]}>
             {job.waits_for ? "Waiting" : job.state === "running" && job.direction === "undo" ? "Taking back" : word}
           </Word>
-          <span className="text-faint tabular-nums">
-            <RelativeTime at={job.created_at} />
+          <span className="flex gap-x-1.5 text-muted tabular-nums sm:contents">
+            <span className="max-sm:text-faint">
+              {job.started_at === null ? "asked " : <span className="sr-only">started </span>}
+              <RelativeTime at={job.started_at ?? job.created_at} />
+            </span>
+            <Took job={job} />
           </span>
         </span>
       </button>
       {open && <Details id={id} job={job} project={project} onFilter={onFilter} />}
     </li>
+  );
+}
+
+/** How long it took, or takes so far. What waits for somebody takes none of doce’s time. */
+function Took({ job }: { job: Job }) {
+  if (job.started_at === null || job.waits_for !== null) return null;
+  return (
+    <span>
+      <span className="sr-only">{job.finished_at === null ? "running for " : "took "}</span>
+      {job.finished_at === null ? <Elapsed since={job.started_at} /> : took(Date.parse(job.finished_at) - Date.parse(job.started_at))}
+    </span>
   );
 }
 
@@ -174,10 +202,10 @@ function Details({ id, job, project, onFilter }: { id: string; job: Job; project
       <dl className="grid grid-cols-[5.5rem_minmax(0,1fr)] gap-x-3 gap-y-1 text-xs [&>dt]:text-muted">
         <dt>Asked for</dt>
         <dd>{exact(job.created_at)}</dd>
-        {job.started_at !== null && job.waits_for === null && (
+        {job.started_at !== null && (
           <>
-            <dt>{job.finished_at === null ? "Running for" : "Took"}</dt>
-            <dd className="tabular-nums">{job.finished_at === null ? <Elapsed since={job.started_at} /> : took(Date.parse(job.finished_at) - Date.parse(job.started_at))}</dd>
+            <dt>Started</dt>
+            <dd>{exact(job.started_at)}</dd>
           </>
         )}
         {job.next_attempt_at !== null && (
