@@ -85,7 +85,7 @@ pub use keys::{
 };
 pub use logins::{AttemptKind, AttemptState, AttemptView, NewAttempt, renewal::TokenEndpoints};
 pub use people::{
-    ChangedUser, FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn,
+    ChangedUser, FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_NAME, InUse, SIGN_IN_IDLE, SIGN_IN_MAX, SignedIn,
     UserChange,
 };
 pub use program::ProgramState;

@@ -13,6 +13,7 @@ use doce_model::{
     AuditAction, AuditEvent, Ctx, Ms, Role, SignIn, SignInId, User, UserId,
     user::{PASSWORD_MAX, PASSWORD_MIN, is_username},
 };
+pub use doce_store::user::InUse;
 use doce_store::{StoreError, api_token, user};
 use doce_vault::{ExposeSecret as _, SecretString, password};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -330,6 +331,14 @@ impl App {
         Ok(user::list(&mut self.store.read().await?).await?)
     }
 
+    /// Counts what of an account is of use to somebody at present: what disabling it takes along. Admins only.
+    pub async fn account_in_use(&self, ctx: &Ctx, by: &User, id: UserId) -> Result<InUse, Error> {
+        admins_only(by)?;
+        let mut read = self.store.read().await?;
+        user::find(&mut read, id).await?.ok_or_else(|| Error::not_found("user", id))?;
+        Ok(user::in_use(&mut read, id, ctx.now()).await?)
+    }
+
     /// Makes an account. Admins only.
     pub async fn create_user(
         &self,
@@ -394,8 +403,8 @@ pub struct ChangedUser {
 impl App {
     /// Changes somebody's account. Admins only, and never so that nobody is left who may.
     ///
-    /// A disabled account is signed out everywhere and its projects stop; nothing of it is deleted. Another password
-    /// signs it out everywhere, too.
+    /// A disabled account is signed out everywhere, its projects stop and its logins at Providers are not renewed;
+    /// nothing of it is deleted. Another password signs it out everywhere, too.
     pub async fn change_user(
         &self,
         ctx: &Ctx,
@@ -466,6 +475,8 @@ impl App {
         }
         tx.commit().await?;
         self.jobs.changed(jobs);
+        // Logins that would have been renewed meanwhile are due.
+        self.renewals.notify_one();
         Ok(ChangedUser { user, ended })
     }
 }

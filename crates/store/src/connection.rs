@@ -71,8 +71,8 @@ pub struct Expiring {
 
 /// Lists the tokens of every login that runs out, the soonest first.
 ///
-/// Those of disabled accounts, too: a login that isn't renewed dies, and an account may be enabled again. The tokens go
-/// to nobody but the provider that gave them; to end them, their owner's account is deleted.
+/// A disabled account's are not among them: nothing is done in the name of somebody who may not sign in. What runs out
+/// meanwhile is renewed when the account is enabled again, or its owner signs in at the provider anew.
 pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError> {
     let rows = sqlx::query(
         "SELECT connection.id, connection.user_id, connection.version, credential.created_at, connection.expires_at
@@ -80,6 +80,7 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
          JOIN credential ON credential.connection_id = connection.id AND credential.version = connection.version
          WHERE connection.auth_type = 'oauth' AND connection.status = 'connected'
              AND connection.expires_at IS NOT NULL
+             AND connection.user_id NOT IN (SELECT id FROM app_user WHERE disabled_at IS NOT NULL)
          ORDER BY connection.expires_at, connection.id",
     )
     .fetch_all(read.connection())
@@ -98,7 +99,7 @@ pub async fn expiring(read: &mut impl Read) -> Result<Vec<Expiring>, StoreError>
 }
 
 /// Lists everybody's keys and logins that a Provider may be asked about: those that work, and those that it rejected. A
-/// disabled account's stay at rest: a key doesn't die of not being asked about.
+/// disabled account's stay at rest.
 pub async fn verifiable(read: &mut impl Read) -> Result<Vec<Connection>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM connection

@@ -126,6 +126,42 @@ pub async fn renew_hash(tx: &mut Tx, id: UserId, hash: &str, renewed: &str) -> R
     Ok(())
 }
 
+/// What of an account is of use to somebody at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InUse {
+    /// Projects that run or are to run.
+    pub projects: i64,
+    /// Browsers that are signed in.
+    pub sign_ins: i64,
+    /// Tokens of scripts that are in force.
+    pub api_tokens: i64,
+    /// Invites that it made and that can still be used.
+    pub invites: i64,
+}
+
+/// Counts what of an account is of use to somebody at `now`.
+pub async fn in_use(read: &mut impl Read, id: UserId, now: Ms) -> Result<InUse, StoreError> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM project WHERE user_id = $1 AND desired = 'running') AS projects,
+                (SELECT COUNT(*) FROM sign_in WHERE user_id = $1 AND expires_at > $2) AS sign_ins,
+                (SELECT COUNT(*) FROM api_token
+                 WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)) AS api_tokens,
+                (SELECT COUNT(*) FROM invite
+                 JOIN app_user ON app_user.id = invite.user_id AND app_user.role = 'admin'
+                 WHERE invite.user_id = $1 AND invite.expires_at > $2) AS invites",
+    )
+    .bind(id.to_string())
+    .bind(now.0)
+    .fetch_one(read.connection())
+    .await?;
+    Ok(InUse {
+        projects: get(&row, "projects")?,
+        sign_ins: get(&row, "sign_ins")?,
+        api_tokens: get(&row, "api_tokens")?,
+        invites: get(&row, "invites")?,
+    })
+}
+
 fn sign_in(row: &AnyRow) -> Result<SignIn, StoreError> {
     Ok(SignIn {
         id: parse("sign_in", "id", get(row, "id")?)?,

@@ -39,6 +39,7 @@ export const keys = {
   files: (id: string) => ["files", id] as const,
   logs: (id: string) => ["logs", id] as const,
   users: ["users"] as const,
+  accountInUse: (id: string) => ["account-in-use", id] as const,
   audit: ["audit"] as const,
   jobs: ["jobs"] as const,
   liveJobs: sessionKeys.liveJobs,
@@ -64,6 +65,10 @@ export const signInsQuery = queryOptions({
 
 /** What scripts hold. When one was last used is worth a question each time. */
 export const tokensQuery = queryOptions({ queryKey: keys.tokens, queryFn: async () => (await take(api.GET("/api/tokens"))).items, staleTime: 0 });
+
+/** What of an account is of use at present; only an admin is told. */
+export const accountInUseQuery = (id: string) =>
+  queryOptions({ queryKey: keys.accountInUse(id), queryFn: () => take(api.GET("/api/users/{id}/in-use", { params: { path: { id } } })), staleTime: 0, gcTime: 0 });
 
 export const invitesQuery = queryOptions({ queryKey: keys.invites, queryFn: async () => (await take(api.GET("/api/invites"))).items, staleTime: 0 });
 

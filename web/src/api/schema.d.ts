@@ -1127,6 +1127,23 @@ export interface paths {
         patch: operations["change_user"];
         trace?: never;
     };
+    "/api/users/{id}/in-use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts what of somebody's account is of use at present: what disabling it takes along. */
+        get: operations["get_account_in_use"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1148,6 +1165,29 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What of an account is of use to somebody at present. */
+        AccountInUse: {
+            /**
+             * Format: int64
+             * @description Tokens of scripts that are in force.
+             */
+            api_tokens: number;
+            /**
+             * Format: int64
+             * @description Invites that it made and that can still be used.
+             */
+            invites: number;
+            /**
+             * Format: int64
+             * @description Projects that run or are to run.
+             */
+            projects: number;
+            /**
+             * Format: int64
+             * @description Browsers that are signed in.
+             */
+            sign_ins: number;
+        };
         /** @enum {string} */
         ActionKind: "connect_provider" | "replace_key" | "retry" | "continue" | "start" | "top_up" | "switch_model" | "open_logs" | "none";
         /** @description How many agents there are and may be. */
@@ -1259,7 +1299,10 @@ export interface components {
         };
         /** @description A change of somebody's account. What is left out stays. */
         ChangeUser: {
-            /** @description Whether nobody may sign in with it. It is signed out everywhere and its projects stop; nothing is deleted. */
+            /**
+             * @description Whether nobody may sign in with it. It is signed out everywhere, its projects stop, and its sign-ins at providers
+             *     are not renewed; nothing is deleted.
+             */
             disabled?: boolean | null;
             /** @description Another password; it is signed out everywhere. */
             password?: string | null;
@@ -5333,6 +5376,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_account_in_use: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How much there is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountInUse"];
                 };
             };
             /** @description It was not done; `code` says why. */

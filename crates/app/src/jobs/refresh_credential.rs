@@ -119,7 +119,8 @@ async fn renew(app: &App, step: &StepCtx) -> Result<(), StepError> {
     }
 }
 
-/// Returns the Connection if its tokens are still those that were to be renewed, and what its owner may do.
+/// Returns the Connection if its tokens are still those that were to be renewed, and what its owner may do. Nothing is
+/// done for one who was disabled since: their tokens are due again when they are enabled.
 async fn present(app: &App, id: ConnectionId, version: i64) -> Result<Option<(Connection, Role)>, StepError> {
     let mut read = app.store.read().await.map_err(StepError::internal)?;
     let found = connection::find(&mut read, id).await.map_err(StepError::internal)?;
@@ -127,7 +128,7 @@ async fn present(app: &App, id: ConnectionId, version: i64) -> Result<Option<(Co
         return Ok(None);
     };
     let owner = user::find(&mut read, record.user_id).await.map_err(StepError::internal)?;
-    Ok(owner.map(|owner| (record, owner.role)))
+    Ok(owner.filter(|owner| owner.disabled_at.is_none()).map(|owner| (record, owner.role)))
 }
 
 fn is_present(record: &Connection, version: i64) -> bool {

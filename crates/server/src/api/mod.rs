@@ -126,6 +126,7 @@ fn table() -> Table {
         .add(User(SIGN_IN), routes!(people::end_sign_in))
         .add(Admin(FULL), routes!(people::list_users, people::create_user))
         .add(Admin(FULL), routes!(people::change_user))
+        .add(Admin(FULL), routes!(people::get_account_in_use))
         .add(User(SIGN_IN), routes!(api_tokens::list_tokens, api_tokens::create_token))
         .add(User(SIGN_IN), routes!(api_tokens::revoke_token))
         .add(Admin(FULL), routes!(invites::list_invites, invites::create_invite))

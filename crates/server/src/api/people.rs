@@ -5,7 +5,7 @@ use axum::{
     extract::State as Extract,
     response::{IntoResponse, Response},
 };
-use doce_app::{ChangedUser, SignedIn, UserChange};
+use doce_app::{ChangedUser, InUse, SignedIn, UserChange};
 use doce_model::{Actor, SignInId, UserId};
 use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
@@ -113,7 +113,8 @@ pub(crate) struct NewUser {
 pub(crate) struct ChangeUser {
     /// What they may do.
     role: Option<Role>,
-    /// Whether nobody may sign in with it. It is signed out everywhere and its projects stop; nothing is deleted.
+    /// Whether nobody may sign in with it. It is signed out everywhere, its projects stop, and its sign-ins at providers
+    /// are not renewed; nothing is deleted.
     disabled: Option<bool>,
     /// Another password; it is signed out everywhere.
     #[schema(value_type = Option<String>)]
@@ -130,6 +131,19 @@ impl From<&doce_model::User> for User {
             disabled_at: user.disabled_at.map(Time::from),
         }
     }
+}
+
+/// What of an account is of use to somebody at present.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountInUse {
+    /// Projects that run or are to run.
+    projects: i64,
+    /// Browsers that are signed in.
+    sign_ins: i64,
+    /// Tokens of scripts that are in force.
+    api_tokens: i64,
+    /// Invites that it made and that can still be used.
+    invites: i64,
 }
 
 /// Makes the first account, an admin's, and signs it in.
@@ -268,6 +282,19 @@ pub(crate) async fn change_user(
     let ChangedUser { user, ended } = state.app.change_user(&caller.ctx, &caller.user, id, change).await?;
     forget(&state, id, &ended);
     Ok(Json((&user).into()))
+}
+
+/// Counts what of somebody's account is of use at present: what disabling it takes along.
+#[utoipa::path(get, path = "/api/users/{id}/in-use", tag = "people", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "How much there is.", body = AccountInUse)))]
+pub(crate) async fn get_account_in_use(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<UserId>,
+) -> Result<Json<AccountInUse>, Problem> {
+    let InUse { projects, sign_ins, api_tokens, invites } =
+        state.app.account_in_use(&caller.ctx, &caller.user, id).await?;
+    Ok(Json(AccountInUse { projects, sign_ins, api_tokens, invites }))
 }
 
 /// Answers with who is signed in, and gives the browser its cookie. The sign-in that it had before ends.

@@ -32,7 +32,7 @@ const SIGNED_IN_ONLY: [&str; 10] = [
     "POST /api/tokens",
 ];
 /// The routes that answer admins only.
-const ADMINS: [&str; 17] = [
+const ADMINS: [&str; 18] = [
     "DELETE /api/invites/{id}",
     "GET /api/imports",
     "GET /api/invites",
@@ -41,6 +41,7 @@ const ADMINS: [&str; 17] = [
     "GET /api/system/doctor",
     "GET /api/system/status",
     "GET /api/users",
+    "GET /api/users/{id}/in-use",
     "GET /metrics",
     "PATCH /api/users/{id}",
     "POST /api/imports",
@@ -52,7 +53,12 @@ const ADMINS: [&str; 17] = [
     "PUT /api/queue",
 ];
 /// The routes whose id names something that belongs to nobody.
-const EVERYBODYS: [&str; 3] = ["DELETE /api/invites/{id}", "GET /api/providers/{id}/models", "PATCH /api/users/{id}"];
+const EVERYBODYS: [&str; 4] = [
+    "DELETE /api/invites/{id}",
+    "GET /api/providers/{id}/models",
+    "GET /api/users/{id}/in-use",
+    "PATCH /api/users/{id}",
+];
 
 /// The routes that would do something, and take their time, whatever is sent.
 const WORK_WITHOUT_ID: [&str; 4] =

@@ -83,4 +83,7 @@ async fn a_link_is_worthless_when_it_is_taken_back_old_or_its_maker_is_no_admin_
     let (token, _) = invite(&bob, "admin").await;
     admin.patch(&who, &json!({"role": "member"})).await.expect(200);
     gone(&token).await;
+    admin.patch(&who, &json!({"role": "admin"})).await.expect(200);
+    admin.patch(&who, &json!({"disabled": true})).await.expect(200);
+    gone(&token).await;
 }

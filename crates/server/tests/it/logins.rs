@@ -265,6 +265,36 @@ async fn tokens_are_renewed_before_they_run_out_and_agents_never_renew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_accounts_login_is_renewed_once_it_is_enabled_again() {
+    let server = AuthorizationServer::start().await;
+    let world = World::builder().running().start().await;
+    let admin = world.admin().await;
+    let new = json!({"username": "bob", "password": PASSWORD, "role": "admin"});
+    let who = format!("/api/users/{}", id(&admin.post("/api/users", &new).await.expect(201)));
+    let browser = world.signed_in("bob").await;
+    let connection = signed_in(&browser, &server).await;
+    let at = format!("/api/connections/{}", id(&connection));
+    // The renewal is asked for by hand, and its job begins after the account was disabled.
+    admin.put("/api/queue", &json!({"paused": true})).await.expect(200);
+    world.clock.advance(Duration::from_mins(55));
+    browser.post(&format!("{at}/verify"), &json!({})).await.expect(200);
+    admin.patch(&who, &json!({"disabled": true})).await.expect(200);
+    admin.put("/api/queue", &json!({"paused": false})).await.expect(200);
+    wait_for("nothing to be left to do", BOUND, async || {
+        let queue = admin.get("/api/system/status").await.expect(200)["queue"].clone();
+        ["due", "later", "running"].iter().all(|word| queue[word] == 0).then_some(())
+    })
+    .await;
+    assert!(server.renewals().is_empty(), "{:?}", server.renewals());
+
+    admin.patch(&who, &json!({"disabled": false})).await.expect(200);
+    let back = world.signed_in("bob").await;
+    wait_for("the renewed tokens", BOUND, async || (back.get(&at).await.expect(200)["version"] == 2).then_some(()))
+        .await;
+    assert_eq!(server.renewals().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twelve_agents_on_one_login_get_the_renewed_tokens_of_one_renewal() {
     const AGENTS: usize = 12;
     let server = AuthorizationServer::start().await;

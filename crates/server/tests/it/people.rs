@@ -5,7 +5,7 @@ use doce_testkit::{ScriptedModel, wait_for};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{PASSWORD, World, id};
+use crate::world::{BOUND, Browser, PASSWORD, World, id};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_account_is_made_once_and_is_an_admins() {
@@ -252,6 +252,61 @@ async fn a_disabled_account_is_signed_out_its_projects_stop_and_it_can_come_back
         (view["state"] == "stopped").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_disabling_an_account_takes_along_is_counted_before_and_gone_after() {
+    let world = World::builder().running().most_agents(1).start().await;
+    let model = ScriptedModel::start().await;
+    let admin = world.admin().await;
+    let new = json!({"username": "bob", "password": PASSWORD, "role": "admin"});
+    let bob = id(&admin.post("/api/users", &new).await.expect(201));
+    let browser = world.signed_in("bob").await;
+    world.signed_in("bob").await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    browser.post("/api/tokens", &json!({"name": "script", "scope": "build"})).await.expect(201);
+    let invite = browser.post("/api/invites", &json!({"role": "member"})).await.expect(201);
+    // One writes an answer that doesn't end, one waits for its place.
+    let answering = browser.create_project("[[hang-after: 1]]").await;
+    let answering = id(&answering["project"]);
+    let last_message = async |browser: &Browser| {
+        let page = browser.get(&format!("/api/projects/{answering}/messages")).await.expect(200);
+        page["items"].as_array().and_then(|items| items.last()).cloned().unwrap_or_default()
+    };
+    wait_for("the answer to begin", BOUND, async || {
+        (last_message(&browser).await["state"] == "streaming").then_some(())
+    })
+    .await;
+    let waiting = browser.create_project("[[say: two]]").await;
+    let launch = id(&waiting["job"]);
+    wait_for("the launch to wait", BOUND, async || {
+        let job = browser.get(&format!("/api/jobs/{launch}")).await.expect(200);
+        (!job["waits_for"].is_null()).then_some(())
+    })
+    .await;
+    let at = format!("/api/users/{bob}/in-use");
+    let counted = json!({"projects": 2, "sign_ins": 2, "api_tokens": 1, "invites": 1});
+    assert_eq!(admin.get(&at).await.expect(200), counted);
+
+    admin.patch(&format!("/api/users/{bob}"), &json!({"disabled": true})).await.expect(200);
+    wait_for("the agent to end", BOUND, async || {
+        let agents = admin.get("/api/system/status").await.expect(200)["agents"].clone();
+        (agents["running"] == 0 && agents["waiting"] == 0).then_some(())
+    })
+    .await;
+    let left = admin.get(&at).await.expect(200);
+    assert_eq!((&left["projects"], &left["sign_ins"]), (&json!(0), &json!(0)), "{left}");
+    let link = invite["path"].as_str().and_then(|path| path.strip_prefix("/invite#")).expect("a link");
+    let account = json!({"token": link, "username": "eve", "password": PASSWORD});
+    world.nobody().post("/api/invited/account", &account).await.problem(409, "invite_gone");
+
+    admin.patch(&format!("/api/users/{bob}"), &json!({"disabled": false})).await.expect(200);
+    let back = world.signed_in("bob").await;
+    assert_eq!(back.get(&format!("/api/jobs/{launch}")).await.expect(200)["state"], "cancelled");
+    let last = last_message(&back).await;
+    assert!(["aborted", "interrupted"].iter().any(|state| last["state"] == *state), "{last}");
+    // What stopped stays so until somebody starts it.
+    assert_eq!(admin.get(&at).await.expect(200)["projects"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { CircleUserRound, Link, UserRoundPlus } from "lucide-react";
 import { useState, type SubmitEvent } from "react";
 import { api, asApiError, take } from "../../api/client";
-import { keys, usersQuery } from "../../api/queries";
+import { accountInUseQuery, keys, usersQuery } from "../../api/queries";
 import { meQuery } from "../../api/session";
 import type { User } from "../../api/types";
 import { PageError } from "../../components/page-error";
@@ -177,13 +177,21 @@ function Disable({ user, onClose }: { user: User; onClose: () => void }) {
       onClose();
     },
   });
+  const { data: used, isError } = useQuery(accountInUseQuery(user.id));
   return (
     <Dialog open onClose={onClose} title={`Disable ${user.username}`} width="sm">
       <DialogBody>
+        <dl aria-label="What it takes along" aria-busy={used === undefined && !isError} className="mb-4 grid grid-cols-2 gap-px overflow-hidden rounded-lg border border-line bg-line text-center">
+          <Taken number={used?.projects} isError={isError} one="running project" many="running projects" />
+          <Taken number={used?.sign_ins} isError={isError} one="signed-in browser" many="signed-in browsers" />
+          <Taken number={used?.api_tokens} isError={isError} one="API token" many="API tokens" />
+          <Taken number={used?.invites} isError={isError} one="open invite" many="open invites" />
+        </dl>
         <ul className="grid list-disc gap-1.5 pl-5">
           <li>{user.username} is signed out everywhere, at once.</li>
-          <li>Their API tokens stop working, until the account is enabled again.</li>
           <li>Their running projects stop, an answer under way with them.</li>
+          <li>Their API tokens and the links of their invites stop working, until the account is enabled again.</li>
+          <li>Their sign-ins at providers are not renewed meanwhile: some may have to be made again.</li>
           <li>Nothing is deleted: their projects and conversations stay, and the keys they connected stay sealed on this server. You can enable the account again.</li>
         </ul>
         {disable.error && (
@@ -199,6 +207,16 @@ function Disable({ user, onClose }: { user: User; onClose: () => void }) {
         </Button>
       </DialogFooter>
     </Dialog>
+  );
+}
+
+/** One number of what a disabled account takes along. */
+function Taken({ number, isError, one, many }: { number: number | undefined; isError: boolean; one: string; many: string }) {
+  return (
+    <div className="flex flex-col-reverse bg-surface px-2 py-2">
+      <dt className="text-xs text-muted">{number === 1 ? one : many}</dt>
+      <dd className="text-lg font-semibold tabular-nums">{number ?? <span className="text-faint">{isError ? "?" : "–"}</span>}</dd>
+    </div>
   );
 }
 
