@@ -56,6 +56,11 @@ struct Preview {
     gone: CancellationToken,
 }
 
+/// What the markers of a Project's dev server and of its package installation begin with.
+pub(crate) fn marker(app: &App, id: ProjectId) -> String {
+    format!("{}-{id}", app.installation)
+}
+
 impl Previews {
     pub(crate) fn view(&self, id: ProjectId) -> PreviewView {
         let previews = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,7 +289,7 @@ impl Run {
         env.push(("NO_PROXY".to_owned(), "127.0.0.1,localhost".to_owned()));
         let mut spec = Spec::new(
             format!("the {what} of {}", self.project.id),
-            format!("{}-{}.{what}", self.app.installation, self.project.id),
+            format!("{}.{what}", marker(&self.app, self.project.id)),
             tool.program,
         );
         spec.env = env;

@@ -196,24 +196,6 @@ impl Running {
         Ok(self.exited().await)
     }
 
-    /// The memory that it and all it started use, in bytes; what is shared among them counts once.
-    pub async fn memory_bytes(&self) -> u64 {
-        let tree = &self.inner.tree;
-        let root = tree.identity.pid;
-        let family = tree.family.clone();
-        let sandboxed = tree.init.is_some();
-        let summing = tokio::task::spawn_blocking(move || {
-            let members = if sandboxed {
-                let table = proc::all();
-                proc::descendants(&table, &[root])
-            } else {
-                family.members()
-            };
-            members.iter().map(|process| proc::memory_bytes(process.pid)).sum()
-        });
-        summing.await.unwrap_or(0)
-    }
-
     fn ending_so_far(&self) -> Option<Ending> {
         match &*self.inner.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Ended(ending) => Some(*ending),

@@ -1,7 +1,7 @@
 //! The door: a way to run, sandboxed or not, and where it keeps its own small notes.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashMap, HashSet},
     fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Instant,
@@ -185,6 +185,33 @@ impl Runtime {
         let family = Family { marker, leader, cgroup };
         let tree = Tree { identity: identity.clone(), outer, init, family, shared: Arc::clone(&self.shared) };
         Some(Running::new(tree, None, Log::new(log)))
+    }
+
+    /// Tells the memory, in bytes, that is used by what carries a marker beginning with each of these prefixes, and by all
+    /// that it started. A prefix by which nothing runs is left out. What is shared among processes counts once.
+    pub async fn memory_bytes(&self, marker_prefixes: BTreeSet<String>) -> HashMap<String, u64> {
+        let summing = tokio::task::spawn_blocking(move || {
+            let table = proc::all();
+            let parents: HashMap<u32, u32> = table.iter().map(|process| (process.pid, process.parent)).collect();
+            let marked: HashMap<u32, &String> = table
+                .iter()
+                .filter_map(|process| {
+                    let marker = proc::marker(process.pid)?;
+                    Some((process.pid, marker_prefixes.iter().find(|prefix| begins_with_word(&marker, prefix))?))
+                })
+                .collect();
+            let mut used: HashMap<String, u64> = HashMap::new();
+            for process in &table {
+                // What a process says of itself counts less than who started it: the farthest ancestor decides.
+                let lineage = std::iter::successors(Some(process.pid), |pid| parents.get(pid).copied());
+                let whose = lineage.take(table.len()).filter_map(|pid| marked.get(&pid)).last();
+                if let Some(prefix) = whose {
+                    *used.entry((*prefix).clone()).or_default() += proc::memory_bytes(process.pid);
+                }
+            }
+            used
+        });
+        summing.await.unwrap_or_default()
     }
 
     /// Kills everything that carries a marker beginning with `marker_prefix`, except what is in `keep`, what that

@@ -126,6 +126,13 @@ pub async fn list_places(read: &mut impl Read) -> Result<Vec<Place>, StoreError>
     rows.iter().map(place).collect()
 }
 
+/// Lists everybody's Projects.
+pub async fn list_all(read: &mut impl Read) -> Result<Vec<Project>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM project ORDER BY id");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(read.connection()).await?;
+    rows.iter().map(project).collect()
+}
+
 /// Lists the Projects of which their owners want this.
 pub async fn list_desired(read: &mut impl Read, desired: Desired) -> Result<Vec<ProjectId>, StoreError> {
     let rows = sqlx::query("SELECT id FROM project WHERE desired = $1 ORDER BY id")

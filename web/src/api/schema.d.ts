@@ -2541,7 +2541,7 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description Bytes of memory of its agent; null where none runs.
+             * @description Bytes of memory of its agent, its preview and an installation for that; null where none of them runs.
              */
             memory: number | null;
             /** @description Its name; null where it isn't the caller's. */
@@ -2636,6 +2636,22 @@ export interface components {
         ResetEvent: Record<string, never>;
         /** @enum {string} */
         Role: "admin" | "member";
+        /** @description How projects are run. */
+        RuntimeFacts: {
+            /** @description By what. */
+            kind: components["schemas"]["RuntimeKind"];
+            /** @description Whether the kernel holds the ceiling on their memory. */
+            memory_ceiling: boolean;
+            /** @description Whether the kernel holds the ceiling on their number of processes. */
+            process_ceiling: boolean;
+            /** @description The program that locks each of them into a sandbox of its own; null where nothing does. */
+            sandbox: string | null;
+        };
+        /**
+         * @description By what projects are run.
+         * @enum {string}
+         */
+        RuntimeKind: "process";
         /** @description Whether agents are locked in. */
         Sandbox: {
             /** @description What to know, or to do. */
@@ -2730,6 +2746,8 @@ export interface components {
             projects: components["schemas"]["ProjectUse"][];
             /** @description Jobs that have not ended. */
             queue: components["schemas"]["QueueDepth"];
+            /** @description How projects are run. */
+            runtime: components["schemas"]["RuntimeFacts"];
             /** @description When it was started. */
             started_at: string;
             /** @description The programs that projects are run with. */

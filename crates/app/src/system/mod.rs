@@ -9,12 +9,13 @@ mod tools;
 use std::{collections::HashMap, time::Duration};
 
 use doce_model::{Ctx, DeliveryStatus, JobState, Ms, Outcome, ProjectId, User, UserId};
+use doce_runtime::{Enforced, Isolation};
 use doce_store::{census, project, user};
 
 pub use disk::Room as DiskRoom;
 pub use doce_store::census::{DatabaseFacts, Queue};
 
-use crate::{App, Error, people::admins_only, room};
+use crate::{App, Error, people::admins_only, previews, room, steps::instance};
 
 /// How long a measurement of disks and tools counts as fresh.
 pub const MEASURED_EVERY: Duration = Duration::from_mins(1);
@@ -64,6 +65,8 @@ pub struct Status {
     pub started_at: Ms,
     /// The database.
     pub database: DatabaseFacts,
+    /// How Projects are run.
+    pub runtime: RuntimeFacts,
     /// What Projects are run with.
     pub tools: Vec<ToolVersion>,
     /// How many Agents there are and may be.
@@ -78,6 +81,17 @@ pub struct Status {
     pub projects: Vec<ProjectUse>,
     /// When disks and tools were looked at.
     pub measured_at: Ms,
+}
+
+/// How Projects are run: as processes of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeFacts {
+    /// The program that locks each of them in, if they are.
+    pub sandbox: Option<String>,
+    /// Whether the kernel holds the ceiling on their memory.
+    pub memory_ceiling: bool,
+    /// Whether the kernel holds the ceiling on their number.
+    pub process_ceiling: bool,
 }
 
 /// A program of the machine.
@@ -98,7 +112,7 @@ pub struct ProjectUse {
     pub name: Option<String>,
     /// Its owner's name.
     pub owner: String,
-    /// Bytes of memory of its Agent, if one runs.
+    /// Bytes of memory of its Agent, its preview and an installation for that, if any of them runs.
     pub memory: Option<u64>,
     /// Bytes on the disk; `None` if it was made after they were measured.
     pub disk: Option<u64>,
@@ -112,6 +126,7 @@ pub(crate) struct Measured {
     disk: Option<DiskRoom>,
     projects: HashMap<ProjectId, disk::Size>,
     tools: Vec<ToolVersion>,
+    ceilings: Enforced,
     at: Ms,
 }
 
@@ -129,14 +144,14 @@ impl App {
         let deliveries = census::deliveries(&mut read).await?;
         let verifications = census::verifications(&mut read).await?;
         drop(read);
-        let agents = self.agents.all();
-        let memory = futures::future::join_all(agents.iter().map(|agent| agent.running.memory_bytes())).await;
+        let agents = self.agents.all().iter().map(|agent| instance::marker(self, agent.instance_id)).collect();
+        let agent_memory = self.runtime.memory_bytes(agents).await.into_values().sum();
         Ok(Load {
             jobs,
             oldest_due: age(&queue, now),
             queue,
             agents: room::agent_room(self).await?,
-            agent_memory: memory.into_iter().sum(),
+            agent_memory,
             deliveries,
             verifications,
             database: self.store.facts().await?,
@@ -152,34 +167,41 @@ impl App {
         let queue = census::queue(&mut read, now).await?;
         let owners = user::list(&mut read).await?;
         let name_of = |id: UserId| owners.iter().find(|owner| owner.id == id).map(|owner| owner.username.clone());
-        let mut known = Vec::new();
-        for place in project::list_places(&mut read).await? {
-            let size = measured.projects.get(&place.id).copied();
-            known.extend(project::find(&mut read, place.id).await?.map(|project| (project, size)));
-        }
+        let known = project::list_all(&mut read).await?;
         drop(read);
-        let mut projects = futures::future::join_all(known.into_iter().map(|(project, size)| {
-            let owner = name_of(project.user_id).unwrap_or_default();
-            async move {
-                let memory = match self.agents.find(project.id) {
-                    Some(agent) => Some(agent.running.memory_bytes().await),
-                    None => None,
-                };
+        // An Agent's processes are marked by its Instance; a preview's and an installation's by the Project.
+        let markers = |id: ProjectId| {
+            let agent = self.agents.find(id).map(|agent| instance::marker(self, agent.instance_id));
+            [Some(previews::marker(self, id)), agent].into_iter().flatten()
+        };
+        let used = self.runtime.memory_bytes(known.iter().flat_map(|project| markers(project.id)).collect()).await;
+        let mut projects: Vec<ProjectUse> = known
+            .into_iter()
+            .map(|project| {
+                let size = measured.projects.get(&project.id);
+                let memory: u64 = markers(project.id).filter_map(|marker| used.get(&marker)).sum();
                 ProjectUse {
                     id: project.id,
-                    owner,
+                    owner: name_of(project.user_id).unwrap_or_default(),
                     name: (project.user_id == by.id).then_some(project.name),
-                    memory,
+                    memory: (memory > 0).then_some(memory),
                     disk: size.map(|size| size.bytes),
                     disk_at_least: size.is_some_and(|size| size.is_cut),
                 }
-            }
-        }))
-        .await;
+            })
+            .collect();
         projects.sort_by_key(|project| std::cmp::Reverse((project.memory, project.disk)));
         Ok(Status {
             started_at: self.started_at,
             database: self.store.facts().await?,
+            runtime: RuntimeFacts {
+                sandbox: match self.runtime.isolation() {
+                    Isolation::Sandboxed(sandbox) => Some(sandbox.program().to_string()),
+                    Isolation::Unsandboxed | Isolation::Missing => None,
+                },
+                memory_ceiling: measured.ceilings.memory,
+                process_ceiling: measured.ceilings.processes,
+            },
             tools: measured.tools,
             agents: room::agent_room(self).await?,
             oldest_due: age(&queue, now),
@@ -200,10 +222,13 @@ impl App {
         let places = project::list_places(&mut self.store.read().await?).await?;
         let directories = places.iter().map(|place| (place.id, self.layout.project(place.id))).collect();
         let data_dir = self.config.data_dir.clone();
-        let measuring = tokio::task::spawn_blocking(move || (disk::room(&data_dir), disk::measure(directories)));
+        let runtime = self.runtime.clone();
+        let measuring = tokio::task::spawn_blocking(move || {
+            (disk::room(&data_dir), disk::measure(directories), runtime.enforceable())
+        });
         let (node, npm) = tokio::join!(tools::version(self, "node"), tools::version(self, "npm"));
-        let (disk, projects) = measuring.await.map_err(Error::internal)?;
-        let measured = Measured { disk, projects, tools: vec![node, npm], at: now };
+        let (disk, projects, ceilings) = measuring.await.map_err(Error::internal)?;
+        let measured = Measured { disk, projects, tools: vec![node, npm], ceilings, at: now };
         *last = Some(measured.clone());
         Ok(measured)
     }

@@ -364,9 +364,18 @@ async fn the_memory_of_all_its_processes_is_told() {
         let spec = world.script("sleep $NAP & sleep $NAP & wait");
         let running = world.runtime.start(&spec, world.path("log")).await.expect("it starts");
         world.wait_for_naps(2).await;
-        let bytes = running.memory_bytes().await;
-        assert!((100_000..500_000_000).contains(&bytes), "{bytes}");
+        let other = format!("{}-of-nobody", world.marker);
+        let used = async || world.runtime.memory_bytes([world.marker.clone(), other.clone()].into()).await;
+        let bytes = used().await;
+        assert_eq!(bytes.keys().collect::<Vec<_>>(), [&world.marker]);
+        assert!((100_000..500_000_000).contains(&bytes[&world.marker]), "{bytes:?}");
+        // What changes its own environment is still of whoever started it.
+        let hidden = world.script("sleep $NAP & env -i /bin/sleep $NAP & wait");
+        let more = world.runtime.start(&hidden, world.path("more")).await.expect("it starts");
+        world.wait_for_naps(4).await;
+        assert!(used().await[&world.marker] > bytes[&world.marker]);
+        more.stop(GRACE).await.expect("it stops");
         running.stop(GRACE).await.expect("it stops");
-        assert_eq!(running.memory_bytes().await, 0);
+        assert_eq!(used().await, std::collections::HashMap::new());
     }
 }

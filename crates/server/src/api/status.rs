@@ -17,6 +17,8 @@ pub(crate) struct SystemStatus {
     started_at: String,
     /// The database.
     database: DatabaseFacts,
+    /// How projects are run.
+    runtime: RuntimeFacts,
     /// The programs that projects are run with.
     tools: Vec<ToolVersion>,
     /// How many agents there are and may be.
@@ -40,6 +42,27 @@ pub(crate) struct DatabaseFacts {
     version: String,
     /// Bytes that it takes.
     bytes: u64,
+}
+
+/// How projects are run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RuntimeFacts {
+    /// By what.
+    kind: RuntimeKind,
+    /// The program that locks each of them into a sandbox of its own; null where nothing does.
+    sandbox: Option<String>,
+    /// Whether the kernel holds the ceiling on their memory.
+    memory_ceiling: bool,
+    /// Whether the kernel holds the ceiling on their number of processes.
+    process_ceiling: bool,
+}
+
+/// By what projects are run.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RuntimeKind {
+    /// As processes of the server's machine.
+    Process,
 }
 
 /// A program of the server's machine.
@@ -101,7 +124,7 @@ pub(crate) struct ProjectUse {
     name: Option<String>,
     /// Its owner's name.
     owner: String,
-    /// Bytes of memory of its agent; null where none runs.
+    /// Bytes of memory of its agent, its preview and an installation for that; null where none of them runs.
     memory: Option<u64>,
     /// Bytes on the disk; null if it is newer than the measurement.
     disk: Option<u64>,
@@ -111,11 +134,27 @@ pub(crate) struct ProjectUse {
 
 impl From<&system::Status> for SystemStatus {
     fn from(status: &system::Status) -> Self {
-        let system::Status { started_at, database, tools, agents, queue, oldest_due, disk, projects, measured_at } =
-            status;
+        let system::Status {
+            started_at,
+            database,
+            runtime,
+            tools,
+            agents,
+            queue,
+            oldest_due,
+            disk,
+            projects,
+            measured_at,
+        } = status;
         Self {
             started_at: started_at.rfc3339(),
             database: DatabaseFacts { kind: database.kind, version: database.version.clone(), bytes: database.bytes },
+            runtime: RuntimeFacts {
+                kind: RuntimeKind::Process,
+                sandbox: runtime.sandbox.clone(),
+                memory_ceiling: runtime.memory_ceiling,
+                process_ceiling: runtime.process_ceiling,
+            },
             tools: tools.iter().map(|tool| ToolVersion { name: tool.name, version: tool.version.clone() }).collect(),
             agents: AgentRoom {
                 running: agents.running,

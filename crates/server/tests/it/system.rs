@@ -30,6 +30,19 @@ async fn an_admin_sees_what_runs_and_what_it_takes() {
     assert_eq!((&project["id"], &project["owner"]), (&made["project"]["id"], &json!("ada")));
     assert_eq!(project["name"], made["project"]["name"]);
     assert!(project["memory"].as_u64().is_some_and(|bytes| bytes > 100_000), "{project}");
+    let runtime = &status["runtime"];
+    assert_eq!(runtime["kind"], "process");
+    assert!(runtime["sandbox"].as_str().is_some_and(|program| program.ends_with("/bwrap")), "{runtime}");
+    // What the preview takes is the project's, too.
+    wait_for("the preview", BOUND, async || {
+        let project = admin.get(&format!("/api/projects/{}", id(&made["project"]))).await.expect(200);
+        (project["preview"]["state"] == "ready").then_some(())
+    })
+    .await;
+    let agents = admin.get("/metrics").await.text();
+    let agents: f64 = number(&agents, "doce_agents_memory_bytes");
+    let whole = admin.get("/api/system/status").await.expect(200)["projects"][0]["memory"].as_f64().expect("it runs");
+    assert!(whole > agents + 10_000_000.0, "{whole} bytes, {agents} of them the agent's");
     assert!(project["disk"].as_u64().is_some_and(|bytes| bytes > 4096), "{project}");
     assert_eq!(project["disk_at_least"], false);
 }

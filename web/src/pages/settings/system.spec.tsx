@@ -22,6 +22,7 @@ const MB = 1024 * 1024;
 const status: SystemStatus = {
   started_at: "2026-01-02T10:00:00.000Z",
   database: { kind: "SQLite", version: "3.51.0", bytes: 4 * MB },
+  runtime: { kind: "process", sandbox: "/usr/bin/bwrap", memory_ceiling: true, process_ceiling: false },
   tools: [
     { name: "node", version: "24.1.0" },
     { name: "npm", version: null },
@@ -55,12 +56,14 @@ it("an_admin_sees_versions_room_and_what_each_project_takes", async () => {
   expect(screen.getByText("1.18.33, ready")).toBeTruthy();
   expect(screen.getByText("24.1.0")).toBeTruthy();
   expect(screen.getByText(/not found: previews/)).toBeTruthy();
+  const runtime = screen.getByText("Runtime").nextSibling;
+  expect(runtime?.textContent).toBe("Processes of this machine, locked in by /usr/bin/bwrapThe kernel holds the ceiling on their memory, and takes none on their number.");
   expect(screen.getByText("2 waiting for room", { exact: false })).toBeTruthy();
   expect(screen.getByText("2.0 GB free of 8.0 GB")).toBeTruthy();
   expect(screen.getByText("the oldest has been due for 1 min 15 s", { exact: false })).toBeTruthy();
   const projects = within(screen.getByRole("list", { name: "What each project takes" })).getAllByRole("listitem");
   expect(projects[0]?.textContent).toBe("Bakery412 MB of memory300 MB on the disk");
-  expect(projects[1]?.textContent).toBe("A project of bobno agent runsmore than 2.0 GB on the disk");
+  expect(projects[1]?.textContent).toBe("A project of bobnothing runsmore than 2.0 GB on the disk");
 });
 
 it("what_is_wrong_comes_first_with_the_command_that_repairs_it", async () => {

@@ -79,9 +79,19 @@ const OPENCODE: Record<System["opencode"]["state"], string> = {
   failed: "not there",
 };
 
+/** How each agent and each preview is run. */
+const RUNTIME: Record<SystemStatus["runtime"]["kind"], string> = { process: "Processes of this machine" };
+
+function ceilings({ memory_ceiling, process_ceiling }: SystemStatus["runtime"]): string {
+  if (memory_ceiling && process_ceiling) return "The kernel holds the ceilings on their memory and their number.";
+  if (memory_ceiling) return "The kernel holds the ceiling on their memory, and takes none on their number.";
+  if (process_ceiling) return "The kernel holds the ceiling on their number, and takes none on their memory.";
+  return "The kernel takes no ceiling on their memory or their number here.";
+}
+
 function Versions({ system, status }: { system: System; status: SystemStatus }) {
   const sandbox = SANDBOX[system.sandbox.state];
-  const { database, disk } = status;
+  const { database, disk, runtime } = status;
   return (
     <Section title="Versions and place" lead={<>Started <RelativeTime at={status.started_at} />.</>}>
       <Facts>
@@ -100,6 +110,16 @@ function Versions({ system, status }: { system: System; status: SystemStatus }) 
         <dt>Database</dt>
         <dd>
           {database.kind} {database.version}, {bytes(database.bytes)}
+        </dd>
+        <dt>Runtime</dt>
+        <dd>
+          {RUNTIME[runtime.kind]}
+          {runtime.sandbox !== null && (
+            <>
+              , locked in by <code className="font-mono text-xs break-all">{runtime.sandbox}</code>
+            </>
+          )}
+          <span className="block text-xs text-muted">{ceilings(runtime)}</span>
         </dd>
         <dt>Sandbox</dt>
         <dd>
@@ -171,7 +191,7 @@ function Agents({ status: { agents, queue } }: { status: SystemStatus }) {
 
 function Projects({ status: { projects, measured_at } }: { status: SystemStatus }) {
   return (
-    <Section title="Projects" lead={<>What each takes. Disks were measured <RelativeTime at={measured_at} />.</>}>
+    <Section title="Projects" lead={<>What each takes, its agent and its preview together. Disks were measured <RelativeTime at={measured_at} />.</>}>
       {projects.length === 0 ? (
         <p className="text-muted">There is no project yet.</p>
       ) : (
@@ -187,7 +207,7 @@ function Projects({ status: { projects, measured_at } }: { status: SystemStatus 
                   </Link>
                 )}
               </span>
-              <span className="text-xs text-muted tabular-nums">{project.memory === null ? "no agent runs" : `${bytes(project.memory)} of memory`}</span>
+              <span className="text-xs text-muted tabular-nums">{project.memory === null ? "nothing runs" : `${bytes(project.memory)} of memory`}</span>
               <span className="text-xs text-muted tabular-nums">
                 {project.disk === null ? "disk not measured yet" : `${project.disk_at_least ? "more than " : ""}${bytes(project.disk)} on the disk`}
               </span>
