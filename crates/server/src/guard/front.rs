@@ -32,9 +32,10 @@ pub(crate) async fn front(Extract(state): Extract<State>, request: Request, next
         // Only the listener puts it there, and every request comes from it.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+    let id = draw_id();
     match state.names.read(&request, peer.local) {
-        Some(Named::Preview { slug, origin }) => preview_host::at_host(&state, request, &slug, &origin).await,
-        Some(Named::Doce(place)) => at_doce(&state, request, next, peer, place).await,
+        Some(Named::Preview { slug, origin }) => preview_host::at_host(&state, request, &slug, &origin, &id).await,
+        Some(Named::Doce(place)) => at_doce(&state, request, next, peer, place, id).await,
         None => {
             let problem = Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -42,7 +43,6 @@ pub(crate) async fn front(Extract(state): Extract<State>, request: Request, next
                 "This server isn't known under the name in the request's Host header.",
             )
             .hint("Open it as localhost, or start it with DOCE_PUBLIC_URL set to the address that browsers use.");
-            let id = draw_id();
             let mut response = Response::new(Body::empty());
             problem.write(&mut response, &id);
             response.headers_mut().insert(REQUEST_ID, header(&id));
@@ -51,8 +51,7 @@ pub(crate) async fn front(Extract(state): Extract<State>, request: Request, next
     }
 }
 
-async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, place: Place) -> Response {
-    let id = draw_id();
+async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, place: Place, id: String) -> Response {
     // What comes over the control socket comes from no address.
     let is_control = request.extensions().get::<Control>().is_some();
     let address = (!is_control).then(|| client(request.headers(), peer, &place).to_string());
@@ -64,7 +63,7 @@ async fn at_doce(state: &State, mut request: Request, next: Next, peer: Peer, pl
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(ctx);
     request.extensions_mut().insert(place.clone());
-    let span = tracing::info_span!("request", %id);
+    let span = span(&id);
     let began = std::time::Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     span.in_scope(|| {
@@ -107,7 +106,13 @@ fn client(headers: &HeaderMap, peer: Peer, place: &Place) -> IpAddr {
     proxied.then(last).flatten().map_or(peer.remote.ip(), |ip| ip.to_canonical())
 }
 
-fn draw_id() -> String {
+/// The span of a request: each line that is logged about it has its number.
+pub(crate) fn span(id: &str) -> tracing::Span {
+    tracing::info_span!("request", %id)
+}
+
+/// Draws a number for a request.
+pub(crate) fn draw_id() -> String {
     let mut random = [0_u8; 12];
     getrandom::fill(&mut random).expect("the kernel has random bytes");
     random.iter().fold("req_".to_owned(), |mut id, byte| {

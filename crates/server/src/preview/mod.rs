@@ -28,8 +28,8 @@
 //! works without any setting (Vite 8.3, observed).
 //!
 //! **What a frame says.** Pages that stand in for the app ([`pages`]) tell the page that frames them why, with
-//! `postMessage({source: "doce-preview", kind})`; `kind` is `locked`, `cookie_refused`, `not_ready`, `unreachable` or
-//! `slow`. On `locked` the workspace may fetch a new ticket, once; on the others it waits for the Project's events.
+//! `postMessage({source: "doce-preview", kind})`; `kind` is `locked`, `cookie_refused`, `not_ready`, `unreachable`, `slow`
+//! or `broken`. On `locked` the workspace may fetch a new ticket, once; on the others it waits for the Project's events.
 //!
 //! Not here: deciding who may have a ticket, which Instance answers, starting a preview server, listening.
 

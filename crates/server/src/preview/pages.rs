@@ -141,6 +141,18 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Whose preview it is could not be found out.
+    pub(super) fn broken(again: &'a str) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            kind: "broken",
+            title: "doce could not open this preview",
+            text: "It failed inside. The server's log says why, under the reference below.",
+            detail: None,
+            way: Way::Again(again),
+        }
+    }
+
     /// The request is not one that a preview takes.
     pub(super) fn refused(status: StatusCode, title: &'static str) -> Self {
         Self {
@@ -153,12 +165,12 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Renders it: as a page if a person reads it, else as a line.
-    pub(super) fn render(self, for_a_person: bool) -> Response {
+    /// Renders it: as a page if a person reads it, else as a line. Both name the request.
+    pub(super) fn render(self, for_a_person: bool, id: &str) -> Response {
         let (kind, body) = if for_a_person {
-            ("text/html; charset=utf-8", self.html())
+            ("text/html; charset=utf-8", self.html(id))
         } else {
-            ("text/plain; charset=utf-8", format!("{}\n", self.title))
+            ("text/plain; charset=utf-8", format!("{} (reference: {id})\n", self.title))
         };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
@@ -175,7 +187,7 @@ impl<'a> Page<'a> {
         response
     }
 
-    fn html(self) -> String {
+    fn html(self, id: &str) -> String {
         let way = match self.way {
             Way::Home(to) => link(to, " target=\"_top\"", "Open it in doce"),
             Way::Again(to) => link(to, "", "Try again"),
@@ -190,7 +202,8 @@ impl<'a> Page<'a> {
             "<!doctype html><html lang=\"en\" data-kind=\"{kind}\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title>\
-             <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{text}</p>{detail}{way}</main>\
+             <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{text}</p>{detail}{way}\
+             <p class=\"reference\">reference: <code>{id}</code></p></main>\
              <script>{SCRIPT}</script></body></html>"
         )
     }
@@ -225,6 +238,8 @@ h1{margin:0 0 8px;font-size:18px;font-weight:600;letter-spacing:-.01em;text-wrap
 p{margin:0;color:var(--soft);text-wrap:pretty}\
 pre{margin:20px 0 0;padding:12px 14px;max-height:40vh;overflow:auto;border:1px solid var(--line);border-radius:8px;text-align:left;\
 font:12.5px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace;white-space:pre-wrap;overflow-wrap:anywhere}\
+.reference{margin-top:24px;font-size:12px}\
+code{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace;overflow-wrap:anywhere;user-select:all}\
 a{display:inline-block;margin-top:20px;padding:6px 14px;border:1px solid var(--line);border-radius:8px;color:inherit;text-decoration:none}\
 .framed a[target]{display:none}a:hover{border-color:var(--soft)}a:focus-visible{outline:2px solid currentColor;outline-offset:2px}";
 
@@ -249,7 +264,7 @@ mod tests {
     #[test]
     fn what_others_wrote_is_text_on_the_page() {
         let reason = "<script>alert(1)</script> & \"quotes\"";
-        let html = Page::not_ready(PreviewState::Failed, Some(reason), "/a\"><b>?x='y'").html();
+        let html = Page::not_ready(PreviewState::Failed, Some(reason), "/a\"><b>?x='y'").html("req_1");
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;quotes&quot;"));
         assert!(html.contains("href=\"/a&quot;&gt;&lt;b&gt;?x=&#39;y&#39;\""));
         assert_eq!(html.matches("<script>").count(), 1);
@@ -258,7 +273,7 @@ mod tests {
     #[test]
     fn a_long_detail_is_cut() {
         let reason = "é".repeat(DETAIL_MAX + 1);
-        let html = Page::not_ready(PreviewState::Failed, Some(&reason), "/").html();
+        let html = Page::not_ready(PreviewState::Failed, Some(&reason), "/").html("req_1");
         assert_eq!(html.matches('é').count(), DETAIL_MAX);
     }
 

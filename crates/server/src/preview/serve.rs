@@ -46,6 +46,8 @@ pub struct Visit<'a> {
     pub home: &'a str,
     /// Where the app is.
     pub upstream: &'a Upstream,
+    /// The request's number, by which a person asks what happened.
+    pub id: &'a str,
 }
 
 /// The proxy of all previews.
@@ -101,20 +103,25 @@ impl Preview {
     }
 
     /// Answers a request to a preview that doesn't exist, as if it were one that can't be seen.
-    pub fn refuse(request: &Request<Body>, home: &str) -> Response {
-        Page::locked(home).render(headers::wants_page(request.headers()))
+    pub fn refuse(request: &Request<Body>, home: &str, id: &str) -> Response {
+        Page::locked(home).render(headers::wants_page(request.headers()), id)
+    }
+
+    /// Answers a request to a preview about which nothing could be found out.
+    pub fn broken(request: &Request<Body>, id: &str) -> Response {
+        Page::broken(&path_of(request)).render(headers::wants_page(request.headers()), id)
     }
 
     /// Answers a request to a Project's preview.
     pub async fn serve(&self, request: Request<Body>, visit: Visit<'_>) -> Response {
         let for_a_person = headers::wants_page(request.headers());
-        match self.answer(request, visit).await {
+        match self.answer(request, visit, for_a_person).await {
             Ok(response) => response,
-            Err(Refusal { page, again }) => page(&again, visit).render(for_a_person),
+            Err(Refusal { page, again }) => page(&again, visit).render(for_a_person, visit.id),
         }
     }
 
-    async fn answer(&self, request: Request<Body>, visit: Visit<'_>) -> Result<Response, Refusal> {
+    async fn answer(&self, request: Request<Body>, visit: Visit<'_>, for_a_person: bool) -> Result<Response, Refusal> {
         let refusal = |page: MakePage| Refusal::new(page, &request);
         if headers::size(request.headers()) > self.limits.request_headers {
             return Err(refusal(|_, _| {
@@ -144,23 +151,26 @@ impl Preview {
             }
         };
         let again = path_of(&request);
-        self.forwarder
-            .forward(request, app, visit.origin, access)
-            .await
-            .map_err(|error| {
-                tracing::debug!(project = %visit.project, error = &error as &dyn std::error::Error, "a preview didn't answer");
-                Refusal {
-                    again,
-                    page: match error {
-                        ForwardError::Slow { .. } => |again, _| Page::slow(again),
-                        ForwardError::Crowded { .. } => |_, _| Page::crowded(),
-                        ForwardError::Connect { .. }
-                        | ForwardError::Exchange { .. }
-                        | ForwardError::TooLarge { .. }
-                        | ForwardError::Unasked { .. } => |again, _| Page::unreachable(again),
-                    },
-                }
-            })
+        self.forwarder.forward(request, app, visit.origin, access).await.map_err(|error| {
+            // A page that a person reads names the request, so its cause is there without anybody having asked for more.
+            let cause = &error as &dyn std::error::Error;
+            if for_a_person {
+                tracing::info!(project = %visit.project, error = cause, "a preview didn't answer");
+            } else {
+                tracing::debug!(project = %visit.project, error = cause, "a preview didn't answer");
+            }
+            Refusal {
+                again,
+                page: match error {
+                    ForwardError::Slow { .. } => |again, _| Page::slow(again),
+                    ForwardError::Crowded { .. } => |_, _| Page::crowded(),
+                    ForwardError::Connect { .. }
+                    | ForwardError::Exchange { .. }
+                    | ForwardError::TooLarge { .. }
+                    | ForwardError::Unasked { .. } => |again, _| Page::unreachable(again),
+                },
+            }
+        })
     }
 
     /// Answers under the path that is doce's own; none of it ever reaches the app.

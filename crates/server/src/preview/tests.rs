@@ -180,7 +180,7 @@ type Door = (Arc<Preview>, Upstream, Origin, ProjectId);
 
 async fn door_opens(State(door): State<Arc<Door>>, request: Request) -> Response {
     let (preview, upstream, origin, project) = &*door;
-    let visit = Visit { project: *project, origin, home: HOME, upstream };
+    let visit = Visit { project: *project, origin, home: HOME, upstream, id: "req_1" };
     preview.serve(request, visit).await
 }
 

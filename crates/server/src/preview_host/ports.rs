@@ -18,7 +18,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{address::Peer, listen, state::State};
+use crate::{address::Peer, guard::front::draw_id, listen, state::State};
 
 /// The ports that are open.
 #[derive(Debug)]
@@ -85,5 +85,5 @@ async fn answer(Extract((state, slug)): Extract<(State, String)>, request: Reque
         return StatusCode::MISDIRECTED_REQUEST.into_response();
     };
     let home = format!("http://{host}:{}", state.listen.port());
-    super::answer(&state, request, &slug, &origin, &home).await
+    super::answer(&state, request, &slug, &origin, &home, &draw_id()).await
 }

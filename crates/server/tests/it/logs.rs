@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, process::Command};
 
-use doce_testkit::{ScriptedModel, wait_for};
+use doce_testkit::{ScriptedModel, old_installation::change, wait_for};
 use serde_json::{Value, json};
 
 use crate::{
@@ -105,4 +105,37 @@ async fn what_a_person_needs_to_begin_is_a_line_of_json_too() {
     let last: Value = serde_json::from_str(said.lines().last().expect("it says why")).expect("it is JSON");
     assert_eq!(last["level"], "ERROR", "{last}");
     assert!(last["message"].as_str().is_some_and(|text| text.contains("192.0.2.1:1")), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_a_failure_that_somebody_reads_leads_to_its_cause_without_more_being_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut command = doce(directory.path());
+    command.stderr(File::create(&log).expect("a file can be made"));
+    let serving = Serving::start(command);
+    let (client, cookie) = first_account(&serving).await;
+    let database = directory.path().join("data/doce.sqlite");
+    let database = camino::Utf8Path::from_path(&database).expect("its path is UTF-8");
+    for table in ["api_token", "project"] {
+        change(database, &format!("ALTER TABLE {table} RENAME TO {table}_that_was")).await;
+    }
+    let failed = client.get(format!("{}/api/tokens", serving.url)).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(failed.status(), 500);
+    let problem: Value = failed.json().await.unwrap();
+    let of_the_api = problem["request_id"].as_str().expect("it has a number").to_owned();
+
+    let preview = client.get(&serving.url).header("host", format!("bakery.preview.localhost:{}", serving.port()));
+    let failed = preview.header("accept", "text/html").send().await.unwrap();
+    assert_eq!(failed.status(), 500);
+    let page = failed.text().await.unwrap();
+    let of_the_preview = page.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).expect(&page).0;
+    assert!(of_the_preview.starts_with("req_") && of_the_preview != of_the_api, "{page}");
+    drop(serving);
+
+    let text = std::fs::read_to_string(&log).expect("the log can be read");
+    for (id, table) in [(of_the_api.as_str(), "api_token"), (of_the_preview, "project")] {
+        let told: Vec<&str> = text.lines().filter(|line| line.contains(id)).collect();
+        assert!(told.iter().any(|line| line.contains(&format!("no such table: {table}"))), "{id}: {text}");
+    }
 }

@@ -56,6 +56,7 @@ async fn without_a_pass_a_person_reads_why_and_finds_the_way_back() {
     assert!(page.contains("This preview is private"));
     assert!(page.contains(&format!("href=\"{HOME}\"")));
     assert!(page.contains("data-kind=\"locked\""));
+    assert!(page.contains("reference: <code>req_1</code>"));
 }
 
 #[tokio::test]
@@ -65,7 +66,7 @@ async fn without_a_pass_a_script_reads_one_line() {
     let response = world.get("/api", &[("accept", "*/*")]).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(text(response.headers(), "content-type"), "text/plain; charset=utf-8");
-    assert_eq!(body(response).await, "This preview is private\n");
+    assert_eq!(body(response).await, "This preview is private (reference: req_1)\n");
 }
 
 #[tokio::test]
@@ -74,7 +75,7 @@ async fn a_preview_that_does_not_exist_looks_like_one_that_cannot_be_seen() {
     let world = World::with(&app).await;
     let there = world.get("/", &[("accept", "text/html")]).await;
     let request = world.built(Method::GET, "/", &[("accept", "text/html")]);
-    let nowhere = Preview::refuse(&request, HOME);
+    let nowhere = Preview::refuse(&request, HOME, "req_1");
     assert_eq!(nowhere.status(), there.status());
     assert_eq!(body(nowhere).await, body(there).await);
 }
