@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{
     SystemClock,
     config::{self, DatabaseArgs, Stop},
-    printer::Printer,
+    printer::{Printer, size},
     serve::{MAKE_ROOM, cannot_open},
 };
 
@@ -124,11 +124,6 @@ fn name() -> String {
     let now: String =
         SystemClock.now().rfc3339().chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
     format!("doce-{now}{ENDING}")
-}
-
-fn size(bytes: u64) -> String {
-    let (kib, mib) = (bytes.div_ceil(1024), bytes / (1024 * 1024));
-    if mib < 10 { format!("{kib} KiB") } else { format!("{mib} MiB") }
 }
 
 fn cannot_back_up(error: BackupError) -> Stop {

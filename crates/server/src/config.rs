@@ -416,7 +416,7 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "doce", &mut script);
-            printer.words(&String::from_utf8_lossy(&script));
+            printer.words(script);
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(arguments) => {

@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,7 +24,9 @@ use tracing_subscriber::fmt::{
 use crate::config::Stop;
 
 /// How far plain progress moves between two lines, in percent.
-const PLAIN_STEP: u64 = 20;
+const PLAIN_STEP: u64 = 10;
+/// How long plain progress without an end in sight says nothing.
+const PLAIN_PAUSE: Duration = Duration::from_secs(10);
 /// Most bytes of an answer that are read.
 const ANSWER_MAX: u64 = 100;
 
@@ -66,11 +68,11 @@ impl Printer {
     }
 
     /// Writes a piece of what was asked for, without ending the line.
-    pub(crate) fn words(&self, text: &str) {
+    pub(crate) fn words(&self, text: impl AsRef<[u8]>) {
         self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             // As for a result: nobody may read any more.
-            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+            drop(out.write_all(text.as_ref()).and_then(|()| out.flush()));
         });
     }
 
@@ -165,7 +167,7 @@ impl Printer {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Progress { printer: self.clone(), what, bar, last: None }
+        Progress { printer: self.clone(), what, bar, plain: Plain::default() }
     }
 }
 
@@ -175,7 +177,45 @@ pub(crate) struct Progress {
     printer: Printer,
     what: &'static str,
     bar: Option<ProgressBar>,
-    last: Option<u64>,
+    plain: Plain,
+}
+
+/// What plain progress has said.
+#[derive(Debug, Default)]
+struct Plain {
+    percent: Option<u64>,
+    at: Option<Instant>,
+}
+
+impl Plain {
+    /// Says how far it is in percent, if that is news.
+    fn percent(&mut self, got: u64, total: u64) -> Option<String> {
+        let percent = got.saturating_mul(100).checked_div(total).unwrap_or(0) / PLAIN_STEP * PLAIN_STEP;
+        let is_news = self.percent.is_none_or(|last| percent > last);
+        is_news.then(|| {
+            self.percent = Some(percent);
+            format!("{percent} %")
+        })
+    }
+
+    /// Says how much there is, if nothing was said for a while.
+    fn so_far(&mut self, got: u64, now: Instant) -> Option<String> {
+        let is_news = self.at.is_none_or(|last| now.duration_since(last) >= PLAIN_PAUSE);
+        is_news.then(|| {
+            self.at = Some(now);
+            size(got)
+        })
+    }
+}
+
+/// Writes a number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    let (kib, mib) = (bytes.div_ceil(1024), bytes / (1024 * 1024));
+    match mib {
+        0..10 => format!("{kib} KiB"),
+        10..10_240 => format!("{mib} MiB"),
+        _ => format!("{} GiB", mib / 1024),
+    }
 }
 
 impl Progress {
@@ -192,15 +232,16 @@ impl Progress {
             bar.set_position(got);
             return;
         }
-        self.percent(got, total);
+        let news = match total {
+            Some(total) => self.plain.percent(got, total),
+            None => self.plain.so_far(got, Instant::now()),
+        };
+        self.tell(news);
     }
 
-    fn percent(&mut self, got: u64, total: Option<u64>) {
-        let percent = total.filter(|total| *total > 0).map(|total| got.saturating_mul(100) / total);
-        let percent = percent.map_or(0, |percent| percent / PLAIN_STEP * PLAIN_STEP);
-        if self.last.is_none_or(|last| percent > last) {
-            self.last = Some(percent);
-            self.printer.note(format_args!("{}: {percent} %", self.what));
+    fn tell(&self, news: Option<String>) {
+        if let Some(news) = news {
+            self.printer.note(format_args!("{}: {news}", self.what));
         }
     }
 
@@ -212,7 +253,8 @@ impl Progress {
             bar.set_style(style("{msg} {wide_bar} {pos}/{len}"));
             bar.set_position(done);
         } else {
-            self.percent(done, Some(total));
+            let news = self.plain.percent(done, total);
+            self.tell(news);
         }
     }
 
@@ -249,5 +291,22 @@ impl Write for LogLine {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_sees_a_bar_progress_is_a_line_each_tenth_or_each_ten_seconds() {
+        let mut plain = Plain::default();
+        let told: Vec<String> = (0..=100).filter_map(|got| plain.percent(got, 100)).collect();
+        assert_eq!((told.len(), told[0].as_str(), told[10].as_str()), (11, "0 %", "100 %"));
+        let (mut plain, begun) = (Plain::default(), Instant::now());
+        let mut told = |seconds: u64, mib: u64| plain.so_far(mib * 1024 * 1024, begun + Duration::from_secs(seconds));
+        assert_eq!(told(0, 64).as_deref(), Some("64 MiB"));
+        assert_eq!(told(9, 640), None);
+        assert_eq!(told(10, 20 * 1024).as_deref(), Some("20 GiB"));
     }
 }
