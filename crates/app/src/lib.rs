@@ -77,6 +77,7 @@ pub use doce_vault::export::{PASSPHRASE_MIN, Readers, ReadersError};
 pub use error::Error;
 pub use files::{FILE_MAX, FileBytes, LogSource};
 pub use invites::InviteView;
+pub use jobs::JOB_KINDS;
 pub use keys::{
     KeyPlace,
     export::{ExportError, export_keys},
@@ -346,7 +347,7 @@ impl App {
                 notes,
             }),
         };
-        app.jobs.define(jobs::definitions(&app));
+        app.jobs.define(jobs::definitions(&app).into());
         Ok(app)
     }
 

@@ -62,6 +62,14 @@ pub enum RecoverError {
         /// The names that there are.
         names: Vec<String>,
     },
+    /// Several names begin with what was given.
+    #[error("find the account `{name}`: it names {} of them", names.len())]
+    SeveralUsers {
+        /// What was given.
+        name: String,
+        /// The names.
+        names: Vec<String>,
+    },
     /// The password can't be accepted.
     #[error("use the password: it has fewer than {PASSWORD_MIN} characters or more than {PASSWORD_MAX} bytes")]
     Password,
@@ -90,9 +98,9 @@ async fn reset(store: &Store, clock: Arc<dyn Clock>, name: &str, password: Secre
         return Err(RecoverError::Password);
     }
     let mut tx = store.write(&Ctx::new(Actor::Cli, "user reset-password", None, clock)).await.map_err(failed)?;
-    let Some((user, _)) = user::find_by_name(&mut tx, name).await.map_err(failed)? else {
-        let names = user::list(&mut tx).await.map_err(failed)?.into_iter().map(|user| user.username).collect();
-        return Err(RecoverError::NoSuchUser { name: name.to_owned(), names });
+    let user = match user::find_by_name(&mut tx, name).await.map_err(failed)? {
+        Some((user, _)) => user,
+        None => beginning_with(name, user::list(&mut tx).await.map_err(failed)?)?,
     };
     let hash = password::hash(&password).map_err(|e| RecoverError::Failed(e.into()))?;
     user::set_password(&mut tx, user.id, &hash).await.map_err(failed)?;
@@ -100,6 +108,19 @@ async fn reset(store: &Store, clock: Arc<dyn Clock>, name: &str, password: Secre
     tx.audit(AuditEvent::ok(AuditAction::ChangePassword, &user.id).of(user.id)).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
     Ok(user)
+}
+
+/// Finds the one account whose name begins like this.
+fn beginning_with(beginning: &str, users: Vec<User>) -> Result<User, RecoverError> {
+    let (name, beginning) = (beginning.to_owned(), beginning.to_lowercase());
+    let names = |users: &[User]| users.iter().map(|user| user.username.clone()).collect();
+    let (mut found, others): (Vec<User>, Vec<User>) =
+        users.into_iter().partition(|user| user.username.to_lowercase().starts_with(&beginning));
+    match found.len() {
+        0 => Err(RecoverError::NoSuchUser { name, names: names(&others) }),
+        1 => Ok(found.remove(0)),
+        _ => Err(RecoverError::SeveralUsers { name, names: names(&found) }),
+    }
 }
 
 /// Opens a page in the browser of whoever sits before this machine. Says whether something was started for it.

@@ -32,7 +32,7 @@ pub(crate) struct BackupArgs {
     /// The file to write, or a directory for one named after the present moment
     #[arg(value_name = "FILE")]
     file: Utf8PathBuf,
-    /// Where everything is kept [default: ~/.local/share/doce]
+    /// Where everything is kept [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     file: Utf8PathBuf,
-    /// Where it is restored to: an empty directory, or one that isn't there [default: ~/.local/share/doce]
+    /// Where it is restored to: an empty directory, or one that isn't there [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]

@@ -7,7 +7,10 @@ use std::{convert::Infallible, ffi::OsString, net::SocketAddr, process::ExitCode
 
 use anyhow::anyhow;
 use camino::Utf8PathBuf;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use clap_complete::Shell;
 use doce_app::{AgentLimits, Anchor, KeyPlace, NotPostgresUrl, Outside, PostgresUrl};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,10 +18,13 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     backup::{self, BackupArgs, RestoreArgs},
     client::{
-        self,
+        self, To,
+        audit::{self, AuditExportArgs, AuditListArgs},
         connection::{self, ConnectionArgs},
         job::{self, JobArgs},
         project::{self, ProjectArgs},
+        sign_in::{self, SignInArgs},
+        status,
         token::{self, TokenArgs},
         user::{self, UserArgs},
     },
@@ -41,7 +47,8 @@ const TRUST: &str = "i-trust-every-prompt";
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Begin with `doce doctor`, which says what is missing, and `doce serve`, which prints the address to \
-        open. `doce COMMAND --help` tells more about each."
+        open. `doce COMMAND --help` tells more about each.\n\nA server on another machine is asked with its address in \
+        DOCE_URL and an API token in DOCE_TOKEN. The token is no option: other programs could read it there."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -61,20 +68,37 @@ enum Command {
     /// One server uses a data directory at a time. Ctrl+C (or SIGTERM) ends it in order: open requests are answered,
     /// agents are stopped, the database is closed. A second Ctrl+C ends it at once.
     Serve(ServeArgs),
-    /// Brings people, keys and projects over from doce.dev, or keys from OpenCode
-    ///
-    /// Stop doce first: the import works on its data directory. Nothing of the old directory changes. What came over
-    /// is remembered, so a second run brings only what is new, and nothing twice.
-    ///
-    /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
-    /// rest has come over all the same.
-    Import(ImportArgs),
     /// Looks at the whole set-up and says how to repair what is wrong
     ///
     /// The data directory and its permissions, the database, the master key, the port, the sandbox, the limits of
     /// agents, OpenCode, git and npm, the disk, the limits of files, proxies and certificates, the network and the
     /// clock. Give it the settings that `doce serve` is given. Nothing is changed. It ends with 1 if there is a problem.
+    #[command(
+        mut_arg("max_agents", |unused| unused.hide(true)),
+        mut_arg("idle_stop", |unused| unused.hide(true)),
+        mut_arg("preview_domain", |unused| unused.hide(true)),
+    )]
     Doctor(DoctorArgs),
+    /// Shows how the server is doing: versions, agents, the queue, and what each project takes. For admins
+    Status(To),
+    /// Makes projects and talks to their agents
+    Project(ProjectArgs),
+    /// Connects providers
+    Connection(ConnectionArgs),
+    /// Shows what is being done, takes it back, or does it again
+    Job(JobArgs),
+    /// Looks after accounts
+    User(UserArgs),
+    /// Shows where you are signed in, and signs browsers out
+    SignIn(SignInArgs),
+    /// Makes and revokes API tokens, for scripts and other machines
+    Token(TokenArgs),
+    /// Looks after the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Looks after the master key and what it protects
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Writes everything to one file, while the server runs or not
     ///
     /// In it are the database, each project's files and its conversation with its agent. Not in it are the master key,
@@ -86,16 +110,14 @@ enum Command {
     /// Each file is compared with the sum that was taken of it, and the database is checked, before anything is put in
     /// its place. The master key is put back by hand: it is in no backup.
     Restore(RestoreArgs),
-    /// Makes projects and talks to their agents
-    Project(ProjectArgs),
-    /// Connects providers
-    Connection(ConnectionArgs),
-    /// Shows what is being done, takes it back, or does it again
-    Job(JobArgs),
-    /// Looks after accounts
-    User(UserArgs),
-    /// Makes and revokes API tokens, for scripts and other machines
-    Token(TokenArgs),
+    /// Brings people, keys and projects over from doce.dev, or keys from OpenCode
+    ///
+    /// Stop doce first: the import works on its data directory. Nothing of the old directory changes. What came over
+    /// is remembered, so a second run brings only what is new, and nothing twice.
+    ///
+    /// It ends with 0 if everything came over or stays behind by a rule, and with 1 if something needs a look; the
+    /// rest has come over all the same.
+    Import(ImportArgs),
     /// Prints what makes a shell complete these commands
     ///
     /// For bash: `doce completions bash > ~/.local/share/bash-completion/completions/doce`.
@@ -104,12 +126,6 @@ enum Command {
         #[arg(value_enum, value_name = "SHELL")]
         shell: Shell,
     },
-    /// Looks after the audit log
-    #[command(subcommand)]
-    Audit(AuditCommand),
-    /// Looks after the master key and what it protects
-    #[command(subcommand)]
-    Keys(KeysCommand),
     /// Prints the description of the HTTP API
     #[command(hide = true)]
     Openapi,
@@ -117,6 +133,12 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
+    /// Lists what was done, the newest first: an admin sees everything, others what is theirs
+    List(AuditListArgs),
+    /// Writes what was done to a file, the oldest first, one JSON object per line
+    ///
+    /// An admin gets everything, others what is theirs. The export itself is an event, too.
+    Export(AuditExportArgs),
     /// Checks that no event of the audit log was changed, removed or put in
     ///
     /// It only reads; a server may be running. The log has no secret key: who can write to the database could write the
@@ -127,7 +149,7 @@ enum AuditCommand {
 /// The settings of `audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Where everything is kept [default: ~/.local/share/doce]
+    /// Where everything is kept [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -185,7 +207,7 @@ impl DatabaseArgs {
 /// Where the keys are.
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
-    /// Where everything is kept [default: ~/.local/share/doce]
+    /// Where everything is kept [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -243,7 +265,7 @@ pub(crate) enum LogFormat {
 /// The settings of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where everything is kept [default: ~/.local/share/doce]
+    /// Where everything is kept [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -362,7 +384,7 @@ pub fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let json = is_json_wanted(std::env::args_os());
     let printer = Printer::new(json);
-    match run(&printer, std::env::args_os()) {
+    match run(&printer, &std::env::args_os().collect::<Vec<_>>()) {
         Ok(code) => code,
         Err(stop) => {
             printer.error(&stop);
@@ -377,14 +399,29 @@ fn is_json_wanted(arguments: impl IntoIterator<Item = OsString>) -> bool {
     arguments.into_iter().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
+/// Puts the usage of the command in the place of clap's, which names what the environment gave and leaves out the rest.
+fn with_whole_usage(mut answer: clap::Error, arguments: &[OsString]) -> clap::Error {
+    if answer.get(ContextKind::Usage).is_some() {
+        let mut command = Cli::command();
+        command.build();
+        for word in arguments.iter().skip(1) {
+            if let Some(below) = command.find_subcommand(word).cloned() {
+                command = below;
+            }
+        }
+        answer.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+    }
+    answer
+}
+
 /// Returns the command line, as it can be asked about itself.
 #[doc(hidden)]
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
-fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Stop> {
-    let cli = match Cli::try_parse_from(arguments) {
+fn run(printer: &Printer, arguments: &[OsString]) -> Result<ExitCode, Stop> {
+    let cli = match Cli::try_parse_from(arguments).map_err(|answer| with_whole_usage(answer, arguments)) {
         Ok(cli) => cli,
         // Help and version come this way, too; clap knows which stream and which code each has.
         Err(answer) if answer.use_stderr() && printer.is_json() => return Err(Stop::usage(&answer)),
@@ -411,6 +448,10 @@ fn run(printer: &Printer, arguments: impl IntoIterator<Item = OsString>) -> Resu
         Command::Project(arguments) => client::run(project::project(printer, arguments)),
         Command::Connection(arguments) => client::run(connection::connection(printer, arguments)),
         Command::Job(arguments) => client::run(job::job(printer, arguments)),
+        Command::Status(to) => client::run(status::status(printer, to)),
+        Command::SignIn(arguments) => client::run(sign_in::sign_in(printer, arguments)),
+        Command::Audit(AuditCommand::List(arguments)) => client::run(audit::list(printer, arguments)),
+        Command::Audit(AuditCommand::Export(arguments)) => client::run(audit::export(printer, arguments)),
         Command::User(arguments) => client::run(user::user(printer, arguments)),
         Command::Token(arguments) => client::run(token::token(printer, arguments)),
         Command::Completions { shell } => {

@@ -51,7 +51,8 @@ enum ImportCommand {
     /// The keys become connections of one account. Logins whose tokens are renewed stay there: two programs can't
     /// share one.
     Opencode {
-        /// OpenCode's file [default: ~/.local/share/opencode/auth.json]
+        /// OpenCode's file [default: `$XDG_DATA_HOME/opencode/auth.json` or
+        /// `~/.local/share/opencode/auth.json`]
         #[arg(value_name = "FILE")]
         file: Option<Utf8PathBuf>,
         /// The account that gets the keys [default: the only one]
@@ -96,7 +97,7 @@ struct How {
 /// What things are brought to.
 #[derive(Debug, Args)]
 struct Place {
-    /// Where doce keeps everything [default: ~/.local/share/doce]
+    /// Where doce keeps everything [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<Utf8PathBuf>,
     #[command(flatten)]

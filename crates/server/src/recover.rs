@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     SystemClock,
+    api::people::User,
     config::Stop,
     lock::{DataLock, LockError},
     serve::cannot_open,
@@ -35,6 +36,7 @@ pub(crate) async fn reset_password(
     let password = ask()?;
     let user = doce_app::reset_password(place, Arc::new(SystemClock), name, password).await.map_err(|error| {
         let hint = match &error {
+            RecoverError::SeveralUsers { names, .. } => format!("say which: {}", names.join(", ")),
             RecoverError::NoSuchUser { names, .. } => format!("the accounts are: {}", names.join(", ")),
             RecoverError::Password => "give a longer one".to_owned(),
             RecoverError::Open(_) | RecoverError::Failed(_) => "see the reason above".to_owned(),
@@ -42,8 +44,10 @@ pub(crate) async fn reset_password(
         match error {
             RecoverError::Open(error) => cannot_open(error),
             error @ RecoverError::Failed(_) => Stop::failed(error),
-            error @ (RecoverError::NoSuchUser { .. } | RecoverError::Password) => Stop::wrong(error).hint(hint),
+            error @ (RecoverError::NoSuchUser { .. } | RecoverError::SeveralUsers { .. } | RecoverError::Password) => {
+                Stop::wrong(error).hint(hint)
+            }
         }
     })?;
-    Ok(json!({"id": user.id.to_string(), "username": user.username}))
+    Ok(json!(User::from(&user)))
 }

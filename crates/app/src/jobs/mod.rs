@@ -17,9 +17,21 @@ use doce_model::{ConnectionId, Failure, InstanceId, NextMove, ProjectId, Session
 
 use crate::{App, Error};
 
-/// Every kind of Job.
-pub(crate) fn definitions(app: &App) -> Vec<Definition> {
-    vec![
+/// The name of every kind of Job.
+pub const JOB_KINDS: [&str; 8] = [
+    launch_project::KIND,
+    start_project::KIND,
+    stop_project::KIND,
+    delete_project::KIND,
+    send_prompt::KIND,
+    apply_delivery::KIND,
+    refresh_credential::KIND,
+    verify_connection::KIND,
+];
+
+/// Every kind of Job, in the order of their names.
+pub(crate) fn definitions(app: &App) -> [Definition; JOB_KINDS.len()] {
+    [
         launch_project::definition(app),
         start_project::definition(app),
         stop_project::definition(app),

@@ -18,7 +18,7 @@ mod keys;
 mod logins;
 mod metrics;
 mod model_preferences;
-mod people;
+pub(crate) mod people;
 mod project_connections;
 mod projects;
 mod providers;

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Remote, To,
-    remote::whole,
+    remote::{gone, whole},
     secret,
     words::{Noun, moment, table, text},
 };
 use crate::{config::Stop, printer::Printer};
 
-const CONNECTION: Noun =
+pub(super) const CONNECTION: Noun =
     Noun { word: "connection", fields: &["id", "label", "provider_id"], list: "doce connection list" };
 
 /// The settings of `connection`.
@@ -34,6 +34,8 @@ enum Command {
     ///
     /// The key is asked for without being shown, or read from standard input with --key-stdin. It is never an argument,
     /// where other programs of this machine could read it. The provider is asked whether the key is good.
+    ///
+    /// A provider with a sign-in instead of a key, such as GitHub Copilot, is connected on the page Connections.
     Add {
         /// The provider's id: anthropic, openai, openrouter, … The page Connections lists all of them
         #[arg(value_name = "PROVIDER")]
@@ -44,7 +46,8 @@ enum Command {
         /// Where requests go instead of the provider's default
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
-        /// An answer to what the provider needs to know beside the key, such as region=eu; repeat it for several
+        /// An answer to what the provider needs to know beside the key, such as region=eu; repeat it for several. Their
+        /// names are in `GET /api/providers?q=PROVIDER`, as `prompts`
         #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
         answer: Vec<(String, String)>,
         #[command(flatten)]
@@ -53,6 +56,9 @@ enum Command {
     /// Lists what is connected
     List,
     /// Asks the provider whether the key is good
+    ///
+    /// It ends with 1 if the provider rejects the key, and with 0 if it accepts it or nothing is known, because the
+    /// provider can't be reached or has no way to ask: `outcome` in the JSON tells which.
     Verify {
         /// Its id, name or provider, or the beginning of one
         #[arg(value_name = "CONNECTION")]
@@ -144,7 +150,7 @@ pub(crate) async fn connection(printer: &Printer, arguments: ConnectionArgs) -> 
             let path = format!("/api/connections/{}", text(&found["id"]));
             remote.ask(format!("disconnect {name}"), Method::DELETE, &path, None).await?;
             if remote.json {
-                printer.result(found);
+                printer.result(gone(&found));
             } else {
                 printer.result(format_args!("Disconnected {name}."));
             }

@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use doce_app::JOB_KINDS;
+use doce_model::JobState;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
     Remote, To,
     project::PROJECT,
-    remote::whole,
     words::{Noun, harmless, moment, table, text},
 };
 use crate::{config::Stop, printer::Printer};
@@ -34,12 +35,18 @@ enum Command {
         /// Only those of this project
         #[arg(long, value_name = "PROJECT")]
         project: Option<String>,
-        /// Only those in this state: queued, running, succeeded, failed, cancelled, stuck
-        #[arg(long, value_name = "STATE")]
+        /// Only those in this state
+        #[arg(long, value_name = "STATE", value_parser = states())]
         state: Option<String>,
-        /// Most jobs that are listed
+        /// Only those of this kind
+        #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(JOB_KINDS))]
+        kind: Option<String>,
+        /// Most jobs that are listed, 200 at a time
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: u32,
+        /// Goes on where a list ended: its `next`
+        #[arg(long, value_name = "NEXT")]
+        cursor: Option<String>,
     },
     /// Shows a job: its steps, why it failed or waits, and the end of its log
     Show {
@@ -53,7 +60,7 @@ enum Command {
         #[arg(value_name = "JOB")]
         job: String,
     },
-    /// Does a job that failed again, as a job of its own
+    /// Does again what a job that failed or was cancelled was to do, as a job of its own
     Retry {
         /// Its id, or the beginning of it
         #[arg(value_name = "JOB")]
@@ -67,28 +74,36 @@ enum Command {
     Resume,
 }
 
+fn states() -> PossibleValuesParser {
+    PossibleValuesParser::new(JobState::ALL.iter().map(|state| state.as_str()))
+}
+
 /// Does what was asked for.
 pub(crate) async fn job(printer: &Printer, arguments: JobArgs) -> Result<ExitCode, Stop> {
     let JobArgs { to, command } = arguments;
     let remote = Remote::find(&to)?;
     match command {
-        Command::List { project, state, limit } => {
+        Command::List { project, state, kind, limit, cursor } => {
             let mut path = format!("/api/jobs?limit={limit}");
             if let Some(project) = project {
                 let project = remote.pick(&PROJECT, "/api/projects", &project).await?;
                 path = format!("{path}&project_id={}", text(&project["id"]));
             }
-            if let Some(state) = state {
-                let state: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
-                path = format!("{path}&state={state}");
+            for (name, value) in [("state", state), ("kind", kind), ("cursor", cursor)] {
+                if let Some(value) = value {
+                    let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+                    path = format!("{path}&{name}={value}");
+                }
             }
             let page = remote.get("list the jobs", &path).await?;
-            let items = page["items"].as_array().cloned().unwrap_or_default();
             if remote.json {
-                printer.result(whole(&items));
+                printer.result(&page);
             } else {
-                let rows: Vec<_> = items.iter().map(row).collect();
+                let rows: Vec<_> = page["items"].as_array().into_iter().flatten().map(row).collect();
                 table(printer, ["ID", "KIND", "STATE", "STEP", "ASKED FOR"], &rows, "There is no such job.");
+                if let Some(next) = page["next"].as_str() {
+                    printer.line(format_args!("There are more: `--cursor {next}` goes on."));
+                }
             }
         }
         Command::Show { job } => {

@@ -3,10 +3,13 @@
 //! [`Remote`] is the way to it: the control socket of this machine's data directory, or an address and an API token.
 //! What a person sees is made here from the API's JSON; with `--json` that JSON is all there is.
 
+pub(crate) mod audit;
 pub(crate) mod connection;
 pub(crate) mod job;
 pub(crate) mod project;
 mod remote;
+pub(crate) mod sign_in;
+pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod user;
 mod watch;
@@ -25,7 +28,7 @@ use crate::{config::Stop, prompt};
 /// Which server is asked, for whom, and how the answer is told.
 #[derive(Debug, Args)]
 pub(crate) struct To {
-    /// Where the server of this machine keeps everything [default: ~/.local/share/doce]
+    /// Where the server of this machine keeps everything [default: `$XDG_DATA_HOME/doce` or `~/.local/share/doce`]
     #[arg(long, global = true, env = "DOCE_DATA_DIR", value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
     /// The server to ask instead, with the API token in `DOCE_TOKEN`

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Remote, To,
     remote::whole,
-    watch::{self, Answer, Watched},
+    watch::{self, Answer, End, Watched},
     words::{Noun, harmless, moment, table, text},
 };
 use crate::{
@@ -82,6 +82,12 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Stops the answer that a project's agent writes; the agent runs on, and what it wrote stays
+    Abort {
+        /// Its id or name, or the beginning of one
+        #[arg(value_name = "PROJECT")]
+        project: String,
+    },
     /// Starts a project's agent
     Start {
         /// Its id or name, or the beginning of one
@@ -91,7 +97,7 @@ enum Command {
         #[arg(long)]
         no_wait: bool,
     },
-    /// Stops a project's agent; nothing is lost
+    /// Stops a project's agent; nothing is lost. `doce project abort` stops an answer alone
     Stop {
         /// Its id or name, or the beginning of one
         #[arg(value_name = "PROJECT")]
@@ -196,6 +202,7 @@ pub(crate) async fn project(printer: &Printer, arguments: ProjectArgs) -> Result
         Command::Prompt { project, prompt, model, watch } => {
             say(printer, &remote, &project, &prompt, model.as_ref(), watch).await
         }
+        Command::Abort { project } => abort(printer, &remote, &project).await,
         Command::Start { project, no_wait } => change(printer, &remote, &project, Change::Start, !no_wait).await,
         Command::Stop { project, no_wait } => change(printer, &remote, &project, Change::Stop, !no_wait).await,
         Command::Delete { project, yes, no_wait } => {
@@ -232,17 +239,14 @@ async fn create(printer: &Printer, remote: &Remote, new: New, watch: bool) -> Re
     let made = remote.ask("make the project", Method::POST, "/api/projects", Some(&body)).await?;
     let project = &made["project"];
     let id = text(&project["id"]);
-    if remote.json {
+    printer.note(format_args!("Made {} ({id}).", text(&project["name"])));
+    if watch {
+        let made_beside = ("project", project.clone());
+        let answer = Answer { project: id.to_owned(), before: HashSet::new(), made: made_beside };
+        watch::follow(printer, remote, Watched { job: made["job"].clone(), answer: Some(answer) }).await?;
+    } else if remote.json {
         printer.result(&made);
     } else {
-        printer.line(format_args!("Made {} ({id}).", text(&project["name"])));
-    }
-    if watch {
-        let answer = Answer { project: id.to_owned(), before: HashSet::new() };
-        let watched = Watched { job: text(&made["job"]["id"]).to_owned(), answer: Some(answer) };
-        return watch::follow(printer, remote, watched).await;
-    }
-    if !remote.json {
         printer.result(remote.page(&format!("/projects/{id}")));
     }
     Ok(ExitCode::SUCCESS)
@@ -277,16 +281,27 @@ async fn say(
     let before = before.collect();
     let path = format!("/api/projects/{id}/prompts");
     let sent = remote.ask(format!("prompt {name}"), Method::POST, &path, Some(&body)).await?;
-    if remote.json {
+    printer.note(format_args!("The prompt is on its way to {name}."));
+    if watch {
+        let answer = Answer { project: id.to_owned(), before, made: ("message", sent["message"].clone()) };
+        watch::follow(printer, remote, Watched { job: sent["job"].clone(), answer: Some(answer) }).await?;
+    } else if remote.json {
         printer.result(&sent);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn abort(printer: &Printer, remote: &Remote, project: &str) -> Result<ExitCode, Stop> {
+    let project = find(remote, project).await?;
+    let (name, path) = (text(&project["name"]), format!("/api/projects/{}/abort", text(&project["id"])));
+    let what = format!("stop the answer of {name}");
+    let project = remote.ask(what, Method::POST, &path, Some(&json!({}))).await?;
+    if remote.json {
+        printer.result(&project);
     } else {
-        printer.line(format_args!("The prompt is on its way to {name}."));
+        printer.result(format_args!("The answer of {name} is stopped; its agent runs on."));
     }
-    if !watch {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let answer = Answer { project: id.to_owned(), before };
-    watch::follow(printer, remote, Watched { job: text(&sent["job"]["id"]).to_owned(), answer: Some(answer) }).await
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What to make of a project.
@@ -314,20 +329,19 @@ async fn change(
     let body = json!({});
     let body = (method == Method::POST).then_some(&body);
     let job = remote.ask(format!("{verb} {name}"), method, &path, body).await?;
-    if remote.json {
-        printer.result(&job);
-    }
     if !wait {
-        if !remote.json {
+        if remote.json {
+            printer.result(&job);
+        } else {
             printer.result(format_args!("{}: asked for.", text(&job["id"])));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let code = watch::follow(printer, remote, Watched { job: text(&job["id"]).to_owned(), answer: None }).await?;
-    if !remote.json {
+    let end = watch::follow(printer, remote, Watched { job, answer: None }).await?;
+    if !remote.json && matches!(end, End::Over) {
         printer.result(format_args!("{done} {name}."));
     }
-    Ok(code)
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(printer: &Printer, remote: &Remote) -> Result<ExitCode, Stop> {

@@ -152,10 +152,9 @@ impl Remote {
         response.text().await.map_err(|e| Stop::failed(e.without_url()))
     }
 
-    /// Opens the event stream.
-    pub(super) async fn stream(&self, query: &str) -> Result<Response, Stop> {
-        let request = self.request(Method::GET, &format!("/api/stream{query}"))?;
-        self.send("watch the server", request).await
+    /// Opens what is too long to wait for.
+    pub(super) async fn stream(&self, what: &str, path: &str) -> Result<Response, Stop> {
+        self.send(what, self.request(Method::GET, path)?).await
     }
 
     /// Reads every page of a list.
@@ -197,6 +196,7 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
         ("not_found" | "method_not_allowed", _) => {
             Some("the server is another version of doce: see that it has this".to_owned())
         }
+        ("busy", _) => Some("`doce project abort` stops the answer".to_owned()),
         ("user_not_found", _) => Some("`doce user list` shows the accounts".to_owned()),
         (_, Some(hint)) => Some(hint.to_owned()),
         ("internal", None) => Some("look for the reference in the server's log".to_owned()),
@@ -211,6 +211,11 @@ fn refused(what: &str, status: StatusCode, problem: &Value) -> Stop {
         Some(hint) => stop.hint(hint),
         None => stop,
     }
+}
+
+/// Tells that something is no more, in JSON.
+pub(super) fn gone(noun: &Value) -> Value {
+    json!({"id": noun["id"], "gone": true})
 }
 
 /// Writes a list as the API does, whole.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Remote, To,
-    remote::whole,
+    remote::{gone, whole},
     words::{Noun, moment, table, text},
 };
 use crate::{config::Stop, printer::Printer};
@@ -38,9 +38,9 @@ enum Command {
         /// What it may do; each may also do what those before it may
         #[arg(long, value_enum, default_value_t = Scope::Build)]
         scope: Scope,
-        /// After how many days it ends by itself [default: it doesn't]
-        #[arg(long, value_name = "NUMBER")]
-        days: Option<u32>,
+        /// After how many days it ends by itself, or `never`
+        #[arg(long, value_name = "NUMBER", default_value = "90", value_parser = life)]
+        days: Life,
     },
     /// Revokes a token, at once
     Revoke {
@@ -62,6 +62,18 @@ enum Scope {
     Full,
 }
 
+/// After how many days a token ends by itself, if it does.
+#[derive(Debug, Clone, Copy)]
+struct Life(Option<u32>);
+
+fn life(text: &str) -> Result<Life, String> {
+    match text.parse() {
+        Ok(days) => Ok(Life(Some(days))),
+        Err(_) if text == "never" => Ok(Life(None)),
+        Err(_) => Err("it is a number of days, or `never`".to_owned()),
+    }
+}
+
 impl Scope {
     const fn word(self) -> &'static str {
         match self {
@@ -80,7 +92,7 @@ pub(crate) async fn token(printer: &Printer, arguments: TokenArgs) -> Result<Exi
     match command {
         Command::List => list(printer, &remote).await?,
         Command::Create { name, scope, days } => {
-            let body = json!({"name": name, "scope": scope.word(), "days": days});
+            let body = json!({"name": name, "scope": scope.word(), "days": days.0});
             let made = remote.ask(format!("make the token {name}"), Method::POST, "/api/tokens", Some(&body)).await?;
             if remote.json {
                 printer.result(&made);
@@ -94,9 +106,9 @@ pub(crate) async fn token(printer: &Printer, arguments: TokenArgs) -> Result<Exi
             let found = remote.pick(&TOKEN, "/api/tokens", &token).await?;
             let name = text(&found["name"]);
             let path = format!("/api/tokens/{}", text(&found["id"]));
-            let answer = remote.ask(format!("revoke the token {name}"), Method::DELETE, &path, None).await?;
+            remote.ask(format!("revoke the token {name}"), Method::DELETE, &path, None).await?;
             if remote.json {
-                printer.result(&answer);
+                printer.result(gone(&found));
             } else {
                 printer.result(format_args!("{name} is revoked."));
             }

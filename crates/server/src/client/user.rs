@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Remote, To, new_password,
-    remote::whole,
+    remote::{gone, whole},
     words::{Noun, moment, table, text},
 };
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
     recover,
 };
 
-const USER: Noun = Noun { word: "user", fields: &["id", "username"], list: "doce user list" };
+const INVITE: Noun = Noun { word: "invite", fields: &["id"], list: "doce user invites" };
+pub(super) const USER: Noun = Noun { word: "user", fields: &["id", "username"], list: "doce user list" };
 
 /// The settings of `user`.
 #[derive(Debug, Args)]
@@ -51,10 +52,27 @@ enum Command {
     },
     /// Makes a link with which somebody makes an account of their own
     ///
-    /// It can be used once, within seven days. Settings, People shows the links that are open, and takes them back.
+    /// It can be used once, within seven days. `doce user uninvite` takes it back before.
     Invite {
         /// What the account may do
         #[arg(long, value_enum, default_value_t = Role::Member)]
+        role: Role,
+    },
+    /// Lists the invites that can still be used
+    Invites,
+    /// Takes an invite back: its link is of no use any more
+    Uninvite {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "INVITE")]
+        invite: String,
+    },
+    /// Changes what an account may do
+    Role {
+        /// Its name, or the beginning of it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it may do from here on
+        #[arg(value_enum, value_name = "ROLE")]
         role: Role,
     },
     /// Signs an account out everywhere and lets it in no more
@@ -75,9 +93,10 @@ enum Command {
     },
     /// Gives an account another password, and signs it out everywhere
     ///
-    /// It works on the data directory if no server runs, and asks the server if one does.
+    /// It asks the server if one runs. If none does, it works on the data directory, or on the database that
+    /// `DOCE_DATABASE_URL` names.
     ResetPassword {
-        /// Its name
+        /// Its name, or the beginning of it
         #[arg(value_name = "NAME")]
         name: String,
         /// Reads the password from standard input, its first line
@@ -125,10 +144,25 @@ pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitC
             // Secret: whoever asked for the link gets it here, and nowhere else.
             done(printer, to.json, &made, &remote.page(text(&made["path"])));
         }
+        Command::Invites => list_invites(printer, &Remote::find(&to)?).await?,
+        Command::Uninvite { invite } => {
+            let remote = Remote::find(&to)?;
+            let found = remote.pick(&INVITE, "/api/invites", &invite).await?;
+            let id = text(&found["id"]);
+            let what = format!("take the invite {id} back");
+            remote.ask(what, Method::DELETE, &format!("/api/invites/{id}"), None).await?;
+            done(printer, to.json, &gone(&found), &format!("{id} is taken back: its link is of no use any more."));
+        }
+        Command::Role { name, role } => {
+            let (word, article) = role.words();
+            let (name, changed) = change(&to, &name, "change the role of", &json!({"role": word})).await?;
+            done(printer, to.json, &changed, &format!("{name} is {article} {word}."));
+        }
         Command::Disable { name } => disable(printer, &to, &name, true).await?,
         Command::Enable { name } => disable(printer, &to, &name, false).await?,
         Command::ResetPassword { name, password_stdin } => {
             let changed = reset(&to, &name, password_stdin).await?;
+            let name = text(&changed["username"]);
             let said = format!("{name} has the new password and is signed out everywhere.");
             done(printer, to.json, &changed, &said);
         }
@@ -136,13 +170,19 @@ pub(crate) async fn user(printer: &Printer, arguments: UserArgs) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn disable(printer: &Printer, to: &To, name: &str, disabled: bool) -> Result<(), Stop> {
+/// Changes the account that somebody named; returns its whole name, and how it is then.
+async fn change(to: &To, wanted: &str, verb: &str, body: &Value) -> Result<(String, Value), Stop> {
     let remote = Remote::find(to)?;
-    let found = remote.pick(&USER, "/api/users", name).await?;
+    let found = remote.pick(&USER, "/api/users", wanted).await?;
     let name = text(&found["username"]);
     let path = format!("/api/users/{}", text(&found["id"]));
-    let what = format!("{} {name}", if disabled { "disable" } else { "enable" });
-    let changed = remote.ask(what, Method::PATCH, &path, Some(&json!({"disabled": disabled}))).await?;
+    let changed = remote.ask(format!("{verb} {name}"), Method::PATCH, &path, Some(body)).await?;
+    Ok((name.to_owned(), changed))
+}
+
+async fn disable(printer: &Printer, to: &To, name: &str, disabled: bool) -> Result<(), Stop> {
+    let verb = if disabled { "disable" } else { "enable" };
+    let (name, changed) = change(to, name, verb, &json!({"disabled": disabled})).await?;
     let said = if disabled {
         format!(
             "{name} is signed out everywhere and can't sign in. Projects of this account stop; nothing is deleted. \
@@ -180,6 +220,21 @@ fn done(printer: &Printer, json: bool, answer: &Value, said: &str) {
     } else {
         printer.result(said);
     }
+}
+
+async fn list_invites(printer: &Printer, remote: &Remote) -> Result<(), Stop> {
+    let items = remote.list("list the invites", "/api/invites").await?;
+    if remote.json {
+        printer.result(whole(&items));
+        return Ok(());
+    }
+    let row = |invite: &Value| {
+        let [id, role, by] = ["id", "role", "by"].map(|field| text(&invite[field]).to_owned());
+        [id, role, by, moment(&invite["created_at"]), moment(&invite["expires_at"])]
+    };
+    let rows: Vec<_> = items.iter().map(row).collect();
+    table(printer, ["ID", "ROLE", "BY", "MADE", "ENDS"], &rows, "No invite is open.");
+    Ok(())
 }
 
 async fn list(printer: &Printer, remote: &Remote) -> Result<(), Stop> {

@@ -2,11 +2,11 @@
 //!
 //! Subscribe first, then read: what happens in between comes twice, and is told once. What an agent says is printed
 //! without anything that a terminal would obey.
+//!
+//! What holds the work up is told when it begins to: nobody has to guess why nothing comes. With `--json` each event is
+//! a line, and so is each thing that is read; the last line is what the command was about, as it is in the end.
 
-use std::{
-    collections::{HashMap, HashSet},
-    process::ExitCode,
-};
+use std::collections::{HashMap, HashSet};
 
 use anyhow::anyhow;
 use futures::StreamExt as _;
@@ -22,12 +22,16 @@ use crate::{config::Stop, printer::Printer};
 
 /// How long an answer has to look interrupted before it counts as that.
 const DOUBT: Duration = Duration::from_secs(5);
+/// Why a job doesn't begin.
+const PAUSED: &str = "The queue is paused: `doce job resume` lets it go on.";
+/// Why no words come.
+const UNHEALTHY: &str = "The agent doesn't respond. If that lasts, it is ended and started again.";
 
 /// What is followed.
 pub(super) struct Watched {
-    /// The job whose steps are told.
-    pub(super) job: String,
-    /// The project, its answer and the messages that were there before; nothing if only the job matters.
+    /// The job whose steps are told, as it was last heard of.
+    pub(super) job: Value,
+    /// The answer that is waited for; nothing if only the job matters.
     pub(super) answer: Option<Answer>,
 }
 
@@ -37,6 +41,16 @@ pub(super) struct Answer {
     pub(super) project: String,
     /// The messages that were there before.
     pub(super) before: HashSet<String>,
+    /// What was made beside the job, as it was last heard of: a `project`, or a `message`.
+    pub(super) made: (&'static str, Value),
+}
+
+/// How the following ended.
+pub(super) enum End {
+    /// With what was waited for.
+    Over,
+    /// Because somebody had seen enough.
+    Left,
 }
 
 /// How it went on.
@@ -46,7 +60,7 @@ enum Next {
     /// It looks interrupted, which it also does for a moment before an answer begins.
     Doubt,
     /// It is over.
-    Over(Result<ExitCode, Stop>),
+    Over(Result<(), Stop>),
 }
 
 struct Watch<'r> {
@@ -55,8 +69,10 @@ struct Watch<'r> {
     watched: Watched,
     /// The last state that was told of each step.
     steps: HashMap<String, String>,
-    /// What somebody has to do before the job goes on, as it was told.
-    waits_for: String,
+    /// What holds the work up, as it was told: by the queue, the job, the provider or the agent.
+    holds: HashMap<&'static str, String>,
+    /// Since when the queue is paused, as it was last heard of.
+    paused_at: Value,
     job_over: bool,
     /// Who speaks in a message, and how far it is.
     messages: HashMap<String, (String, String)>,
@@ -74,13 +90,14 @@ struct Watch<'r> {
 }
 
 /// Follows until the job has ended and, if it is waited for, the answer too. Ctrl+C ends only the following.
-pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched) -> Result<ExitCode, Stop> {
+pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched) -> Result<End, Stop> {
     let mut watch = Watch {
         remote,
         printer,
         watched,
         steps: HashMap::new(),
-        waits_for: String::new(),
+        holds: HashMap::new(),
+        paused_at: Value::Null,
         job_over: false,
         messages: HashMap::new(),
         failed: None,
@@ -92,11 +109,11 @@ pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched)
         notes: Vec::new(),
     };
     let ended = tokio::select! {
-        ended = watch.run() => ended,
+        ended = watch.run() => ended.map(|()| End::Over),
         _ = tokio::signal::ctrl_c() => {
             watch.end_line();
-            printer.line("No longer watched. The work goes on: `doce project list` shows how far it is.");
-            Ok(ExitCode::SUCCESS)
+            printer.note("No longer watched. The work goes on: `doce project list` shows how far it is.");
+            Ok(End::Left)
         }
     };
     watch.end_line();
@@ -104,20 +121,20 @@ pub(super) async fn follow(printer: &Printer, remote: &Remote, watched: Watched)
 }
 
 impl Watch<'_> {
-    async fn run(&mut self) -> Result<ExitCode, Stop> {
+    async fn run(&mut self) -> Result<(), Stop> {
         let query = self.watched.answer.as_ref().map(|a| format!("?project_id={}", a.project)).unwrap_or_default();
-        let response = self.remote.stream(&query).await?;
+        let response = self.remote.stream("watch the server", &format!("/api/stream{query}")).await?;
         let mut events = SseStream::from_bytes_stream(response.bytes_stream());
         let mut next = self.read().await?;
         let mut doubted_until: Option<Instant> = None;
-        loop {
+        let ended = loop {
             doubted_until = match next {
                 Next::Over(ended) => {
                     if ended.is_ok() {
                         // A message may be told as whole before its last words are.
                         self.conversation().await?;
                     }
-                    return ended;
+                    break ended;
                 }
                 Next::More => None,
                 Next::Doubt => doubted_until.or_else(|| Some(Instant::now() + DOUBT)),
@@ -130,16 +147,40 @@ impl Watch<'_> {
                 Ok(Some(event)) => {
                     self.take(event.map_err(|e| Stop::failed(anyhow!("watch the server: {e}")))?).await?
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    let job = self.job_id();
+                    return Err(Stop::failed(anyhow!("watch the server: it ended the stream"))
+                        .hint(format!("the work goes on when it runs again: `doce job show {job}`")));
+                }
                 Err(_) => match self.read().await? {
-                    Next::Doubt => return self.ended_early(),
+                    Next::Doubt => break self.ended_early(),
                     next @ (Next::More | Next::Over(_)) => next,
                 },
             };
+        };
+        if self.remote.json {
+            if self.watched.answer.is_some() {
+                // That a project is at rest may be told before its job's end is.
+                self.watched.job = self.remote.get("look at the job", &format!("/api/jobs/{}", self.job_id())).await?;
+            }
+            let Watched { job, answer } = &self.watched;
+            self.printer.result(match answer {
+                Some(Answer { made: (noun, made), .. }) => json!({(*noun): made, "job": job}),
+                None => job.clone(),
+            });
         }
-        let job = &self.watched.job;
-        Err(Stop::failed(anyhow!("watch the server: it ended the stream"))
-            .hint(format!("the work goes on when it runs again: `doce job show {job}`")))
+        ended
+    }
+
+    fn job_id(&self) -> &str {
+        text(&self.watched.job["id"])
+    }
+
+    /// Tells an event, if JSON was asked for.
+    fn event(&self, name: &str, data: &Value) {
+        if self.remote.json {
+            self.printer.result(json!({"event": name, "data": data}));
+        }
     }
 
     async fn take(&mut self, event: Sse) -> Result<Next, Stop> {
@@ -152,13 +193,18 @@ impl Watch<'_> {
 
     /// Reads how everything is now.
     async fn read(&mut self) -> Result<Next, Stop> {
-        let job = self.remote.get("look at the job", &format!("/api/jobs/{}", self.watched.job)).await?;
+        let queue = self.remote.get("look at the queue", "/api/queue").await?;
+        let job = self.remote.get("look at the job", &format!("/api/jobs/{}", self.job_id())).await?;
+        self.event("queue", &json!({"queue": queue}));
+        self.event("job", &json!({"job": job}));
+        self.queue(&queue);
         if let Next::Over(ended) = self.job(&job) {
             return Ok(Next::Over(ended));
         }
         let Some(project) = self.conversation().await? else { return Ok(Next::More) };
         let project = self.remote.get("look at the project", &format!("/api/projects/{project}")).await?;
-        self.session(&project);
+        self.event("project", &json!({"project": project}));
+        self.project(&project);
         Ok(self.judge())
     }
 
@@ -168,6 +214,11 @@ impl Watch<'_> {
         let path = format!("/api/projects/{project}/messages");
         let conversation = self.remote.get("read the conversation", &path).await?;
         for message in conversation["items"].as_array().into_iter().flatten() {
+            if let Some(Answer { made: ("message", made), .. }) = &mut self.watched.answer
+                && made["id"] == message["id"]
+            {
+                message.clone_into(made);
+            }
             self.message(message);
             for part in message["parts"].as_array().into_iter().flatten() {
                 self.part(text(&message["id"]), part);
@@ -179,17 +230,17 @@ impl Watch<'_> {
     async fn hear(&mut self, name: &str, data: &Value) -> Result<Next, Stop> {
         let project = self.watched.answer.as_ref().map(|answer| answer.project.as_str());
         let is_ours = match name {
-            "job" => data["job"]["id"] == self.watched.job.as_str(),
+            "job" => data["job"]["id"] == self.job_id(),
             "project" => project.is_some() && data["project"]["id"].as_str() == project,
             "message" | "part" | "delta" => project.is_some() && data["project_id"].as_str() == project,
-            "reset" => true,
+            "queue" | "reset" => true,
             _ => false,
         };
         if !is_ours {
             return Ok(self.judge());
         }
-        if self.remote.json && name != "reset" {
-            self.printer.result(json!({"event": name, "data": data}));
+        if name != "reset" {
+            self.event(name, data);
         }
         match name {
             "job" => {
@@ -197,7 +248,8 @@ impl Watch<'_> {
                     return Ok(Next::Over(ended));
                 }
             }
-            "project" => self.session(&data["project"]),
+            "queue" => self.queue(&data["queue"]),
+            "project" => self.project(&data["project"]),
             "message" => self.message(&data["message"]),
             "part" => self.part(text(&data["message_id"]), &data["part"]),
             "delta" if self.has_gap(data) => return self.read().await,
@@ -227,8 +279,35 @@ impl Watch<'_> {
         }
     }
 
+    /// Tells what holds the work up, once for as long as it does.
+    fn holds(&mut self, what: &'static str, line: Option<String>) {
+        match line {
+            Some(line) if self.holds.get(what) == Some(&line) => {}
+            Some(line) => {
+                self.holds.insert(what, line.clone());
+                self.note(format!("  waits     {line}"));
+                // No words come until it is over.
+                self.end_line();
+            }
+            None => drop(self.holds.remove(what)),
+        }
+    }
+
+    fn queue(&mut self, queue: &Value) {
+        queue["paused_at"].clone_into(&mut self.paused_at);
+        self.pause();
+    }
+
+    /// What has begun goes on in a paused queue.
+    fn pause(&mut self) {
+        let is_held = self.paused_at.is_string() && self.watched.job["state"] == "queued";
+        self.holds("queue", is_held.then(|| PAUSED.to_owned()));
+    }
+
     /// Tells the steps of the job that went on.
     fn job(&mut self, job: &Value) -> Next {
+        job.clone_into(&mut self.watched.job);
+        self.pause();
         for step in job["steps"].as_array().into_iter().flatten() {
             let (name, state) = (text(&step["name"]), text(&step["state"]));
             let word = match state {
@@ -247,18 +326,11 @@ impl Watch<'_> {
             let detail = detail.map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
             self.note(format!("  {word:<8}  {}{detail}", text(&step["label"])));
         }
-        if let Some(message) = job["waits_for"]["message"].as_str() {
-            if self.waits_for != message {
-                message.clone_into(&mut self.waits_for);
-                self.note(format!("  waits     {}", harmless(message)));
-            }
-        } else {
-            self.waits_for.clear();
-        }
+        self.holds("job", job["waits_for"]["message"].as_str().map(harmless));
         match text(&job["state"]) {
             "succeeded" => {
                 self.job_over = true;
-                if self.watched.answer.is_none() { Next::Over(Ok(ExitCode::SUCCESS)) } else { Next::More }
+                if self.watched.answer.is_none() { Next::Over(Ok(())) } else { Next::More }
             }
             state @ ("failed" | "cancelled" | "stuck") => {
                 let (message, label) = (&job["error"]["message"], &job["error"]["action"]["label"]);
@@ -280,7 +352,12 @@ impl Watch<'_> {
         }
     }
 
-    fn session(&mut self, project: &Value) {
+    fn project(&mut self, project: &Value) {
+        if let Some(Answer { made: ("project", made), .. }) = &mut self.watched.answer {
+            project.clone_into(made);
+        }
+        self.holds("provider", retry(project));
+        self.holds("agent", (project["instance"]["observed"] == "unhealthy").then(|| UNHEALTHY.to_owned()));
         self.is_busy = matches!(text(&project["session"]["kind"]), "busy" | "retry");
         // The job may have ended before anybody listened.
         self.job_over |= project["job"].is_null();
@@ -371,7 +448,7 @@ impl Watch<'_> {
         }
     }
 
-    fn ended_early(&self) -> Result<ExitCode, Stop> {
+    fn ended_early(&self) -> Result<(), Stop> {
         let why = self.failed.as_ref().map_or("it ended early", |(_, _, why)| why);
         let stop = Stop::failed(anyhow!("finish the answer: {why}"));
         Err(stop.hint("`doce project open` leads to the page that goes on with it"))
@@ -387,12 +464,56 @@ impl Watch<'_> {
         }
         let mut answers = self.messages.values().filter(|(role, _)| role == "assistant").peekable();
         if answers.peek().is_some() && answers.all(|(_, state)| state == "complete") {
-            return Next::Over(Ok(ExitCode::SUCCESS));
+            return Next::Over(Ok(()));
         }
         Next::More
     }
 }
 
+/// Says until when the provider asks to wait, why, and how to end that.
+fn retry(project: &Value) -> Option<String> {
+    let session = &project["session"];
+    if session["kind"] != "retry" {
+        return None;
+    }
+    let until = session["next_at"].as_str().and_then(time_of_day).map(|at| format!(" until {at}")).unwrap_or_default();
+    let attempt = session["attempt"].as_u64().map(|attempt| format!(" (attempt {attempt})")).unwrap_or_default();
+    let message = harmless(text(&session["message"]));
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = if message.is_empty() { message } else { format!(": {message}") };
+    let slug = text(&project["slug"]);
+    Some(format!("The provider asks to wait{until}{attempt}{message}. `doce project abort {slug}` stops the answer."))
+}
+
+/// Returns a moment as the clock on the wall shows it.
+fn time_of_day(moment: &str) -> Option<String> {
+    let moment: jiff::Timestamp = moment.parse().ok()?;
+    Some(moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+}
+
 fn offset(delta: &Value) -> usize {
     delta["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_asks_to_wait_is_told_with_its_words_and_the_way_out() {
+        let mut project = json!({
+            "slug": "bakery",
+            "session": {"kind": "retry", "attempt": 2, "next_at": "2026-01-01T12:00:30Z", "message": "Slow\ndown\u{1b}[2J"},
+        });
+        let told = retry(&project).unwrap();
+        let (before, rest) = told.split_once(" until ").unwrap();
+        assert_eq!(before, "The provider asks to wait");
+        assert!(rest.get(5..8) == Some(":30"), "{told}");
+        assert_eq!(&rest[8..], " (attempt 2): Slow down[2J. `doce project abort bakery` stops the answer.");
+        project["session"] = json!({"kind": "retry", "attempt": null, "next_at": null, "message": null});
+        let bare = "The provider asks to wait. `doce project abort bakery` stops the answer.";
+        assert_eq!(retry(&project).as_deref(), Some(bare));
+        project["session"]["kind"] = "busy".into();
+        assert_eq!(retry(&project), None);
+    }
 }

@@ -1,17 +1,19 @@
 //! The commands that ask a server: over its control socket, for whom, and what a person sees.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
     path::Path,
-    process::{Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    time::Duration,
 };
 
 use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
 use crate::{
+    bad_days::agents::{agent, signal},
     cli::{Serving, doce, first_account, run},
-    world::{BOUND, MODEL, PASSWORD},
+    world::{BOUND, MODEL, PASSWORD, World},
 };
 
 /// Runs a command with something on its standard input.
@@ -135,7 +137,6 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
     assert!(said.contains("error: finish the answer: ") && said.contains("try: "), "{said}");
     let events = works(at, &["project", "prompt", "bakery", "[[say: third]]", "--watch", "--json"]);
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(events[0]["message"]["id"].is_string(), "the first is what the API answered");
     assert!(events.iter().any(|event| event["event"] == "part"));
 
     let url = works(at, &["project", "open", "bakery"]);
@@ -180,6 +181,139 @@ async fn a_project_is_made_watched_prompted_stopped_and_deleted_from_a_terminal(
     assert!(works(at, &["connection", "list"]).starts_with("Nothing is connected."));
 }
 
+/// A command that goes on while somebody reads what it says.
+struct Watching {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Watching {
+    fn start(command: &mut Command, arguments: &[&str]) -> Self {
+        let mut child = command.args(arguments).spawn().expect("doce can be started");
+        let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        Self { child, lines }
+    }
+
+    /// Reads until a line has these words, and returns it.
+    fn says(&mut self, words: &str) -> String {
+        let mut before = Vec::new();
+        for line in &mut self.lines {
+            let line = line.expect("what doce says is UTF-8");
+            if line.contains(words) {
+                return line;
+            }
+            before.push(line);
+        }
+        panic!("it ended without `{words}`: {before:#?}");
+    }
+
+    /// Waits for its end; returns its code, its result, and what was not read yet.
+    async fn end(mut self) -> (i32, String, Vec<String>) {
+        let status = wait_for("its end", BOUND, async || self.child.try_wait().expect("it is our child")).await;
+        let mut said = String::new();
+        self.child.stdout.take().expect("it is piped").read_to_string(&mut said).expect("what doce says is UTF-8");
+        (status.code().expect("it ended by itself"), said, self.lines.by_ref().map(Result::unwrap).collect())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It has ended, unless the test broke off.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits until the only project's answer is so.
+async fn wait_for_session(at: &Path, kind: &str) {
+    wait_for(&format!("a session that is {kind}"), BOUND, async || {
+        let project = &json_of(at, &["project", "list", "--json"])["items"][0];
+        (project["session"]["kind"] == kind && project["job"].is_null()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_is_told_what_holds_the_work_up_and_can_leave_and_stop_the_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+
+    // A paused queue, before anything has begun; and Ctrl+C, which ends the watching alone.
+    works(at, &["job", "pause"]);
+    let create = ["project", "create", "[[hang]]", "--name", "Bakery", "--model", &name, "--watch"];
+    let mut watching = Watching::start(&mut doce(at), &create);
+    watching.says("  waits     The queue is paused: `doce job resume` lets it go on.");
+    works(at, &["job", "resume"]);
+    watching.says("  done      Send the first prompt");
+    signal(watching.child.id(), "INT");
+    let (code, said, rest) = watching.end().await;
+    assert_eq!((code, said.as_str()), (0, ""), "{rest:?}");
+    assert_eq!(rest.last().unwrap(), "No longer watched. The work goes on: `doce project list` shows how far it is.");
+    wait_for_session(at, "busy").await;
+    let said = works(at, &["project", "abort", "bakery"]);
+    assert_eq!(said, "The answer of Bakery is stopped; its agent runs on.\n");
+    wait_for_session(at, "idle").await;
+
+    // A provider that wants to be left alone.
+    let prompt = ["project", "prompt", "bakery", "[[status: 429, retry-after: 600]]", "--watch"];
+    let mut watching = Watching::start(&mut doce(at), &prompt);
+    let told = watching.says("The provider asks to wait until ");
+    assert!(told.contains(" (attempt 1): ") && told.contains("`doce project abort bakery-"), "{told}");
+    let slug = told.split("project abort ").nth(1).unwrap().split('`').next().unwrap();
+    works(at, &["project", "abort", slug]);
+    let (code, _, rest) = watching.end().await;
+    assert!(code == 1 && rest.iter().any(|line| line.starts_with("error: finish the answer: ")), "{rest:?}");
+
+    // A command that waits for a job alone, and is left.
+    works(at, &["job", "pause"]);
+    let mut watching = Watching::start(&mut doce(at), &["project", "stop", "bakery"]);
+    watching.says("The queue is paused");
+    signal(watching.child.id(), "INT");
+    let (code, said, rest) = watching.end().await;
+    assert_eq!((code, said.as_str()), (0, ""), "it isn't stopped: {rest:?}");
+    let watching = Watching::start(&mut doce(at), &["project", "stop", "bakery", "--json"]);
+    works(at, &["job", "resume"]);
+    let (code, said, rest) = watching.end().await;
+    assert_eq!((code, rest.len()), (0, 0), "{rest:?}");
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["kind"], &last["state"]), (&json!("stop_project"), &json!("succeeded")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_is_told_of_an_agent_that_does_not_respond() {
+    let world = World::builder().running().silence(Duration::from_secs(2), BOUND * 5).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let token = browser.post("/api/tokens", &json!({"name": "laptop", "scope": "build"})).await.expect(201);
+    let directory = tempfile::tempdir().unwrap();
+    let from_elsewhere = || {
+        let mut doce = doce(directory.path());
+        doce.env("DOCE_URL", format!("http://127.0.0.1:{}", world.port))
+            .env("DOCE_TOKEN", token["secret"].as_str().unwrap());
+        doce
+    };
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    let create = ["project", "create", "[[hang]]", "--name", "Bakery", "--model", &name, "--watch"];
+    let mut watching = Watching::start(&mut from_elsewhere(), &create);
+    watching.says("  done      Send the first prompt");
+    let agent = agent();
+    signal(agent, "STOP");
+    watching.says("  waits     The agent doesn't respond. If that lasts, it is ended and started again.");
+    signal(agent, "CONT");
+    wait_for("an agent that stops its answer", BOUND, async || {
+        (run(from_elsewhere().args(["project", "abort", "bakery"])).0 == 0).then_some(())
+    })
+    .await;
+    let (code, _, rest) = watching.end().await;
+    assert!(code == 1 && rest.iter().any(|line| line.starts_with("error: finish the answer: ")), "{rest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_password_is_reset_without_a_server() {
     let directory = tempfile::tempdir().unwrap();
@@ -195,7 +329,7 @@ async fn a_forgotten_password_is_reset_without_a_server() {
     assert!(said.contains("find the account `eve`: there is none") && said.contains("ada"), "{said}");
     let (code, _, said) = reset("ada", "short\n");
     assert_eq!(code, 2, "{said}");
-    let (code, said, errors) = reset("ada", "another long password\n");
+    let (code, said, errors) = reset("A", "another long password\n");
     assert_eq!((code, said.as_str()), (0, "ada has the new password and is signed out everywhere.\n"), "{errors}");
     let serving = Serving::start(doce(at));
     let me = client.get(format!("{}/api/me", serving.url)).header("cookie", cookie).send().await.unwrap();
@@ -281,16 +415,91 @@ async fn an_account_is_disabled_enabled_and_gets_another_password_while_the_serv
 }
 
 #[test]
-fn every_shell_gets_its_completions() {
+#[expect(clippy::disallowed_methods, reason = "the shells say whether they understand it")]
+fn every_shell_gets_its_completions_and_understands_them() {
     let directory = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
-        assert!(works(directory.path(), &["completions", shell]).contains("reset-password"), "{shell}");
+        let script = works(directory.path(), &["completions", shell]);
+        // A command, and the values of an option that takes only some.
+        for word in ["reset-password", "succeeded", "launch_project"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        let file = directory.path().join(shell);
+        std::fs::write(&file, script).unwrap();
+        let only_read = if shell == "fish" { "--no-execute" } else { "-n" };
+        // Not every machine has all three.
+        if let Ok(Output { status, stderr, .. }) = Command::new(shell).arg(only_read).arg(&file).output() {
+            assert!(status.success(), "{shell}: {}", String::from_utf8_lossy(&stderr));
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_listed_and_written_to_a_file_from_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    for name in ["bob", "eve"] {
+        run_with(at, &["user", "add", name, "--password-stdin"], &format!("{PASSWORD}\n"));
+    }
+    works(at, &["user", "role", "bob", "admin", "--user", "ada"]);
+    let list = |more: &[&str]| json_of(at, &[&["audit", "list", "--json", "--user", "ada"][..], more].concat());
+    let actions = |page: &Value| -> Vec<String> {
+        page["items"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = list(&[]);
+    assert_eq!(actions(&all), ["change_role", "create_user", "create_user", "set_up"]);
+    assert_eq!(all["next"], Value::Null);
+    assert_eq!(actions(&list(&["--action", "create_user"])), ["create_user", "create_user"]);
+    assert_eq!(actions(&list(&["--actor", "bob"])), [""; 0]);
+    let first = list(&["--limit", "1"]);
+    let next = first["next"].as_str().expect("there are more");
+    assert_eq!(actions(&list(&["--limit", "2", "--before", next])), ["create_user", "create_user"]);
+    let told = works(at, &["audit", "list", "--user", "ada", "--limit", "1"]);
+    assert!(told.starts_with("NUMBER ") && told.contains("change_role") && told.contains("bob"), "{told}");
+
+    let file = at.join("audit.jsonl");
+    let export = ["audit", "export", "--user", "ada", file.to_str().unwrap()];
+    assert_eq!(works(at, &export), format!("Events written to {}: 5.\n", file.display()));
+    let written = std::fs::read_to_string(&file).unwrap();
+    let export_line: Value = serde_json::from_str(written.lines().last().unwrap()).unwrap();
+    assert_eq!((&export_line["action"], written.lines().count()), (&json!("export"), 5), "the export is in it, too");
+    let printed = works(at, &["audit", "export", "--user", "ada"]);
+    assert_eq!((printed.starts_with(&written), printed.lines().count()), (true, 6));
+    let (code, _, said) = run(doce(at).args(export));
+    assert_eq!((code, said.contains("try: name a file that isn't there yet")), (1, true), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written, "nothing is written over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_does_not_show_all_says_so_and_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    let name = format!("{}/{}", MODEL.0, MODEL.1);
+    works(at, &["project", "create", "[[say: hello]]", "--name", "Bakery", "--model", &name, "--watch"]);
+    works(at, &["project", "stop", "bakery"]);
+    let whole = json_of(at, &["job", "list", "--project", "bakery", "--json"]);
+    let page = json_of(at, &["job", "list", "--project", "bakery", "--limit", "1", "--json"]);
+    let next = page["next"].as_str().expect("there are more");
+    let rest = json_of(at, &["job", "list", "--project", "bakery", "--cursor", next, "--json"]);
+    let items = |page: &Value| page["items"].as_array().unwrap().clone();
+    assert_eq!([items(&page), items(&rest)].concat(), items(&whole));
+    assert_eq!((&whole["next"], &rest["next"]), (&Value::Null, &Value::Null));
+    let (_, _, said) = run(doce(at).args(["job", "list", "--limit", "1"]));
+    assert!(said.starts_with("There are more: `--cursor "), "{said}");
+    let launched = json_of(at, &["job", "list", "--kind", "launch_project", "--json"]);
+    assert_eq!((items(&launched).len(), &launched["items"][0]["kind"]), (1, &json!("launch_project")));
+    let (code, _, said) = run(doce(at).args(["job", "list", "--kind", "launch"]));
+    assert_eq!((code, said.contains("possible values: launch_project, ")), (2, true), "{said}");
 }
 
 #[test]
 fn another_machines_server_gets_the_token_as_a_header_and_nobody_else_does() {
-    use std::io::{BufRead as _, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -222,7 +222,7 @@ fn parent_of(pid: u32) -> Option<u32> {
 }
 
 /// The agent's own process: the one in the workspace that this test's server started.
-fn agent() -> u32 {
+pub(crate) fn agent() -> u32 {
     let is_ours =
         |pid: u32| std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == std::process::id());
     let is_in_workspace = |pid: u32| {
@@ -235,7 +235,7 @@ fn agent() -> u32 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is what happens to it on a bad day")]
-fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status();
     assert!(sent.expect("there is a kill").success());
 }

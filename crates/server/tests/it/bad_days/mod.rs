@@ -3,7 +3,7 @@
 //! `docs/bad-days.md` has the table. Each of its rows has a test here with the row's name, or names the test elsewhere
 //! that shows it.
 
-mod agents;
+pub(crate) mod agents;
 mod storage;
 mod workspaces;
 
