@@ -159,10 +159,6 @@ impl Watch<'_> {
             };
         };
         if self.remote.json {
-            if self.watched.answer.is_some() {
-                // That a project is at rest may be told before its job's end is.
-                self.watched.job = self.remote.get("look at the job", &format!("/api/jobs/{}", self.job_id())).await?;
-            }
             let Watched { job, answer } = &self.watched;
             self.printer.result(match answer {
                 Some(Answer { made: (noun, made), .. }) => json!({(*noun): made, "job": job}),
@@ -359,8 +355,6 @@ impl Watch<'_> {
         self.holds("provider", retry(project));
         self.holds("agent", (project["instance"]["observed"] == "unhealthy").then(|| UNHEALTHY.to_owned()));
         self.is_busy = matches!(text(&project["session"]["kind"]), "busy" | "retry");
-        // The job may have ended before anybody listened.
-        self.job_over |= project["job"].is_null();
     }
 
     fn message(&mut self, message: &Value) {

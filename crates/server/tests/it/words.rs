@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::{
     cli::{Serving, doce, first_account, run},
-    terminal::{connect, json_of, run_with},
+    terminal::{connect, json_of, run_with, works},
     world::{BOUND, MODEL, PASSWORD},
 };
 
 /// Lists every command that has a help of its own, as its words.
-fn commands(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+pub(crate) fn commands(command: &clap::Command, words: &str, found: &mut Vec<String>) {
     found.push(words.to_owned());
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         commands(below, format!("{words} {}", below.get_name()).trim_start(), found);
@@ -122,20 +122,43 @@ fn an_error_is_one_json_object_where_json_was_asked_for() {
     settings().bind(|| insta::assert_snapshot!("errors_json", text));
 }
 
+/// So many characters in a row are no word.
+const LONGER_THAN_WORDS: usize = 32;
+
 /// Puts the same in the place of what differs from run to run, as wide where it stands in a table.
 fn redacted(text: &str, at: &Path) -> String {
     let text = text.replace(at.to_str().expect("its path is UTF-8"), "/somewhere");
     let mut told = String::new();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let ids = ["prj_", "job_", "con_", "usr_", "bakery-", "master key  "];
+        let ids = [
+            "prj_",
+            "job_",
+            "con_",
+            "usr_",
+            "sin_",
+            "tok_",
+            "inv_",
+            "req_",
+            "bakery-",
+            "master key  ",
+            "new key   ",
+            ".old-",
+        ];
         let id = ids.into_iter().find(|prefix| rest.starts_with(prefix) && !rest[prefix.len()..].starts_with('/'));
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        // No word is so long: a token, a hash, or what stands behind the `#` of a link.
+        let whole = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)).count();
         let (kept, gone) = if let Some(prefix) = id {
             let length = rest[prefix.len()..].bytes().take_while(u8::is_ascii_alphanumeric).count();
             (format!("{prefix}{}", "x".repeat(length)), prefix.len() + length)
+        } else if whole >= LONGER_THAN_WORDS {
+            ("x".repeat(whole), whole)
         } else if digits == 4 && rest[4..].starts_with('-') && rest.as_bytes().get(13) == Some(&b':') {
-            ("2026-01-01 12:00".to_owned(), 16)
+            // With its seconds, where somebody may need them.
+            let seconds =
+                if rest.as_bytes().get(16) == Some(&b':') { rest.find('Z').map_or(0, |end| end - 16) } else { 0 };
+            ("2026-01-01 12:00".to_owned(), 16 + seconds)
         } else if told.ends_with("127.0.0.1:") && digits > 0 {
             ("PORT".to_owned(), digits)
         } else if digits > 0 && ["KiB", "files"].iter().any(|unit| rest[digits..].trim_start().starts_with(unit)) {
@@ -204,4 +227,149 @@ async fn a_whole_story_in_the_terminal_is_what_was_read_last() {
     story.push(format!("$ doce doctor\n{said}[…]\n"));
     let text = redacted(&story.concat(), at);
     settings().bind(|| insta::assert_snapshot!("story", text));
+}
+
+/// What a person types and reads, one command after the other.
+struct Story<'a> {
+    at: &'a Path,
+    told: Vec<String>,
+}
+
+impl Story<'_> {
+    /// Runs a command and keeps what it says; with the code, where it is another than 0.
+    fn tell(&mut self, arguments: &[&str], input: &str) {
+        let (code, said, errors) = run_with(self.at, arguments, input);
+        // That a step has begun is told only if somebody looked in that moment.
+        let errors = lines(errors.lines().filter(|line| !line.starts_with("  begun ")));
+        let words =
+            arguments.iter().map(|word| if word.contains(' ') { format!("{word:?}") } else { (*word).to_owned() });
+        let words: Vec<String> = words.collect();
+        let code = if code == 0 { String::new() } else { format!("[{code}]\n") };
+        self.told.push(format!("$ doce {}\n{errors}{said}{code}\n", words.join(" ")));
+    }
+
+    /// Takes a name as it stands in an answer.
+    fn id(&self, arguments: &[&str]) -> String {
+        json_of(self.at, arguments)["items"][0]["id"].as_str().expect("there is one").to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_answers_to_the_other_commands_is_what_was_read_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    let mut story = Story { at, told: Vec::new() };
+    let password = format!("{PASSWORD}\n");
+
+    story.tell(&["user", "add", "bob", "--role", "admin", "--password-stdin"], &password);
+    story.tell(&["project", "list"], "");
+    story.tell(&["user", "role", "bob", "member", "--user", "ada"], "");
+    story.tell(&["user", "disable", "bob"], "");
+    story.tell(&["user", "enable", "bob"], "");
+    story.tell(&["user", "disable", "ada"], "");
+    story.tell(&["user", "reset-password", "bob", "--password-stdin"], &password);
+    story.tell(&["user", "invite"], "");
+    story.tell(&["user", "invites"], "");
+    story.tell(&["user", "uninvite", &story.id(&["user", "invites", "--json"])], "");
+    story.tell(&["user", "invites"], "");
+    story.tell(&["token", "create", "laptop"], "");
+    story.tell(&["token", "create", "script", "--days", "never", "--scope", "read"], "");
+    story.tell(&["token", "create", "script", "--days", "soon"], "");
+    story.tell(&["token", "list"], "");
+    story.tell(&["token", "revoke", "laptop"], "");
+
+    model.accept_keys(["sk-planted-in-the-test", "sk-another"]);
+    let base = model.anthropic_base_url();
+    let add = ["connection", "add", "anthropic", "--label", "Other", "--base-url", &base, "--key-stdin"];
+    story.tell(&add, "sk-wrong\n");
+    story.tell(&["connection", "replace", "mine", "--key-stdin"], "sk-another\n");
+
+    let (provider, name) = MODEL;
+    let model_name = format!("{provider}/{name}");
+    for name in ["Bakery", "Bank"] {
+        let create = ["project", "create", "[[say: Here it is.]]", "--name", name, "--model", &model_name, "--watch"];
+        works(at, &create);
+    }
+    story.tell(&["project", "stop", "ba"], "");
+    story.tell(&["project", "prompt", "bakery", "[[status: 401]]", "--watch"], "");
+    story.tell(&["project", "prompt", "bakery", "[[hang]]"], "");
+    let is_busy = async || {
+        let projects = json_of(at, &["project", "list", "--json"]);
+        let is = |project: &Value| project["session"]["kind"] == "busy" && project["job"].is_null();
+        projects["items"].as_array()?.iter().any(is).then_some(())
+    };
+    wait_for("an answer that is written", BOUND, is_busy).await;
+    story.tell(&["project", "prompt", "bakery", "and more"], "");
+    story.tell(&["project", "abort", "bakery"], "");
+    story.tell(&["job", "pause"], "");
+    story.tell(&["project", "stop", "bakery", "--no-wait"], "");
+    let job = story.id(&["job", "list", "--json"]);
+    story.tell(&["job", "show", &job], "");
+    story.tell(&["job", "resume"], "");
+    let has_ended = async || (json_of(at, &["job", "show", &job, "--json"])["state"] == "succeeded").then_some(());
+    wait_for("a project that is stopped", BOUND, has_ended).await;
+    story.tell(&["job", "cancel", &job], "");
+    story.tell(&["job", "retry", &job], "");
+    story.tell(&["project", "delete", "bank"], "n\n");
+    story.tell(&["project", "delete", "bank", "--yes"], "");
+    story.tell(&["connection", "remove", "mine"], "");
+    story.tell(&["connection", "remove", "mine", "--yes"], "");
+    story.tell(&["audit", "list", "--limit", "2", "--action", "create_token"], "");
+    works(at, &["backup", at.join("doce.tar.zst").to_str().unwrap()]);
+
+    serving.signal("TERM");
+    assert_eq!(serving.end().await.0, 0);
+    let archive = at.join("doce.tar.zst");
+    let restored = at.join("restored");
+    let restore = ["restore", archive.to_str().unwrap(), "--data-dir", restored.to_str().unwrap()];
+    story.tell(&restore, "");
+    story.tell(&restore, "");
+    let keys = at.join("keys.age");
+    story.tell(&["keys", "export", keys.to_str().unwrap(), "--passphrase-stdin"], "four words in a row\n");
+    story.tell(&["keys", "rotate"], "");
+    let key = at.join("data/master.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let (code, said, _) = run(doce(at).env("DOCE_NPM_REGISTRY", "http://127.0.0.1:9/").arg("doctor"));
+    let mut rest = said.lines().skip_while(|line| !line.contains(" master key "));
+    story.told.push(format!("$ doce doctor\n[…]\n{}[…]\n[{code}]\n", lines(rest.by_ref().take(2))));
+    let text = redacted(&story.told.concat(), at);
+    settings().bind(|| insta::assert_snapshot!("answers", text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_each_noun_has_this_shape_in_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let serving = Serving::start(doce(at));
+    first_account(&serving).await;
+    connect(at, &model).await;
+    let create = ["project", "create", "[[say: Here it is.]]", "--name", "Bakery", "--watch"];
+    let model_name = format!("{}/{}", MODEL.0, MODEL.1);
+    works(at, &[&create[..], &["--model", &model_name]].concat());
+    works(at, &["token", "create", "laptop"]);
+    works(at, &["user", "invite"]);
+    let mut text = Vec::new();
+    for command in [
+        "project list",
+        "connection list",
+        "job list",
+        "user list",
+        "user invites",
+        "sign-in list",
+        "token list",
+        "audit list --limit 1",
+        "status",
+    ] {
+        let arguments: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+        let answer = json_of(at, &arguments);
+        let (what, noun) = if command == "status" { ("", &answer) } else { ("items[0]: ", &answer["items"][0]) };
+        let names: Vec<&str> = noun.as_object().expect("it is an object").keys().map(String::as_str).collect();
+        text.push(format!("$ doce {command} --json\n{what}{}\n\n", names.join(", ")));
+    }
+    settings().bind(|| insta::assert_snapshot!("shapes", text.concat()));
 }
