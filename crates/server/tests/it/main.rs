@@ -35,6 +35,7 @@ mod room;
 mod stream;
 mod system;
 mod terminal;
+mod terminal_json;
 mod words;
 mod workspace;
 mod world;
