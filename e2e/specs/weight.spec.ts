@@ -77,3 +77,17 @@ test("the dashboard is light", async ({ browser, doce, page }) => {
   });
   await expectLight("/", loaded, 8, 180 * KB);
 });
+
+test("a dashboard with providers and projects takes no more requests", async ({ browser, doce, api, model, page }) => {
+  await api.connect("anthropic", model.anthropicBaseUrl, "sk-ant-weight-0123456789");
+  await api.connect("openai", model.openaiBaseUrl, "sk-weight-0123456789");
+  // They stay as they are: what is weighed is the page.
+  await api.pauseQueue(true);
+  const chosen = await api.model("anthropic");
+  for (let number = 1; number <= 20; number += 1) await api.createProject(`A page about bread number ${number}`, chosen);
+  const loaded = await cold(browser, doce.url, "/", await page.context().cookies(), async (fresh) => {
+    await expect(fresh.getByRole("button", { name: /^Model: / })).toBeVisible();
+    await expect(fresh.getByRole("link", { name: /bread number 20/ })).toBeVisible();
+  });
+  await expectLight("/ with twenty projects", loaded, 8, 180 * KB);
+});

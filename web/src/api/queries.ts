@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, take, takeBytes } from "./client";
 import { sessionKeys } from "./session";
-import type { AuditAction, Connection, LiveJob, Project } from "./types";
+import type { AuditAction, Connection, LiveJob, Model, Project } from "./types";
 import { applyToConnections, applyToLiveJobs, applyToProject, applyToProjects } from "../stream/patch";
 import type { JobFilter } from "../components/job-filter";
 import { stream } from "../stream/hub";
@@ -91,12 +91,31 @@ export const localProvidersQuery = queryOptions({
   staleTime: 30_000,
 });
 
-export const modelsQuery = (providerId: string) =>
-  queryOptions({
-    queryKey: keys.models(providerId),
-    queryFn: async () => (await take(api.GET("/api/providers/{id}/models", { params: { path: { id: providerId } } }))).items,
-    staleTime: 10 * 60_000,
-  });
+/** The providers whose models are asked for in this moment, and the one answer to all of them. */
+let asked: { ids: string[]; answer: Promise<Map<string, Model[]>> } | null = null;
+
+async function readTogether(ids: string[]): Promise<Map<string, Model[]>> {
+  // Whoever asks later is not in this request any more.
+  await Promise.resolve();
+  asked = null;
+  if (ids.length === 1) return new Map();
+  const { items } = await take(api.GET("/api/models", { params: { query: { providers: ids.join(",") } } }));
+  return new Map(items.map(({ provider_id, models }) => [provider_id, models]));
+}
+
+/** Reads a provider’s models, in one request with those of others that are asked for in the same moment. */
+async function readModels(providerId: string): Promise<Model[]> {
+  if (asked === null) {
+    const ids: string[] = [];
+    asked = { ids, answer: readTogether(ids) };
+  }
+  asked.ids.push(providerId);
+  const found = (await asked.answer).get(providerId);
+  // Alone, or not among what was found: the provider’s own route says why.
+  return found ?? (await take(api.GET("/api/providers/{id}/models", { params: { path: { id: providerId } } }))).items;
+}
+
+export const modelsQuery = (providerId: string) => queryOptions({ queryKey: keys.models(providerId), queryFn: () => readModels(providerId), staleTime: 10 * 60_000 });
 
 /** The preferred model, favourites and the models used last; the stream says when they change. */
 export const modelPreferencesQuery = queryOptions({ queryKey: keys.modelPreferences, queryFn: () => take(api.GET("/api/models/preferences")), ...LIVE });

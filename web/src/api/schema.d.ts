@@ -487,6 +487,23 @@ export interface paths {
         patch: operations["change_me"];
         trace?: never;
     };
+    "/api/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the models of several providers at once. One that isn't there is left out. */
+        get: operations["list_models_of"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/models/preferences": {
         parameters: {
             query?: never;
@@ -839,7 +856,6 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the models of a provider. */
         get: operations["list_models"];
         put?: never;
         post?: never;
@@ -2351,6 +2367,13 @@ export interface components {
             next: string | null;
         };
         /** @description A page of a list. */
+        Page_ProviderModels: {
+            /** @description What is on it. */
+            items: components["schemas"]["ProviderModels"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
         Page_SignIn: {
             /** @description What is on it. */
             items: components["schemas"]["SignIn"][];
@@ -2584,6 +2607,13 @@ export interface components {
             mode: components["schemas"]["DeliveryMode"];
             /** @description What to know about it. */
             reason: string;
+        };
+        /** @description The models of one provider. */
+        ProviderModels: {
+            /** @description All of them. */
+            models: components["schemas"]["Model"][];
+            /** @description Whose they are. */
+            provider_id: string;
         };
         /** @description How the queue is. */
         Queue: {
@@ -3957,6 +3987,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_models_of: {
+        parameters: {
+            query: {
+                /** @description Their ids, with commas. */
+                providers: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Their models. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ProviderModels"];
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -28,7 +28,7 @@ impl Scratch {
         if named || available(&memory).unwrap_or(0) < MEMORY_FREE || !has_room(Path::new(MEMORY)) {
             return Ok(Self { folder: None });
         }
-        let folder = Path::new(MEMORY).join(format!("doce-test-{}", std::process::id()));
+        let folder = Path::new(MEMORY).join(format!("doce-{}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
         Ok(Self { folder: Some(folder) })
     }

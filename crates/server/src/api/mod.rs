@@ -135,6 +135,7 @@ fn table() -> Table {
         .add(Open, routes!(invites::accept_invite))
         .add(User(FULL), routes!(providers::list_providers))
         .add(User(FULL), routes!(providers::list_models))
+        .add(User(FULL), routes!(providers::list_models_of))
         .add(User(BUILD), routes!(model_preferences::get_model_preferences, model_preferences::change_model_preference))
         .add(User(FULL), routes!(connections::list_connections, connections::connect))
         .add(User(FULL), routes!(connections::get_connection, connections::change_connection, connections::disconnect))

@@ -258,6 +258,46 @@ pub(crate) async fn list_providers(
 }
 
 /// Lists the models of a provider.
+/// Of which providers models are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ModelSearch {
+    /// Their ids, with commas.
+    providers: String,
+}
+
+/// The models of one provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProviderModels {
+    /// Whose they are.
+    provider_id: String,
+    /// All of them.
+    models: Vec<Model>,
+}
+
+/// Lists the models of several providers at once. One that isn't there is left out.
+#[utoipa::path(get, path = "/api/models", tag = "providers", params(ModelSearch),
+    responses((status = 200, description = "Their models.", body = Page<ProviderModels>)))]
+pub(crate) async fn list_models_of(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Query(search): Query<ModelSearch>,
+) -> Result<Json<Page<ProviderModels>>, Problem> {
+    let mut found = Vec::new();
+    for provider_id in search.providers.split(',').filter(|id| !id.is_empty()) {
+        match state.app.list_models(&caller.ctx, &caller.user, provider_id).await {
+            Ok(models) => found.push(ProviderModels {
+                provider_id: provider_id.to_owned(),
+                models: models.into_iter().map(Model::from).collect(),
+            }),
+            Err(doce_app::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Json(Page::whole(found)))
+}
+
 #[utoipa::path(get, path = "/api/providers/{id}/models", tag = "providers",
     params(("id" = String, Path, description = "Which provider.")),
     responses((status = 200, description = "Its models.", body = Page<Model>)))]

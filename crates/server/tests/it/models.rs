@@ -66,6 +66,25 @@ async fn one_model_is_preferred_and_favourites_are_their_users_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_models_of_several_providers_are_one_answer() {
+    let world = World::running().await;
+    let browser = world.admin().await;
+    let models = wait_for("the catalogue", BOUND, async || {
+        let answer = browser.get("/api/models?providers=anthropic,nobody,openai").await;
+        (answer.status == 200).then(|| answer.expect(200)["items"].clone())
+    })
+    .await;
+    let of: Vec<&str> = models.as_array().unwrap().iter().filter_map(|item| item["provider_id"].as_str()).collect();
+    assert_eq!(of, ["anthropic", "openai"], "what isn't there is left out");
+    for (item, provider) in models.as_array().unwrap().iter().zip(of) {
+        let alone = browser.get(&format!("/api/providers/{provider}/models")).await.expect(200)["items"].clone();
+        assert_eq!(item["models"], alone);
+        assert!(!alone.as_array().unwrap().is_empty());
+    }
+    browser.get("/api/models").await.problem(422, "invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_a_model_is_not_preferred_and_favourites_have_an_end() {
     let world = World::start().await;
     let browser = world.admin().await;

@@ -85,7 +85,7 @@ async fn a_workspace_of_200_000_files_and_a_pipe_is_backed_up_and_deleted() {
         std::fs::File::create(directory.join(format!("file-{n:06}"))).unwrap();
     }
     make_pipe(workspace.join("many/pipe").as_std_path());
-    let _socket = std::os::unix::net::UnixListener::bind(workspace.join("many/socket")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(workspace.join("socket")).unwrap();
     let away = tempfile::tempdir().unwrap();
     let mut backup = doce(away.path());
     backup.env("DOCE_DATA_DIR", world.data().as_str()).arg("backup").arg(away.path().join("backup.tar.zst"));
