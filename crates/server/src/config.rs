@@ -606,6 +606,15 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_nobody_uses_is_stopped_after_a_quarter_of_an_hour_or_as_the_owner_says() {
+        let idle_stop = |line: &str| parse(line).unwrap().agents.limits().idle_stop;
+        assert_eq!(idle_stop("doce serve"), Some(Duration::from_mins(15)));
+        assert_eq!(idle_stop("doce serve"), AgentLimits::default().idle_stop);
+        assert_eq!(idle_stop("doce serve --idle-stop 90"), Some(Duration::from_mins(90)));
+        assert_eq!(idle_stop("doce serve --idle-stop 0"), None, "0 is never");
+    }
+
+    #[test]
     fn a_public_address_is_an_origin_and_nothing_more() {
         let public = |url: &str| parse(&format!("doce serve --public-url {url}"));
         assert_eq!(public("https://doce.example/").unwrap().public_url.unwrap().as_str(), "https://doce.example");

@@ -25,13 +25,13 @@ async fn with_preview(world: &World, browser: &Browser) -> Value {
     .await
 }
 
-async fn ticket(browser: &Browser, project: &Value, host: &str) -> Answer {
+pub(crate) async fn ticket(browser: &Browser, project: &Value, host: &str) -> Answer {
     let path = format!("/api/projects/{}/preview-ticket", id(project));
     browser.send(browser.request(Method::POST, &path).header("host", host).json(&json!({}))).await
 }
 
 /// Asks for an address as a browser would, but at this machine, whatever name it has.
-async fn visit(browser: &Browser, url: &str, port: u16) -> Answer {
+pub(crate) async fn visit(browser: &Browser, url: &str, port: u16) -> Answer {
     let url = Url::parse(url).expect("it is an address");
     let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
     let here = format!("http://127.0.0.1:{port}{}", &url[url::Position::BeforePath..]);
@@ -50,7 +50,7 @@ async fn visit(browser: &Browser, url: &str, port: u16) -> Answer {
 }
 
 /// Enters a preview with a ticket, and returns the browser that is inside and the preview's address.
-async fn enter(world: &World, url: &str, port: u16) -> (Browser, String) {
+pub(crate) async fn enter(world: &World, url: &str, port: u16) -> (Browser, String) {
     let inside = world.nobody();
     let entered = visit(&inside, url, port).await;
     assert_eq!(entered.status, 303, "{}", entered.text());

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use doce_app::AgentLimits;
 use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
-use crate::world::{BOUND, Browser, World, id};
+use crate::{
+    preview::{enter, ticket, visit},
+    world::{BOUND, Browser, World, id},
+};
 
 /// Waits until a job waits for a place, and returns what it says.
 async fn place(browser: &Browser, job: &str, number: usize) -> Value {
@@ -152,6 +156,75 @@ async fn an_agent_that_nobody_uses_is_stopped_and_one_that_somebody_looks_at_is_
         (page["items"].as_array()?.len() == 4 && page["items"][3]["state"] == "complete").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_rests_for_fifteen_minutes_and_who_visits_its_preview_has_them_begin_anew() {
+    let by_default = AgentLimits::default().idle_stop.expect("agents that rest are stopped");
+    assert_eq!(by_default, Duration::from_mins(15));
+    let world = World::builder().running().idle_stop(by_default).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let mut projects = Vec::new();
+    for _ in 0..2 {
+        let made = browser.create_project("[[say: one]]").await;
+        let project = id(&made["project"]);
+        browser.wait_for_answer(&project).await;
+        // An agent that rests has done so for a while when its preview is there.
+        let ready = wait_for("the preview", BOUND, async || {
+            let project = browser.get(&format!("/api/projects/{project}")).await.expect(200);
+            (project["preview"]["state"] == "ready").then_some(project)
+        });
+        projects.push(ready.await);
+    }
+    let [visited, other] = &projects[..] else { panic!("there are two") };
+    let issued = ticket(&browser, visited, &format!("localhost:{}", world.port)).await.expect(200);
+    let (inside, base) = enter(&world, issued["url"].as_str().unwrap(), world.port).await;
+
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(visit(&inside, &base, world.port).await.status, 200);
+    // Fourteen minutes and a half after the visit: the other one has rested a minute longer, and both are looked at.
+    world.clock.advance(Duration::from_secs(14 * 60 + 30));
+    look(&browser).await;
+    wait_for_state(&browser, &id(other), "stopped").await;
+    assert_eq!(state_of(&browser, &id(visited)).await, "running", "it has not rested for long enough");
+    world.clock.advance(Duration::from_secs(30));
+    look(&browser).await;
+    wait_for_state(&browser, &id(visited), "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_works_or_waits_for_its_provider_is_not_stopped_though_nobody_looks() {
+    let world = World::builder().running().idle_stop(Duration::from_mins(15)).start().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    browser.connect(&model, "sk-one-0123456789").await;
+    let mut projects = Vec::new();
+    for (prompt, kind) in
+        [("[[hang]]", "busy"), ("[[status: 429, retry-after: 600]]", "retry"), ("[[say: one]]", "idle")]
+    {
+        let made = browser.create_project(prompt).await;
+        browser.wait_for_job(&id(&made["job"])).await;
+        let project = id(&made["project"]);
+        wait_for(&format!("a session that is {kind}"), BOUND, async || {
+            let found = browser.get(&format!("/api/projects/{project}")).await.expect(200);
+            (found["session"]["kind"] == kind).then_some(())
+        })
+        .await;
+        projects.push(project);
+    }
+    browser.wait_for_answer(&projects[2]).await;
+    // Whoever rests is looked at together with the others, and tells thereby that they were.
+    wait_for("the agent that rests to be stopped", BOUND, async || {
+        world.clock.advance(Duration::from_mins(61));
+        look(&browser).await;
+        (state_of(&browser, &projects[2]).await == "stopped").then_some(())
+    })
+    .await;
+    for project in &projects[..2] {
+        assert_eq!(state_of(&browser, project).await, "running", "it has work");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
