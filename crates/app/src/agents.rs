@@ -309,6 +309,7 @@ pub(crate) async fn stop_all(app: &App, grace: Duration) {
     if tokio::time::timeout(grace, futures::future::join_all(stops)).await.is_err() {
         tracing::error!("some agents did not end in time");
     }
+    tracing::debug!("the agents have ended");
 }
 
 /// Records the end of an Agent that was registered. Does nothing the second time.

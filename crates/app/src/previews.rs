@@ -96,6 +96,7 @@ impl Previews {
         let ids: Vec<ProjectId> =
             self.by_project.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         futures::future::join_all(ids.into_iter().map(|id| self.stop(id))).await;
+        tracing::debug!("the previews have ended");
     }
 
     /// Makes room for a preview. `None` if one is on its way or answers.

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use doce_model::{Direction, JobId};
+use tokio::sync::Notify;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub enum Kind {
     KillInside(u32),
     /// The worker vanishes after the step's work, before it is recorded.
     KillAfter,
+    /// Somebody cancels the Job when the step waits for this many-th time, from 1. The step isn't over before it could
+    /// hear of that.
+    CancelInside(u32),
 }
 
 /// One thing that goes wrong, once.
@@ -46,6 +50,8 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     lists: Mutex<Lists>,
+    /// Rung when one struck.
+    striking: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -66,12 +72,21 @@ impl Faults {
         if let Some(index) = lists.armed.iter().position(|fault| fault.is_for(job, step, way)) {
             let fault = lists.armed.remove(index);
             lists.struck.push(fault);
+            self.striking.notify_one();
         }
     }
 
     #[cfg(feature = "harness")]
     pub(crate) fn arm(&self, fault: Fault) {
         self.lock().armed.push(fault);
+    }
+
+    /// Waits until this one has struck.
+    #[cfg(feature = "harness")]
+    pub(crate) async fn until_struck(&self, fault: &Fault) {
+        while !self.lock().struck.contains(fault) {
+            self.striking.notified().await;
+        }
     }
 
     #[cfg(feature = "harness")]

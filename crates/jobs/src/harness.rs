@@ -1,4 +1,4 @@
-//! The tests that every kind of Job goes through: each step repeated, failed, undone twice, killed.
+//! The tests that every kind of Job goes through: each step repeated, failed, undone twice, killed, cancelled.
 //!
 //! A kind's author writes a [`World`] for it and one test per function here. Each function builds a fresh world for
 //! each step, breaks that step, drives the Job to its end, checks that the step which broke is the one it broke, and
@@ -38,6 +38,17 @@ pub trait World: Sized {
         }
     }
 
+    /// Cancels the Job, as its use case does.
+    fn cancel(&self, id: JobId) -> impl Future<Output = ()> {
+        async move {
+            let jobs = self.jobs();
+            let mut tx = jobs.inner.store.write(&jobs.inner.ctx()).await.expect("the database works");
+            jobs.cancel(&mut tx, id).await.expect("the database works");
+            tx.commit().await.expect("the database works");
+            jobs.changed([id]);
+        }
+    }
+
     /// Sets the clock forward.
     fn advance(&self, by: Duration);
 
@@ -51,6 +62,11 @@ pub trait World: Sized {
 
     /// Asserts that the world is as before the Job.
     fn assert_unwound(&self) -> impl Future<Output = ()>;
+
+    /// Asserts that the world is as before the Job, which somebody cancelled.
+    fn assert_cancelled(&self) -> impl Future<Output = ()> {
+        self.assert_unwound()
+    }
 }
 
 impl Jobs {
@@ -147,6 +163,26 @@ pub async fn killed_after_every_undo_unwinds<W: World>() {
     }
 }
 
+/// Cancels the Job while each step is at work: what was done is undone.
+///
+/// # Panics
+/// If something is left behind.
+pub async fn every_step_cancelled_unwinds<W: World>() {
+    for step in steps::<W>().await {
+        let mut held = false;
+        for wait in waits::<W>() {
+            let faults = [fault(&step.name, Direction::Forward, Kind::CancelInside(wait))];
+            let Some(trial) = Trial::<W>::run_if_it_strikes(&faults).await else {
+                break;
+            };
+            held = true;
+            trial.assert_cancelled_in(&step.name);
+            trial.world.assert_cancelled().await;
+        }
+        assert!(held, "`{}` waits for nothing, so it can't be cancelled while it is at work", step.name);
+    }
+}
+
 /// A step of the kind under test.
 struct Known {
     name: String,
@@ -166,9 +202,13 @@ fn fault(step: &str, way: Direction, kind: Kind) -> Fault {
 
 /// Returns how a step is killed: after its work, then at its waits as long as it has some.
 fn kills<W: World>() -> impl Iterator<Item = Kind> {
+    iter::once(Kind::KillAfter).chain(waits::<W>().map(Kind::KillInside))
+}
+
+/// Returns at which of its waits a step is disturbed, as long as it has so many.
+fn waits<W: World>() -> impl Iterator<Item = u32> {
     let next = |wait: &u32| Some(if W::KILLED_AT_EVERY_WAIT { wait + 1 } else { wait * 3 });
-    let waits = iter::successors(Some(1), next).take_while(|wait| *wait <= MAX_WAIT);
-    iter::once(Kind::KillAfter).chain(waits.map(Kind::KillInside))
+    iter::successors(Some(1), next).take_while(|wait| *wait <= MAX_WAIT)
 }
 
 /// Runs the Job without any fault, and returns its steps.
@@ -211,7 +251,18 @@ impl<W: World> Trial<W> {
         let job = loop {
             turns += 1;
             assert!(turns <= MAX_TURNS, "{faults:?}: the Job does not end");
-            world.drain().await;
+            let cancel = async {
+                let cancels = faults.iter().find(|fault| matches!(fault.kind, Kind::CancelInside(_)));
+                if let Some(fault) = cancels.filter(|fault| !first.struck().contains(fault)) {
+                    first.inner.faults.until_struck(fault).await;
+                    world.cancel(id).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = world.drain() => {}
+                () = cancel => {}
+            }
             let jobs = world.jobs();
             let job = read(&jobs, id).await;
             match job.state {
@@ -253,6 +304,12 @@ impl<W: World> Trial<W> {
         assert_eq!(failed, [step], "{}: another step failed", self.what);
         let code = self.job.failure.as_ref().map(|failure| failure.code.as_str());
         assert_eq!(code, Some("injected"), "{}: it failed for another reason: {:?}", self.what, self.job.failure);
+    }
+
+    fn assert_cancelled_in(&self, step: &str) {
+        assert_eq!(self.job.state, JobState::Cancelled, "{}: {:#?}", self.what, self.job);
+        let begun = self.job.steps.iter().rev().find(|row| row.attempts > 0).map(|row| row.name.as_str());
+        assert_eq!(begun, Some(step), "{}: the Job went on after it was cancelled", self.what);
     }
 
     fn assert_resumed(&self, step: &str, way: Direction) {

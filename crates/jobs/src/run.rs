@@ -154,8 +154,15 @@ impl Run<'_> {
         let undoable = |name: &str| known(name).is_none_or(|step| step.undo.is_some());
         let next = plan::next(&job, undoable);
         let mut begun = Begun::Moved;
+        let turns = job.cancel_requested_at.is_some()
+            && match next {
+                Next::Do(_) => true,
+                // What was finished in spite of the cancel is taken back, if any of it can be.
+                Next::Succeed => job.steps.iter().any(|row| undoable(&row.name)),
+                Next::Undo(_) | Next::Unwound => false,
+            };
         match next {
-            Next::Do(_) if job.cancel_requested_at.is_some() => {
+            Next::Do(_) | Next::Succeed if turns => {
                 job::turn(&mut tx, self.lease, None).await?;
                 self.note(&mut tx, LogLevel::Info, "Cancelled.".to_owned()).await?;
             }
@@ -237,15 +244,11 @@ impl Run<'_> {
         let faults = &self.inner.faults;
         let fault = faults.find(id, name, way);
         let injected = || Err(StepError::fail(Failure::new("injected", "A test made it fail.", NextMove::Retry)));
-        let inside = match fault {
-            Some(Kind::FailBefore) => {
-                faults.strike(id, name, way);
-                return Tried::Done(injected());
-            }
-            Some(Kind::KillInside(waits)) => Some(waits),
-            None | Some(Kind::Repeat | Kind::FailAfter | Kind::KillAfter) => None,
-        };
-        let Some(result) = self.once(work, cancel, inside).await else {
+        if fault == Some(Kind::FailBefore) {
+            faults.strike(id, name, way);
+            return Tried::Done(injected());
+        }
+        let Some(result) = self.once(work, cancel, fault).await else {
             faults.strike(id, name, way);
             return Tried::Killed;
         };
@@ -266,8 +269,8 @@ impl Run<'_> {
         }
     }
 
-    /// Calls the step, with its bound, and catches its panic. Returns `None` if it waited for the `inside`-th time.
-    async fn once(&self, work: &Work, cancel: &CancellationToken, inside: Option<u32>) -> Option<StepResult> {
+    /// Calls the step, with its bound, and catches its panic. Returns `None` if a fault inside of it let the worker vanish.
+    async fn once(&self, work: &Work, cancel: &CancellationToken, fault: Option<Kind>) -> Option<StepResult> {
         let ctx = StepCtx {
             ctx: work.ctx.clone(),
             job: work.job.clone(),
@@ -278,13 +281,33 @@ impl Run<'_> {
             live: Arc::clone(&work.live),
         };
         let mut call = pin!(AssertUnwindSafe(async { (work.call)(ctx).await }).catch_unwind());
-        let mut waits = 0;
-        let call = poll_fn(|cx| match call.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => {
-                waits += 1;
-                if Some(waits) == inside { Poll::Ready(None) } else { Poll::Pending }
+        let (kill_at, cancel_at) = match fault {
+            Some(Kind::KillInside(wait)) => (Some(wait), None),
+            Some(Kind::CancelInside(wait)) => (None, Some(wait)),
+            None | Some(Kind::Repeat | Kind::FailBefore | Kind::FailAfter | Kind::KillAfter) => (None, None),
+        };
+        let mut heard = pin!(cancel.cancelled());
+        let (mut waits, mut is_to_hear, mut done) = (0, false, None);
+        let call = poll_fn(|cx| {
+            if done.is_none() {
+                match call.as_mut().poll(cx) {
+                    Poll::Ready(result) => done = Some(result),
+                    Poll::Pending => {
+                        waits += 1;
+                        if Some(waits) == kill_at {
+                            return Poll::Ready(None);
+                        }
+                        if Some(waits) == cancel_at {
+                            self.inner.faults.strike(work.job.id, work.step.name, work.job.direction);
+                            is_to_hear = true;
+                        }
+                    }
+                }
             }
+            if done.is_none() || is_to_hear && heard.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready(done.take())
         });
         match tokio::time::timeout(work.step.timeout, call).await {
             Ok(Some(Ok(result))) => Some(result),

@@ -52,13 +52,13 @@ impl Jobs {
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.stopping.cancel();
         self.inner.tracker.close();
-        if tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_ok() {
-            return;
+        if tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_err() {
+            self.inner.dropping.cancel();
+            if tokio::time::timeout(RELEASE_BOUND, self.inner.tracker.wait()).await.is_err() {
+                tracing::error!("steps did not stop; their jobs are taken up again at the next start");
+            }
         }
-        self.inner.dropping.cancel();
-        if tokio::time::timeout(RELEASE_BOUND, self.inner.tracker.wait()).await.is_err() {
-            tracing::error!("steps did not stop; their jobs are taken up again at the next start");
-        }
+        tracing::debug!("the workers have ended");
     }
 
     /// Does what is due, one Job after the other on the caller, until nothing is. Returns how many claims that took.
@@ -133,22 +133,17 @@ impl Inner {
         let live = self.held.all();
         let next = async { job::next_due(&mut self.store.read().await?, &live).await };
         let sleep = match next.await {
-            Ok(None) => None,
-            Ok(Some(at)) => Some(at.since(self.now()).min(MAX_SLEEP)),
+            // Where nobody does anything, too, what ended long ago is deleted.
+            Ok(None) => PRUNE_EVERY,
+            Ok(Some(at)) => at.since(self.now()).min(MAX_SLEEP),
             Err(error) => {
                 tracing::error!(error = %chain(&error), "the next due job could not be read");
-                Some(DATABASE_PAUSE)
-            }
-        };
-        let timer = async {
-            match sleep {
-                Some(sleep) => tokio::time::sleep(sleep).await,
-                None => std::future::pending().await,
+                DATABASE_PAUSE
             }
         };
         tokio::select! {
             _ = wake.changed() => {}
-            () = timer => {}
+            () = tokio::time::sleep(sleep) => {}
         }
     }
 

@@ -160,5 +160,6 @@ impl Server {
         self.state.shutdown.cancel();
         self.state.tasks.close();
         self.state.tasks.wait().await;
+        tracing::debug!("the server has ended");
     }
 }

@@ -381,6 +381,7 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        tracing::debug!("the database is closed");
     }
 }
 

@@ -92,6 +92,37 @@ async fn a_step_that_finishes_in_spite_of_the_cancel_is_undone() {
 }
 
 #[tokio::test]
+async fn a_last_step_that_finishes_in_spite_of_the_cancel_is_undone_if_it_can_be() {
+    let (calls, gate) = (Calls::default(), Gate::new());
+    let (noted, at) = (calls.clone(), gate.clone());
+    let for_good = Step::new("for good", "for good", move |_| {
+        let (noted, at) = (noted.clone(), at.clone());
+        async move {
+            noted.note("for good");
+            at.pass().await;
+            Ok(())
+        }
+    });
+    let kinds = [("a", vec![calls.step("one"), calls.gated("two", &gate)]), ("b", vec![for_good])]
+        .map(|(kind, steps)| Definition::new(kind, steps));
+    let bench = Bench::new(kinds.into()).await;
+    for (kind, called, state) in [
+        ("a", &["one", "two", "undo two", "undo one"][..], JobState::Cancelled),
+        ("b", &["for good"], JobState::Succeeded),
+    ] {
+        let id = bench.enqueue(bench.job(kind, "s")).await.id;
+        let test = async {
+            gate.entered().await;
+            bench.cancel(id).await;
+            gate.open();
+        };
+        tokio::join!(bench.drain(), test);
+        assert_eq!(calls.take(), called);
+        assert_eq!(bench.get(id).await.state, state);
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_waits_for_its_next_try_is_cancelled_without_waiting() {
     let calls = Calls::default();
     let flaky = calls.failing("flaky", |_| Some(StepError::retry(failure("flaky")).after(Duration::from_mins(10))));

@@ -10,8 +10,8 @@ use std::{
 use doce_jobs::{
     Definition, Jobs, Step, StepResult,
     harness::{
-        World, every_step_failed_unwinds, every_step_repeated_succeeds, every_undo_repeated_unwinds,
-        killed_after_every_step_resumes, killed_after_every_undo_unwinds,
+        World, every_step_cancelled_unwinds, every_step_failed_unwinds, every_step_repeated_succeeds,
+        every_undo_repeated_unwinds, killed_after_every_step_resumes, killed_after_every_undo_unwinds,
     },
 };
 use doce_model::JobId;
@@ -163,6 +163,11 @@ async fn a_good_job_passes_killed_after_every_undo() {
 }
 
 #[tokio::test]
+async fn a_good_job_passes_every_step_cancelled() {
+    every_step_cancelled_unwinds::<Toy<GOOD>>().await;
+}
+
+#[tokio::test]
 async fn a_step_that_can_not_be_repeated_is_caught() {
     assert!(objects(every_step_repeated_succeeds::<Toy<NOT_REPEATABLE>>()).await);
     assert!(objects(killed_after_every_step_resumes::<Toy<NOT_REPEATABLE>>()).await);
@@ -177,6 +182,7 @@ async fn an_undo_that_can_not_be_repeated_is_caught() {
 #[tokio::test]
 async fn a_step_that_is_not_undone_is_caught() {
     assert!(objects(every_step_failed_unwinds::<Toy<NO_UNDO>>()).await);
+    assert!(objects(every_step_cancelled_unwinds::<Toy<NO_UNDO>>()).await);
 }
 
 #[tokio::test]

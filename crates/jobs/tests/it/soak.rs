@@ -239,6 +239,12 @@ async fn all(bench: &Bench) -> Vec<Job> {
     }
 }
 
+/// Some Jobs that nobody has begun.
+async fn not_begun(bench: &Bench) -> Vec<JobId> {
+    let newest = list(&mut bench.store.read().await.unwrap(), &Filter::default(), None, 100).await.unwrap();
+    newest.iter().filter(|job| job.state == JobState::Queued && job.claims == 0).map(|job| job.id).collect()
+}
+
 async fn is_over(bench: &Bench, users: &[UserId]) -> bool {
     let mut read = bench.store.read().await.unwrap();
     for user in users {
@@ -294,6 +300,7 @@ async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
     }
     let mut chance = Chance(SEED);
     let (mut cancelled, mut stopped, mut deaths) = (HashSet::new(), HashSet::new(), 0);
+    let (mut paused, mut held_back) = (None, 0);
     let day = async {
         let mut begun = floor.begun.subscribe();
         while !is_over(&bench, &users).await {
@@ -301,6 +308,13 @@ async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
             // Nothing may be due: then it is time that has to pass.
             let _ = tokio::time::timeout(Duration::from_millis(20), begun.wait_for(|now| *now >= enough)).await;
             deaths += crew.refill();
+            if let Some(held) = paused.take() {
+                for id in held {
+                    assert_eq!(bench.get(id).await.claims, 0, "seed {SEED}: {id} was begun in a pause");
+                    held_back += 1;
+                }
+                bench.end_pause().await;
+            }
             match chance.below(8) {
                 0..=3 => crew.living[chance.below(WORKERS)].abort(),
                 4 => bench.clock.advance(Duration::from_hours(8)),
@@ -312,8 +326,7 @@ async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
                 }
                 _ => {
                     bench.pause().await;
-                    deaths += crew.refill();
-                    bench.end_pause().await;
+                    paused = Some(not_begun(&bench).await);
                 }
             }
             let slow = floor.notes().slow.pop();
@@ -333,6 +346,7 @@ async fn on_a_bad_day_no_job_is_done_twice_at_once_and_none_is_lost() {
     assert_eq!(ended.len(), made, "seed {SEED}: a job is lost");
     check(&floor.notes(), &ended, &cancelled);
     assert!(deaths > 50, "seed {SEED}: only {deaths} workers died");
+    assert!(held_back > 0, "seed {SEED}: no pause held anything back");
     assert!(!stopped.is_empty(), "seed {SEED}: no job was cancelled while it ran");
 
     // Some ended on days that are yet to come.

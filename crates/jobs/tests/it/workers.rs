@@ -76,6 +76,31 @@ async fn workers_are_woken_by_a_job() {
 }
 
 #[tokio::test]
+async fn workers_forget_what_ended_a_month_ago() {
+    let calls = Calls::default();
+    let bench = Bench::new(vec![Definition::new("a", vec![calls.step("one")])]).await;
+    bench.jobs.start().await.unwrap();
+    let old = bench.enqueue(bench.job("a", "old")).await.id;
+    assert_eq!(ended(&bench.jobs, old).await.state, JobState::Succeeded);
+    bench.clock.advance(Duration::from_hours(31 * 24));
+    // Somebody does something again.
+    let young = bench.enqueue(bench.job("a", "young")).await.id;
+    let is_there = async |id| {
+        let found = doce_store::job::find(&mut bench.store.read().await.unwrap(), id).await;
+        found.expect("the row reads back").is_some()
+    };
+    bounded(async {
+        while is_there(old).await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(ended(&bench.jobs, young).await.state, JobState::Succeeded);
+    assert!(is_there(young).await, "it has just ended");
+    bench.jobs.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn workers_wake_by_themselves_when_a_try_is_due() {
     let calls = Calls::default();
     let bench = Bench::new(Vec::new()).await;

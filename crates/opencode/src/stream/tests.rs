@@ -101,12 +101,28 @@ async fn any_byte_is_a_sign_of_life() {
 }
 
 #[tokio::test]
-async fn an_event_over_the_limit_ends_the_stream() {
-    let mut chunks = vec![idle_frame(), b"data: ".to_vec()];
-    chunks.extend(vec![vec![b'x'; 1024 * 1024]; EVENT_LIMIT / (1024 * 1024)]);
-    let (events, error) = read(chunks, End::Hang, Bounds::default()).await;
-    assert_eq!(events, [idle()]);
+async fn an_event_of_100_megabytes_ends_the_stream_and_is_not_taken_in() {
+    const MB: usize = 1024 * 1024;
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&sent);
+    let router = Router::new().route(
+        "/global/event",
+        get(move || async move {
+            let chunk = Bytes::from(vec![b'x'; MB]);
+            let large = futures::stream::repeat(chunk).take(100).inspect(move |_| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            });
+            let head = futures::stream::iter([Bytes::from(idle_frame()), Bytes::from_static(b"data: ")]);
+            axum::body::Body::from_stream(head.chain(large).map(Ok::<_, std::io::Error>))
+        }),
+    );
+    let mut items: Vec<_> = client(serve(router).await).events_within(Bounds::default()).collect().await;
+    let error = items.pop().expect("a stream ends with an error").expect_err("a stream ends with an error");
     assert!(matches!(error, StreamError::TooLarge { limit: EVENT_LIMIT }), "{error:?}");
+    assert!(matches!(&items[..], [Ok(event)] if *event == idle()), "{items:?}");
+    // What is on its way in the system's buffers aside, nothing beyond the limit is even sent.
+    let sent = sent.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((EVENT_LIMIT / MB..50).contains(&sent), "{sent} MB were read");
 }
 
 #[tokio::test]

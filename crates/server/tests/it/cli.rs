@@ -90,12 +90,13 @@ impl Serving {
         assert!(sent.expect("there is a kill").success());
     }
 
-    /// Waits for the end; returns its code and what was said on standard error.
+    /// Waits for the end; returns its code and what was said on standard error, if that goes nowhere else.
     pub(crate) async fn end(mut self) -> (i32, String) {
         let status = wait_for("the end of doce", BOUND, async || self.child.try_wait().expect("it is our child")).await;
         let mut said = String::new();
-        let stderr = self.child.stderr.as_mut().expect("it is piped");
-        stderr.read_to_string(&mut said).expect("what doce says is UTF-8");
+        if let Some(stderr) = &mut self.child.stderr {
+            stderr.read_to_string(&mut said).expect("what doce says is UTF-8");
+        }
         (status.code().expect("it ended by itself"), said)
     }
 }

@@ -13,14 +13,14 @@ use crate::{
 const KEY: &str = "sk-planted-in-a-log-0123456789";
 
 /// A doce that writes everything it knows, as JSON, into a file.
-fn talkative(directory: &Path) -> Command {
+pub(crate) fn talkative(directory: &Path) -> Command {
     let file = File::options().create(true).append(true).open(directory.join("log")).expect("a file can be made");
     let mut command = doce(directory);
     command.env("DOCE_LOG", "trace").args(["--log-format", "json"]).stderr(file);
     command
 }
 
-fn lines(directory: &Path) -> Vec<Value> {
+pub(crate) fn lines(directory: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(directory.join("log")).expect("the log can be read");
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("`{line}`: {e}"))).collect()
 }

@@ -14,6 +14,7 @@ mod connections;
 mod custom;
 mod doctor;
 mod documents;
+mod ending;
 mod guards;
 mod import;
 mod imports;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doce_jobs::{Jobs, harness::World};
-use doce_model::{JobId, MessageState};
+use doce_model::{JobId, MessageState, project::ProjectState};
 use doce_store::job;
 use doce_testkit::wait_for;
 
@@ -46,7 +46,26 @@ impl World for Launch {
         self.assert_prompts(1).await;
     }
 
+    async fn cancel(&self, id: JobId) {
+        let user = self.0.user.clone();
+        let cancelled = self.0.run(move |app, ctx| async move { app.cancel_job(&ctx, &user, id).await }).await;
+        cancelled.expect("it can be cancelled");
+    }
+
     async fn assert_unwound(&self) {
+        self.assert_taken_back("injected").await;
+        assert_eq!(self.0.project_state().await, ProjectState::Failed);
+    }
+
+    async fn assert_cancelled(&self) {
+        self.assert_taken_back("not_sent").await;
+        assert_eq!(self.0.project_state().await, ProjectState::Stopped);
+    }
+}
+
+impl Launch {
+    /// Asserts that nothing is left of the launch, and that the Prompt says so with this code if it was never sent.
+    async fn assert_taken_back(&self, code: &str) {
         assert!(self.0.project().await.is_some(), "the project is kept, to be started again");
         self.0.assert_stands_still().await;
         let session = self.0.session().await;
@@ -58,7 +77,7 @@ impl World for Launch {
                 let message = self.0.messages().await.remove(0);
                 (message.state == MessageState::Failed).then_some(message)
             });
-            assert_eq!(unsent.await.failure.map(|failure| failure.code).as_deref(), Some("injected"));
+            assert_eq!(unsent.await.failure.map(|failure| failure.code).as_deref(), Some(code));
         } else {
             // What an Agent worked on stays.
             assert_ne!(session.agent_session_id, None);
@@ -68,9 +87,7 @@ impl World for Launch {
             assert!(!open.contains(&message.state), "{message:?}");
         }
     }
-}
 
-impl Launch {
     /// Asserts that the Agent was prompted so often, in one session, which is the one that doce knows.
     async fn assert_prompts(&self, count: usize) {
         let prompts = self.0.prompts();

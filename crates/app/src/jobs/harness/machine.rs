@@ -14,7 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use doce_jobs::Jobs;
 use doce_model::{
     Actor, Clock, Connection, Ctx, DeliveryStatus, JobId, Message, MessageState, ModelRef, Ms, Observed, PreviewState,
-    Project, ProjectId, Role, Session, Speaker, User, UserId,
+    Project, ProjectId, Role, Session, Speaker, User, UserId, project::ProjectState,
 };
 use doce_opencode::ReadBack;
 use doce_runtime::{Isolation, MARKER_VARIABLE, Runtime};
@@ -269,6 +269,13 @@ impl Machine {
     pub(super) async fn project(&self) -> Option<Project> {
         let id = self.project_id();
         self.read(|app| async move { doce_store::project::find(&mut app.store.read().await?, id).await }).await
+    }
+
+    /// What the Project is doing, as its page shows it.
+    pub(super) async fn project_state(&self) -> ProjectState {
+        let (user, id) = (self.user.clone(), self.project_id());
+        let view = self.run(|app, ctx| async move { app.get_project(&ctx, &user, id).await }).await;
+        view.expect("it can be read").state
     }
 
     pub(super) async fn session(&self) -> Session {

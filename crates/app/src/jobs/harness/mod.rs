@@ -1,4 +1,5 @@
-//! Every kind of Job goes through the harness: each step repeated, failed, undone twice, killed and resumed.
+//! Every kind of Job goes through the harness: each step repeated, failed, undone twice, killed and resumed,
+//! and a launch is cancelled in each of its steps.
 //!
 //! The worlds are real but for OpenCode, which is the fake: real processes in real sandboxes, a real database, and a
 //! doce that is killed by ending the runtime all its tasks are in. `machine` has what they share.
@@ -57,6 +58,10 @@ done_by_the_next!(delete_project in super::stopping::Delete);
 done_by_the_next!(apply_delivery_of_a_replaced_key in super::delivering::Replace);
 done_by_the_next!(apply_delivery_of_a_disconnection in super::delivering::Disconnect);
 done_by_the_next!(verify_connection in super::verifying::Withdrawn);
+
+harness! { launch_project_that_is_cancelled in super::launching::Launch:
+    is_undone_in_whichever_step = every_step_cancelled_unwinds,
+}
 
 // The launch waits in the middle, and says nothing before it has a key.
 harness! { launch_project_that_waits_for_a_key in super::launching::LaunchWithoutKey:

@@ -5,7 +5,7 @@ use std::time::Duration;
 use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
-use super::day;
+use super::{Day, day};
 use crate::world::{BOUND, Browser, World, id};
 
 /// Somebody with a key, and a project whose first prompt this is.
@@ -28,8 +28,13 @@ async fn wait_for_session(browser: &Browser, project: &str, kind: &str) -> Value
     .await
 }
 
-/// Presses *Stop*, and asserts that the next prompt is answered.
-async fn assert_stopped_and_of_use(browser: &Browser, project: &str) {
+/// Presses *Stop*, which helps, and asserts that the next prompt is answered.
+async fn assert_stopped_and_of_use(day: &Day, browser: &Browser, project: &str) {
+    assert!(day.next.contains("*Stop*"), "{}", day.next);
+    assert_of_use_after_stop(browser, project).await;
+}
+
+async fn assert_of_use_after_stop(browser: &Browser, project: &str) {
     let at = format!("/api/projects/{project}");
     browser.post(&format!("{at}/abort"), &json!({})).await.expect(202);
     wait_for_session(browser, project, "idle").await;
@@ -43,10 +48,14 @@ async fn a_provider_that_says_nothing_for_ten_minutes_can_be_stopped() {
     let world = World::running().await;
     let (browser, project) = prompted(&world, "[[hang]]").await;
     wait_for_session(&browser, &project, &day.shown).await;
+    let prompts = || world.calls(&project).iter().filter(|call| call.prompt.is_some()).count();
+    assert_eq!(prompts(), 1);
     world.clock.advance(Duration::from_mins(10));
-    // Somebody looks: it is still told as what it is, and nobody has asked the provider anew.
+    // Somebody looks: it is still told as what it is, and nobody has asked anew.
+    drop(browser.stream(&format!("?project_id={project}")).await);
     wait_for_session(&browser, &project, &day.shown).await;
-    assert_stopped_and_of_use(&browser, &project).await;
+    assert_stopped_and_of_use(&day, &browser, &project).await;
+    assert_eq!(prompts(), 2, "the one that was stopped, and the one after it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +69,7 @@ async fn a_provider_that_wants_ten_minutes_of_rest_is_told_with_the_time() {
     let next: jiff::Timestamp = session["next_at"].as_str().expect("the time is told").parse().unwrap();
     let wait = next.duration_since(begun).as_secs();
     assert!((540..=660).contains(&wait), "{session}");
-    assert_stopped_and_of_use(&browser, &project).await;
+    assert_stopped_and_of_use(&day, &browser, &project).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +84,7 @@ async fn a_child_that_will_not_die_ends_with_its_project() {
     browser.wait_for_words(&project, "done").await;
     let runs = || running(|_, program| program.contains(marker) && program.starts_with("sh"));
     wait_for("the child", BOUND, async || (!runs().is_empty()).then_some(())).await;
+    assert_eq!(day.advice(), "*Stop* the project");
     let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
     let job = browser.wait_for_job(&id(&stop)).await;
     assert_eq!(job["state"], json!(day.shown), "{job}");
@@ -105,9 +115,12 @@ async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
     .await;
     assert!(job.to_string().contains(&day.shown), "{job}");
     // *Stop* ends it all the same, without waiting for its answer.
+    assert_eq!(day.next, "*Stop* the project, then prompt again");
     let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
     assert_eq!(browser.wait_for_job(&id(&stop)).await["state"], "succeeded");
     assert!(running(|pid, _| pid == agent).is_empty(), "it is still there");
+    browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
+    browser.wait_for_words(&project, "here again").await;
 }
 
 /// Waits until a project's agent is seen to be like this, and returns its instance.
@@ -133,7 +146,8 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     wait_for_instance(&browser, &project, "unhealthy", |id| id == before).await;
     // *Stop* of the answer says what helps, whether the agent is ended meanwhile or not.
     let refused = browser.post(&format!("/api/projects/{project}/abort"), &json!({})).await;
-    assert!(refused.problem(503, &day.shown)["detail"].as_str().unwrap().contains("Stop the project"));
+    let problem = refused.problem(503, &day.shown);
+    assert!(problem["detail"].as_str().unwrap().contains(&day.advice().replace('*', "")), "{problem}");
     let after = wait_for_instance(&browser, &project, "healthy", |id| id != before).await;
     assert_ne!(before, after);
     wait_for_session(&browser, &project, "idle").await;
@@ -159,8 +173,9 @@ async fn an_agent_that_hangs_for_a_while_is_shown_and_goes_on() {
     signal(agent, "STOP");
     wait_for_instance(&browser, &project, &day.shown, |id| id == instance).await;
     signal(agent, "CONT");
+    assert_eq!(day.advice(), "Nothing");
     wait_for_instance(&browser, &project, "healthy", |id| id == instance).await;
-    assert_stopped_and_of_use(&browser, &project).await;
+    assert_of_use_after_stop(&browser, &project).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,6 +187,36 @@ async fn a_tools_five_megabytes_are_cut_where_they_are_kept() {
     let answer = browser.get(&format!("/api/projects/{project}/messages")).await;
     assert!(answer.body.len() < 1_000_000, "{} bytes", answer.body.len());
     assert!(answer.text().contains("xxxx") && answer.text().contains(&day.shown), "it isn't said to be cut");
+    assert_eq!(day.next, "The whole is in the agent's own files");
+    let own = world.data().join("projects").join(&project).join("home/opencode/fake-sessions.json");
+    assert!(own.metadata().unwrap().len() > 5_000_000, "the agent has not kept it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_is_said_to_be_missing_and_all_else_is_there() {
+    let day = day("an_event_that_is_too_large_is_said_to_be_missing_and_all_else_is_there");
+    let world = World::running().await;
+    let (browser, project) = prompted(&world, "[[say: before]]").await;
+    browser.wait_for_words(&project, "before").await;
+    let streams = || world.calls(&project).iter().filter(|call| call.path == "/global/event").count();
+    let before = streams();
+    browser.prompt(&project, &json!({"text": "[[huge: 17000000]]"})).await;
+    let at = format!("/api/projects/{project}/messages");
+    wait_for("what is said of the event", BOUND, async || {
+        let page = browser.get(&at).await;
+        let last = page.expect(200)["items"].as_array()?.last()?.clone();
+        let told = last["parts"].as_array()?.iter().any(|part| {
+            part["kind"] == "notice" && part["text"].as_str().is_some_and(|text| text.contains(&day.shown))
+        });
+        told.then_some(())
+    })
+    .await;
+    assert!(streams() > before, "the events are asked for anew");
+    assert_eq!(day.advice(), "Nothing");
+    browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
+    browser.wait_for_words(&project, "here again").await;
+    let page = browser.get(&at).await.expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 6, "three prompts, each with its answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,6 +243,7 @@ async fn a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_ove
     assert!(failed["reason"].as_str().unwrap().contains("could not be handed to the agent"), "{failed}");
     signal(agent, "CONT");
     // Nobody does anything, and the agent begins no answer.
+    assert_eq!(day.advice(), "Nothing");
     delivery("delivered").await;
 }
 

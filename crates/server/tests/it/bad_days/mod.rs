@@ -15,8 +15,17 @@ pub(super) struct Day {
     pub(super) test: String,
     /// What is shown: a code, or words of the terminal.
     pub(super) shown: String,
-    /// What the person is told to do.
+    /// What helps: words that the person is told, or what they can do, and then what comes of it.
     pub(super) next: String,
+    /// The words of both cells that are told as they stand there.
+    quoted: Vec<String>,
+}
+
+impl Day {
+    /// What helps, without what comes of it.
+    pub(super) fn advice(&self) -> &str {
+        self.next.split([':', ';']).next().unwrap_or_default()
+    }
 }
 
 fn root() -> PathBuf {
@@ -32,7 +41,9 @@ fn days() -> Vec<Day> {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
             let [_, shown, next, name] = cells[..] else { panic!("a row has four cells: {row}") };
             let plain = |markdown: &str| markdown.replace('`', "");
-            Day { test: plain(name), shown: plain(shown), next: plain(next) }
+            let quoted = [shown, next].into_iter().flat_map(|cell| cell.split('`').skip(1).step_by(2));
+            let quoted = quoted.map(str::to_owned).collect();
+            Day { test: plain(name), shown: plain(shown), next: plain(next), quoted }
         })
         .collect();
     assert!(days.len() >= 15, "the search has gone blind");
@@ -50,20 +61,24 @@ fn every_row_of_the_table_has_a_test_and_every_test_a_row() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
     let sources =
         ["agents", "storage", "workspaces"].map(|file| read(&format!("crates/server/tests/it/bad_days/{file}.rs")));
-    let here: Vec<&str> = sources
-        .iter()
-        .flat_map(|text| text.split("async fn ").skip(1))
-        .filter_map(|rest| rest.split_once('('))
-        .map(|(name, _)| name)
-        .collect();
     for day in days() {
-        match day.test.split_once("::") {
-            None => assert!(here.contains(&day.test.as_str()), "no test is called `{}`", day.test),
-            Some((file, name)) => {
-                assert!(read(file).contains(&format!("fn {name}(")), "{file} has no test `{name}`");
-            }
-        }
         assert!(!day.shown.is_empty() && !day.next.is_empty(), "`{}` has an empty cell", day.test);
+        let Some((file, name)) = day.test.split_once("::") else {
+            let body = sources.iter().find_map(|text| body_of(text, &day.test));
+            let body = body.unwrap_or_else(|| panic!("no test is called `{}`", day.test));
+            // Each compares both cells, by itself or where the rows that are alike are compared.
+            let has = |words: &str| body.contains(words);
+            let both = has("assert_refused(") || has("assert_told(&day");
+            let next = has("day.next") || has("day.advice()") || has("assert_stopped_and_of_use(&day");
+            assert!(both || has("day.shown") && next, "`{}` doesn't compare what is shown with its row", day.test);
+            continue;
+        };
+        let text = read(file);
+        let body = body_of(&text, name).unwrap_or_else(|| panic!("{file} has no test `{name}`"));
+        assert!(!day.quoted.is_empty(), "`{name}` has nothing in its row that could be compared");
+        for words in &day.quoted {
+            assert!(body.contains(words), "`{name}` says nothing of `{words}`");
+        }
     }
     for text in &sources {
         for test in text.split("#[tokio::test").skip(1) {
@@ -71,4 +86,10 @@ fn every_row_of_the_table_has_a_test_and_every_test_a_row() {
             day(name);
         }
     }
+}
+
+/// Finds the function with this name.
+fn body_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("fn {name}("))?;
+    rest.split("\n}\n").next()
 }

@@ -10,8 +10,12 @@ use std::{
 use camino::Utf8PathBuf;
 use doce_testkit::{LockedDatabase, ScriptedModel, old_installation::Age, wait_for};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use super::day;
+use super::{Day, day};
 use crate::{
     cli::{Serving, doce, first_account, run, through},
     import::ana,
@@ -176,10 +180,9 @@ impl Small {
     }
 
     /// Asserts that an answer is the one of the row: the disk is full, and what to do.
-    fn assert_told(&self, (status, problem): &(u16, Value)) {
-        let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
+    fn assert_told(&self, day: &Day, (status, problem): &(u16, Value)) {
         assert_eq!((*status, &problem["code"]), (503, &json!(day.shown)), "{problem}: {}", self.said());
-        assert!(problem["detail"].as_str().expect("a sentence").contains(&day.next), "{problem}");
+        assert!(problem["detail"].as_str().expect("a sentence").contains(day.advice()), "{problem}");
     }
 
     fn said(&self) -> String {
@@ -221,6 +224,7 @@ impl Small {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
+    let day = day("a_disk_that_fills_up_takes_no_change_and_loses_none");
     let small = Small::start(6).await;
     let mut names = vec!["ada".to_owned()];
     let mut refused = 0;
@@ -233,7 +237,7 @@ async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
         if answer.0 == 201 {
             names.push(name);
         } else {
-            small.assert_told(&answer);
+            small.assert_told(&day, &answer);
             refused += 1;
         }
         // What there is can be read all the time.
@@ -253,6 +257,7 @@ async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
+    let day = day("a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves");
     let small = Small::start(8).await;
     let model = ScriptedModel::start().await;
     assert_eq!(small.connect(&model, "first").await.0, 201);
@@ -265,7 +270,7 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
         if answer.0 == 201 {
             labels.push(label);
         } else {
-            small.assert_told(&answer);
+            small.assert_told(&day, &answer);
             refused += 1;
         }
         // The master key: everything opens afterwards, with the old one or with the new.
@@ -282,7 +287,7 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
                 unchanged += 1;
             }
         } else {
-            small.assert_told(&answer);
+            small.assert_told(&day, &answer);
             unchanged += 1;
         }
         small.make_room();
@@ -302,6 +307,7 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_during_an_answer_loses_none() {
+    let day = day("a_disk_that_fills_up_during_an_answer_loses_none");
     let small = Small::start(24).await;
     let model = ScriptedModel::start().await;
     assert_eq!(small.connect(&model, "Mine").await.0, 201);
@@ -317,7 +323,7 @@ async fn a_disk_that_fills_up_during_an_answer_loses_none() {
         let answer = small.ask("POST", &path, Some(prompt.clone())).await;
         let is_taken = answer.0 < 300;
         if !is_taken {
-            small.assert_told(&answer);
+            small.assert_told(&day, &answer);
             refused += 1;
         }
         small.make_room();
@@ -345,7 +351,7 @@ async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_wit
         let words = format!("made with {room}");
         let answer = small.create(&format!("[[say: {words}]]")).await;
         if answer.0 != 202 {
-            small.assert_told(&answer);
+            small.assert_told(&day, &answer);
             told += 1;
             small.make_room();
             continue;
@@ -357,7 +363,7 @@ async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_wit
         let is_told = wait_for("it is told, or made", BOUND, async || {
             let found = small.ask("GET", &format!("/api/jobs/{job}"), None).await;
             if found.0 != 200 {
-                small.assert_told(&found);
+                small.assert_told(&day, &found);
                 return Some(true);
             }
             let text = found.1.to_string();
@@ -367,7 +373,7 @@ async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_wit
             let said = small.said();
             let is_told = [text.as_str(), &said[before..]]
                 .iter()
-                .any(|text| text.contains(&day.next) || text.contains("database or disk is full"));
+                .any(|text| text.contains(day.advice()) || text.contains("database or disk is full"));
             (is_told || found.1["state"] == "succeeded").then_some(is_told)
         })
         .await;
@@ -534,6 +540,19 @@ async fn a_taken_port_is_named() {
     assert_refused("a_taken_port_is_named", doce(directory.path()).env("DOCE_LISTEN", &address));
 }
 
+/// Asks once more over a connection that is open, and reads the answer.
+async fn ask_for_health(stream: &mut TcpStream) {
+    stream.write_all(b"GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("it is open");
+    let mut answer = Vec::new();
+    let whole = async {
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("it is open"), 0, "the connection was ended");
+        }
+    };
+    tokio::time::timeout(BOUND, whole).await.expect("it answers");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_descriptors_hold_up_those_who_come_and_nobody_else() {
     let directory = used().await;
@@ -544,10 +563,14 @@ async fn too_few_descriptors_hold_up_those_who_come_and_nobody_else() {
     let said = || std::fs::read_to_string(&log).unwrap();
     let serving = Serving::start(command);
     let port = serving.port();
+    // Somebody who came in time.
+    let mut early = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    ask_for_health(&mut early).await;
     let crowd: Vec<_> = (0..120).filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).ok()).collect();
     assert!(crowd.len() > 96, "only {} connections", crowd.len());
     let day = day("too_few_descriptors_hold_up_those_who_come_and_nobody_else");
     wait_for("the complaint", BOUND, async || said().contains(&day.shown).then_some(())).await;
+    ask_for_health(&mut early).await;
     drop(crowd);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let health = client.get(format!("{}/api/health", serving.url)).timeout(BOUND).send().await;
