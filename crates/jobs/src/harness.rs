@@ -251,16 +251,16 @@ impl<W: World> Trial<W> {
         let job = loop {
             turns += 1;
             assert!(turns <= MAX_TURNS, "{faults:?}: the Job does not end");
-            let cancel = async {
+            let cancel = Box::pin(async {
                 let cancels = faults.iter().find(|fault| matches!(fault.kind, Kind::CancelInside(_)));
                 if let Some(fault) = cancels.filter(|fault| !first.struck().contains(fault)) {
                     first.inner.faults.until_struck(fault).await;
                     world.cancel(id).await;
                 }
                 std::future::pending::<()>().await;
-            };
+            });
             tokio::select! {
-                () = world.drain() => {}
+                () = Box::pin(world.drain()) => {}
                 () = cancel => {}
             }
             let jobs = world.jobs();

@@ -184,7 +184,7 @@ async fn what_a_backup_left_that_was_killed_is_removed_by_the_next_and_never_by_
     assert_eq!(scraps(at), 1, "the one that runs keeps its own");
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert_eq!(scraps(at), 1, "killed, it could not tidy up");
+    assert_eq!(scraps(at), 1, "killed, it could not tidy its `.doce-backup-` up");
     std::fs::remove_file(large).unwrap();
     works(at, &["backup", first.to_str().unwrap()]);
     assert_eq!(scraps(at), 0);
@@ -212,7 +212,8 @@ async fn a_project_with_directories_that_were_closed_is_deleted() {
     }
     std::os::unix::fs::symlink(&kept, workspace.join("link")).unwrap();
     set_mode(&workspace, 0o500);
-    works(at, &["project", "delete", "bakery", "--yes"]);
+    let said = works(at, &["project", "delete", "bakery", "--yes"]);
+    assert!(said.contains("Deleted Bakery."), "{said}");
     assert!(!project.exists());
     assert_eq!(std::fs::read_to_string(kept.join("file")).unwrap(), "kept");
     assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o500, "a link leads nowhere");

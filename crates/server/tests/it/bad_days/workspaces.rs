@@ -94,6 +94,7 @@ async fn a_workspace_of_200_000_files_and_a_pipe_is_backed_up_and_deleted() {
     let files = said.split(" files").next().and_then(|text| text.rsplit(' ').next()).unwrap();
     assert!(files.parse::<u32>().unwrap() > 200_000, "{said}");
     assert!(!said.contains("left out"), "a pipe is nothing to be restored: {said}");
+    assert_eq!(day.advice(), "Nothing");
     let deleted = browser.delete(&at).await;
     assert!(deleted.status.is_success(), "{}", deleted.text());
     wait_for("the files to be gone", BOUND, async || (!workspace.exists()).then_some(())).await;
