@@ -351,13 +351,19 @@ async fn follow_end(app: &App, project_id: ProjectId) {
     app.publish_project(project_id).await;
 }
 
-/// Records the end of an Instance: its credential file goes, its Deliveries die, its answers are interrupted.
+/// Records the end of an Instance: its credential file goes, its Deliveries die, its answers are interrupted. Does
+/// nothing where that is on record.
 pub(crate) async fn record_end(
     app: &App,
     project_id: ProjectId,
     instance_id: InstanceId,
     ending: &str,
 ) -> Result<(), crate::Error> {
+    let row = async { instance::find(&mut app.store.read().await?, instance_id).await };
+    // Invariant: what is recorded late touches nothing of the Agent that came after it.
+    if matches!(row.await, Ok(Some(row)) if row.ended_at.is_some()) {
+        return Ok(());
+    }
     forget_credentials(app, project_id).await;
     // Crash: before the row, which is all by which the directory is found again.
     let directory = app.layout.instance(instance_id);
