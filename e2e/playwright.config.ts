@@ -1,7 +1,7 @@
 // The browser tests: the real program, a real OpenCode in its sandbox, a real Chromium, and a model that follows a script.
 //
-// `cargo xtask test browser` builds and installs what they need. Two files run at a time: an agent takes most of a gigabyte, and
-// spends much of a test waiting. Each test has a doce, ports and a folder of its own; what needs a port that is the same for
+// `cargo xtask test browser` builds and installs what they need. Three files run at a time: an agent takes most of a gigabyte,
+// and spends much of a test waiting. Each test has a doce, ports and a folder of its own; what needs a port that is the same for
 // everybody stands in one file (`logins.spec.ts`).
 import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
@@ -12,7 +12,7 @@ const chromium = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromiu
 export default defineConfig({
   testDir: "specs",
   outputDir: "../target/e2e",
-  workers: 2,
+  workers: 3,
   fullyParallel: false,
   forbidOnly: true,
   retries: 0,

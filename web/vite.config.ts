@@ -76,6 +76,9 @@ export default defineConfig({
     setupFiles: ["./test/setup.ts"],
     restoreMocks: true,
     testTimeout: 20_000,
+    // By itself it leaves one core alone, which is half of what a small machine has.
+    maxWorkers: "100%",
+    pool: "threads",
     server: { deps: { inline: [/radix/] } },
   },
 });

@@ -479,6 +479,9 @@ pub(crate) fn tool_environment(app: &App, binds: &mut Vec<Bind>, cache: &Utf8Pat
         ("SHELL".to_owned(), "/bin/bash".to_owned()),
         ("npm_config_cache".to_owned(), cache.join("npm").to_string()),
         ("npm_config_update_notifier".to_owned(), "false".to_owned()),
+        // A registry that is away is asked again after 1 and 10 seconds. By itself npm waits for 10 and 60, in which
+        // nothing tells a person that anything is wrong.
+        ("npm_config_fetch_retry_mintimeout".to_owned(), "1000".to_owned()),
     ];
     if let Some(registry) = &app.config.npm_registry {
         env.push(("npm_config_registry".to_owned(), registry.clone()));

@@ -256,7 +256,7 @@ const POSTGRES: &str = "binary(postgres)";
 const END_TO_END: [&str; 2] = ["main-job", "conversation"];
 
 /// The feature that embeds the built web client.
-const WITH_PAGES: &str = "doce-server/ui";
+pub(super) const WITH_PAGES: &str = "doce-server/ui";
 
 /// Profiles of `.config/nextest.toml`.
 const FAST: &str = "xtask";

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::cluster;
-use super::suites::World;
+use super::suites::{WITH_PAGES, World};
 use crate::prerequisites::{self, version_of};
 use crate::process::{self, Deadline};
 use crate::web;
@@ -255,9 +255,12 @@ fn npm_packages(folder: &str, world: &World<'_>, deadline: Deadline) -> Result<S
 /// The pinned OpenCode, installed as doce does it. The tests read its path from `DOCE_OPENCODE`.
 fn opencode(world: &mut World<'_>, deadline: Deadline) -> Result<String> {
     let directory = world.project().target().join("opencode");
-    let mut install = world.cargo();
-    install.args(["run", "--locked", "--package", "doce-opencode", "--example", "install"]);
-    install.arg("--").arg(directory).args(std::env::var_os("DOCE_NPM_REGISTRY"));
+    // With the features of the suites, so that they find everything compiled already.
+    let mut build = world.cargo();
+    build.args(["build", "--locked", "--workspace", "--features", WITH_PAGES, "--example", "install"]);
+    process::run(&mut build, deadline)?;
+    let mut install = process::command(world.project().target().join("debug/examples/install"), world.project().root());
+    install.arg(directory).args(std::env::var_os("DOCE_NPM_REGISTRY"));
     let printed = process::read(&mut install, deadline)?;
     let program = printed.lines().next_back().unwrap_or_default().trim().to_owned();
     let version = version_of(&program).with_context(|| format!("`{program}` can't be run"))?;
