@@ -58,7 +58,7 @@ export default defineConfig({
         codeSplitting: {
           groups: [
             { name: "first", test: /\/src\/(?:main|pages\/sign-in)\.tsx$/, priority: 3 },
-            { name: "signed-in", test: /\/src\/(?:pages\/(?:signed-in|dashboard)\.tsx|stream\/start\.ts)$/, priority: 2 },
+            { name: "signed-in", test: /\/src\/(?:pages\/(?:signed-in|dashboard)\.tsx|stream\/start\.ts|components\/provider-logos\.ts)$/, priority: 2 },
             { name: "shared", test: /./, minShareCount: 2, priority: 1 },
           ],
         },

@@ -3,12 +3,14 @@
 //! `scripted_model` plays a model provider for a real Agent; `fake_agent` plays the Agent itself where starting a real one would be too slow.
 //! Both are real HTTP servers and both read the same directives from the prompt (`directives`, `script`).
 //! `providers` plays the hosts at which people sign in, and `intercepting_proxy` leads a real OpenCode to them.
+//! `canary` finds a planted secret in whatever form it lies around.
 //! `old_installation` makes data directories as doce.dev left them behind.
 //! `postgres` makes databases of a server and cuts the way to it; `busy` writes to a file of SQLite without a pause.
 //! Nothing in here may be a dependency of the `doce` binary.
 
 mod authorization_server;
 mod busy;
+pub mod canary;
 mod clock;
 pub mod directives;
 pub mod fake_agent;

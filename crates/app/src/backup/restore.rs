@@ -6,9 +6,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, Read as _, Write as _},
-    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
+    os::fd::OwnedFd,
     sync::Arc,
 };
 
@@ -26,8 +26,11 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
-use super::{DATABASE, FORMAT, LeftOut, MANIFEST, Manifest, PROJECTS, hex};
-use crate::{OpenError, layout::Layout, removal::remove_directory};
+use super::{
+    DATABASE, FORMAT, LeftOut, MANIFEST, Manifest, PROJECTS, hex,
+    scrap::{self, Scrap},
+};
+use crate::{OpenError, layout::Layout};
 
 /// Most bytes of a manifest.
 const MANIFEST_MAX: u64 = 1024 * 1024 * 1024;
@@ -115,6 +118,8 @@ pub async fn restore(
     tell: impl FnMut(u64, u64) + Send + 'static,
 ) -> Result<Restored, RestoreError> {
     let data_dir = camino::absolute_utf8(data_dir).map_err(|e| write(data_dir, e))?;
+    // One that was killed on its way into here left what isn't anybody's.
+    scrap::remove_left(&data_dir);
     match fs::read_dir(&data_dir) {
         Ok(mut entries) => {
             if entries.next().is_some() {
@@ -130,13 +135,10 @@ pub async fn restore(
     }
     // One that is there may be the root of a file system of its own, and stays: then it is filled from within.
     let is_there = data_dir.exists();
-    let beside =
-        if is_there { data_dir.join(".restoring") } else { Utf8PathBuf::from(format!("{data_dir}.restoring")) };
-    if let Some(parent) = beside.parent() {
-        fs::create_dir_all(parent).map_err(|e| write(parent, e))?;
-    }
-    DirBuilder::new().mode(0o700).create(&beside).map_err(|e| write(&beside, e))?;
-    let mut half = Half(Some(beside.clone()));
+    let around = if is_there { data_dir.as_path() } else { data_dir.parent().unwrap_or(&data_dir) };
+    fs::create_dir_all(around).map_err(|e| write(around, e))?;
+    let scrap = Scrap::make_in(around).map_err(|e| write(around, e))?;
+    let beside = scrap.path.clone();
     let unpacking = Unpacking { archive: archive.to_owned(), root: beside.clone(), tell: Box::new(tell) };
     let unpacked = tokio::task::spawn_blocking(move || unpacking.unpack()).await;
     let manifest = unpacked.map_err(|e| write(&beside, io::Error::other(e)))??;
@@ -148,7 +150,6 @@ pub async fn restore(
         fill(&beside, &data_dir)?;
     } else {
         fs::rename(&beside, &data_dir).map_err(|e| write(&data_dir, e))?;
-        half.0 = None;
     }
     let Manifest { created_at, files, master_key, left_out, .. } = manifest;
     Ok(Restored { data_dir, created_at, files: files.len(), projects, master_key, left_out })
@@ -210,17 +211,6 @@ fn write(path: &Utf8Path, source: io::Error) -> RestoreError {
 
 fn damaged(what: impl Into<String>) -> RestoreError {
     RestoreError::Damaged { what: what.into() }
-}
-
-/// A directory that is removed with this value, unless it became what it was meant for.
-struct Half(Option<Utf8PathBuf>);
-
-impl Drop for Half {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            drop(remove_directory(path));
-        }
-    }
 }
 
 /// Opens the restored database and tells it where it is; returns how many Projects it has.

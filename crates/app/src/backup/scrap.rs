@@ -1,4 +1,5 @@
-//! What a backup needs beside itself while it is written: a directory of its own, which goes with the run that made it.
+//! What a backup needs beside itself while it is written, and a restore: a directory of its own, which goes with the run
+//! that made it, or becomes what is restored.
 //!
 //! A run that is killed can't remove it. So the next one that writes to the same place does, and a lock tells which of
 //! them still have a run.
@@ -20,7 +21,7 @@ use crate::removal::remove_directory;
 /// How its name begins.
 const PREFIX: &str = ".doce-backup-";
 
-/// The directory. It is removed with this value.
+/// The directory. It is removed with this value, unless it has another name by then.
 pub(super) struct Scrap {
     pub(super) path: Utf8PathBuf,
     _lock: File,
@@ -55,15 +56,16 @@ impl Drop for Scrap {
     }
 }
 
-fn remove_left(directory: &Utf8Path) {
+/// Removes those in a directory that were left there.
+pub(super) fn remove_left(directory: &Utf8Path) {
     let Ok(entries) = directory.read_dir_utf8() else { return };
     for path in
         entries.flatten().filter(|entry| entry.file_name().starts_with(PREFIX)).map(camino::Utf8DirEntry::into_path)
     {
         if let Ok(Some(_lock)) = lock(&path) {
             match remove_directory(&path) {
-                Ok(()) => tracing::info!(%path, "what a backup left that was cut off is removed"),
-                Err(error) => tracing::warn!(%path, %error, "what a backup left that was cut off was not removed"),
+                Ok(()) => tracing::info!(%path, "what was cut off is removed"),
+                Err(error) => tracing::warn!(%path, %error, "what was cut off was not removed"),
             }
         }
     }

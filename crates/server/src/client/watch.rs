@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     Remote,
-    words::{harmless, text},
+    words::{harmless, on_the_wall, text},
 };
 use crate::{config::Stop, printer::Printer};
 
@@ -68,7 +68,7 @@ struct Watch<'r> {
     printer: &'r Printer,
     watched: Watched,
     /// The last state that was told of each step.
-    steps: HashMap<String, String>,
+    steps: HashMap<String, Told>,
     /// What holds the work up, as it was told: by the queue, the job, the provider or the agent.
     holds: HashMap<&'static str, String>,
     /// Since when the queue is paused, as it was last heard of.
@@ -306,19 +306,22 @@ impl Watch<'_> {
         self.pause();
         for step in job["steps"].as_array().into_iter().flatten() {
             let (name, state) = (text(&step["name"]), text(&step["state"]));
-            let word = match state {
-                "running" => "begun",
-                "succeeded" => "done",
-                "failed" => "failed",
-                "undone" => "undone",
-                "skipped" => "skipped",
+            let (rank, word) = match state {
+                "running" => (0, "begun"),
+                "succeeded" => (1, "done"),
+                "failed" => (1, "failed"),
+                "undone" => (2, "undone"),
+                "skipped" => (2, "skipped"),
                 _ => continue,
             };
             let detail = step["detail"].as_str().filter(|_| state == "failed");
-            let told = format!("{state} {}", detail.unwrap_or_default());
-            if self.steps.insert(name.to_owned(), told.clone()).is_some_and(|before| before == told) {
+            let attempt = step["attempts"].as_u64().unwrap_or_default();
+            let now = Told { attempt, rank, words: format!("{state} {}", detail.unwrap_or_default()) };
+            // What was asked for in between may be newer than the next event.
+            if self.steps.get(name).is_some_and(|told| told.is_as_far_as(&now)) {
                 continue;
             }
+            self.steps.insert(name.to_owned(), now);
             let detail = detail.map(|detail| format!(": {}", harmless(detail))).unwrap_or_default();
             self.note(format!("  {word:<8}  {}{detail}", text(&step["label"])));
         }
@@ -340,6 +343,7 @@ impl Watch<'_> {
                     "Try again" => format!("`doce job retry {}`", text(&job["id"])),
                     "Replace key" => "`doce connection replace`".to_owned(),
                     "Connect provider" => "`doce connection add`".to_owned(),
+                    "Open logs" => format!("`doce project logs {}` shows it", text(&job["project_id"])),
                     _ => format!("`doce job show {}` tells its steps", text(&job["id"])),
                 };
                 Next::Over(Err(stop.hint(hint)))
@@ -470,7 +474,11 @@ fn retry(project: &Value) -> Option<String> {
     if session["kind"] != "retry" {
         return None;
     }
-    let until = session["next_at"].as_str().and_then(time_of_day).map(|at| format!(" until {at}")).unwrap_or_default();
+    let until = session["next_at"]
+        .as_str()
+        .and_then(|at| on_the_wall(at, "%H:%M:%S"))
+        .map(|at| format!(" until {at}"))
+        .unwrap_or_default();
     let attempt = session["attempt"].as_u64().map(|attempt| format!(" (attempt {attempt})")).unwrap_or_default();
     let message = harmless(text(&session["message"]));
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -479,10 +487,20 @@ fn retry(project: &Value) -> Option<String> {
     Some(format!("The provider asks to wait{until}{attempt}{message}. `doce project abort {slug}` stops the answer."))
 }
 
-/// Returns a moment as the clock on the wall shows it.
-fn time_of_day(moment: &str) -> Option<String> {
-    let moment: jiff::Timestamp = moment.parse().ok()?;
-    Some(moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+/// What was said of a step last.
+struct Told {
+    attempt: u64,
+    /// How far the step was in that attempt.
+    rank: u8,
+    words: String,
+}
+
+impl Told {
+    /// Says whether another view of the step tells nothing new.
+    fn is_as_far_as(&self, other: &Self) -> bool {
+        let (own, others) = ((self.attempt, self.rank), (other.attempt, other.rank));
+        own > others || own == others && self.words == other.words
+    }
 }
 
 fn offset(delta: &Value) -> usize {

@@ -45,9 +45,15 @@ pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Returns a moment to the minute, as it stands in a table.
+/// Returns a moment to the minute as the clock on the wall shows it, as it stands in a table; nothing for one that is null.
 pub(super) fn moment(value: &Value) -> String {
-    text(value).chars().take(16).collect::<String>().replace('T', " ")
+    on_the_wall(text(value), "%Y-%m-%d %H:%M").unwrap_or_default()
+}
+
+/// Returns a moment in the time zone of this machine.
+pub(super) fn on_the_wall(moment: &str, format: &str) -> Option<String> {
+    let moment: jiff::Timestamp = moment.parse().ok()?;
+    Some(moment.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string())
 }
 
 /// Takes out what a terminal would obey: the text may be an agent's.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io::Write as _,
     os::{
         fd::OwnedFd,
         unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
@@ -351,7 +352,7 @@ async fn a_damaged_backup_restores_nothing() {
         let (code, _, said) = run(doce(at).args(restore));
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(words) && said.contains("try: "), "{said}");
-        assert!(!target.exists() && !at.join("target.restoring").exists(), "{words}");
+        assert!(!target.exists() && scraps(at) == 0, "{words}");
     }
     works(at, &["restore", file.to_str().unwrap(), "--data-dir", target.to_str().unwrap()]);
     assert!(target.join("doce.sqlite").exists());
@@ -361,4 +362,46 @@ async fn a_damaged_backup_restores_nothing() {
     works(at, &["restore", file.to_str().unwrap(), "--data-dir", there.to_str().unwrap()]);
     let left: Vec<_> = std::fs::read_dir(&there).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["doce.sqlite"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_left_that_was_killed_is_removed_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let model = ScriptedModel::start().await;
+    let (serving, _) = with_a_project(at, &model).await;
+    let archive = at.join("archive");
+    works(at, &["backup", archive.to_str().unwrap()]);
+    drop(serving);
+    let whole = std::fs::read(&archive).unwrap();
+    let there = at.join("there");
+    std::fs::create_dir(&there).unwrap();
+    for (target, around) in [(at.join("new"), at.to_owned()), (there.clone(), there)] {
+        // It gets half of the archive, and waits for the rest.
+        let slow = target.with_extension("pipe");
+        make_pipe(&slow);
+        let arguments = |file: &Path| {
+            ["restore", file.to_str().unwrap(), "--data-dir", target.to_str().unwrap()].map(str::to_owned)
+        };
+        let mut killed = doce(at).args(arguments(&slow)).spawn().unwrap();
+        let mut half = std::fs::File::options().write(true).open(&slow).unwrap();
+        half.write_all(&whole[..whole.len() / 2]).unwrap();
+        assert_eq!(scraps(&around), 1);
+        // Another one into the same place leaves it alone.
+        let (code, _, said) = run(doce(at).args(arguments(&archive)));
+        if around == target {
+            assert!(code != 0 && said.contains("it is not empty"), "{said}");
+        } else {
+            assert_eq!(code, 0, "{said}");
+            std::fs::remove_dir_all(&target).unwrap();
+        }
+        assert_eq!(scraps(&around), 1);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert_eq!(scraps(&around), 1, "killed, it could not tidy up");
+        let (code, _, said) = run(doce(at).args(arguments(&archive)));
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(scraps(&around), 0);
+        assert!(target.join("doce.sqlite").exists());
+    }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use doce_model::Ms;
-use doce_testkit::{ScriptedModel, scripted_model::RecordedRequest};
+use doce_testkit::{ScriptedModel, canary::holds, fake_agent::HOLDS_AUTH, scripted_model::RecordedRequest, wait_for};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{BOUND, World, id};
 
 fn new(model: &ScriptedModel, key: &str) -> Value {
     json!({"provider_id": "anthropic", "auth_type": "api", "key": key, "base_url": model.anthropic_base_url()})
@@ -211,4 +211,37 @@ async fn how_long_a_key_is_good_is_said_by_its_owner_and_forgotten_with_the_key(
     assert_eq!(by.since(since), Duration::from_hours(90 * 24), "and the owner's wish goes on from there");
     let free = browser.patch(&at, &json!({"max_age_days": null})).await.expect(200);
     assert_eq!((&free["max_age_days"], &free["replace_by"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_disconnected_while_it_is_handed_over_is_taken_back() {
+    const KEY: &str = "sk-planted-0123456789";
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let connection = browser.connect(&model, KEY).await;
+    let made = browser.create_project("[[say: one]]").await;
+    let project = id(&made["project"]);
+    browser.wait_for_job(&id(&made["job"])).await;
+    browser.wait_for_answer(&project).await;
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    browser.wait_for_job(&id(&stop)).await;
+
+    // The next agent has it, and whoever handed it over doesn't know that yet.
+    let home = world.data().join("projects").join(&project).join("home/opencode");
+    let (holds_auth, auth) = (home.join(HOLDS_AUTH), home.join("auth.json"));
+    let has_key = || std::fs::read(&auth).is_ok_and(|file| holds(&file, KEY));
+    assert!(!has_key(), "a stopped project has none");
+    std::fs::write(&holds_auth, "").expect("a file can be written");
+    let start = browser.post(&format!("/api/projects/{project}/start"), &json!({})).await.expect(202);
+    wait_for("the key in the agent", BOUND, async || has_key().then_some(())).await;
+    assert_eq!(browser.delete(&format!("/api/connections/{}", id(&connection))).await.status, 204);
+    assert!(has_key(), "nobody has taken it back yet");
+    std::fs::remove_file(&holds_auth).expect("it is there");
+
+    wait_for("the key to be gone", BOUND, async || (!has_key()).then_some(())).await;
+    browser.wait_for_job(&id(&start)).await;
+    assert!(!has_key(), "nothing brings it back");
+    let held = browser.get(&format!("/api/projects/{project}/deliveries")).await.expect(200);
+    assert!(!held.to_string().contains(r#""status":"delivered""#), "{held}");
 }

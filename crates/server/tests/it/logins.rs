@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::world::{BOUND, Browser, Events, PASSWORD, World, id};
 
 /// Begins GitLab's login at this server, where the browser is sent to an address of doce's own machine.
-async fn begin_redirect(browser: &Browser, server: &AuthorizationServer) -> Value {
+pub(crate) async fn begin_redirect(browser: &Browser, server: &AuthorizationServer) -> Value {
     let new = json!({"provider_id": "gitlab", "method": 0, "inputs": {"instanceUrl": server.url()}});
     browser.post("/api/oauth-attempts", &new).await.expect(201)
 }
@@ -24,7 +24,7 @@ pub(crate) fn landing(attempt: &Value, code: &str) -> String {
 }
 
 /// Waits for the end of an attempt.
-async fn ended(events: &mut Events, id: &str) -> Value {
+pub(crate) async fn ended(events: &mut Events, id: &str) -> Value {
     events
         .find("the end of the sign-in", |frame| {
             let attempt = &frame.data["attempt"];

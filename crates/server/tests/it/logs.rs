@@ -2,12 +2,21 @@
 
 use std::{fs::File, path::Path, process::Command};
 
-use doce_testkit::{ScriptedModel, old_installation::change, wait_for};
+use doce_testkit::{
+    AuthorizationServer, ScriptedModel,
+    canary::{forms, holds},
+    old_installation::change,
+    wait_for,
+};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{Serving, doce, first_account, run},
-    world::{BOUND, MODEL, PASSWORD},
+    logins::{begin_redirect, ended, landing},
+    preview::{ticket, visit},
+    restarts::agents_of,
+    world::{BOUND, Browser, PASSWORD, id, make_tools},
 };
 
 const KEY: &str = "sk-planted-in-a-log-0123456789";
@@ -25,43 +34,123 @@ pub(crate) fn lines(directory: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("`{line}`: {e}"))).collect()
 }
 
+/// A string that this process was started with.
+fn variable_of(pid: Pid, name: &str) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let mut pairs = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
+/// The value of a cookie.
+fn value(cookie: Option<String>) -> String {
+    let cookie = cookie.expect("it has a cookie");
+    cookie.split_once('=').expect("a cookie has a name").1.to_owned()
+}
+
+/// What nobody may read in the log, with what it is.
+type Secrets = Vec<(&'static str, String)>;
+
+/// Builds a project and looks at its preview. Returns the secrets of that.
+async fn build(admin: &Browser, port: u16, data: &str) -> Secrets {
+    let project =
+        admin.create_project("A wish that is planted [[say: An answer that is planted]]").await["project"].take();
+    admin.wait_for_answer(&id(&project)).await;
+    let agents = agents_of(data);
+    let agent = agents.first().expect("an agent runs");
+    let password = variable_of(*agent, "OPENCODE_SERVER_PASSWORD").expect("it has a password");
+
+    wait_for("the preview", BOUND, async || {
+        let now = admin.get(&format!("/api/projects/{}", id(&project))).await.expect(200);
+        (now["preview"]["state"] == "ready").then_some(())
+    })
+    .await;
+    let url = ticket(admin, &project, &format!("localhost:{port}")).await.expect(200)["url"].take();
+    let url = url.as_str().expect("an address");
+    let inside = Browser::new(port);
+    assert_eq!(visit(&inside, url, port).await.status, 303);
+    vec![
+        ("the prompt", "A wish that is planted".to_owned()),
+        ("the answer", "An answer that is planted".to_owned()),
+        ("an agent's password", password),
+        ("a ticket to a preview", url.split_once("ticket=").expect("it has a ticket").1.to_owned()),
+        ("a pass to a preview", value(inside.cookie())),
+    ]
+}
+
+/// Connects an endpoint of one's own, and signs in at a provider: once in vain, once well.
+async fn connect_more(admin: &Browser, model: &ScriptedModel) -> Secrets {
+    let own = json!({"name": "Own", "base_url": model.openai_base_url(), "models": [{"id": "one"}], "key": "sk-own-planted-0123456789"});
+    admin.post("/api/custom-providers", &own).await.expect(201);
+    let server = AuthorizationServer::start().await;
+    let mut secrets = vec![("the key of an endpoint of one's own", "sk-own-planted-0123456789".to_owned())];
+    for (code, state) in [("planted-code-0123456789", "failed"), ("good-code", "succeeded")] {
+        let mut events = admin.stream("").await;
+        let attempt = begin_redirect(admin, &server).await;
+        let pasted = landing(&attempt, code);
+        let at = format!("/api/oauth-attempts/{}/code", id(&attempt));
+        admin.post(&at, &json!({"code": pasted})).await.expect(202);
+        assert_eq!(ended(&mut events, &id(&attempt)).await["state"], state);
+        let state = pasted.split_once("state=").expect("it has a state").1.to_owned();
+        secrets.extend([("a pasted address", pasted), ("the state of a login", state)]);
+    }
+    let code = "planted-code-0123456789".to_owned();
+    let [access, refresh] = ["access-1-1-0123456789abcdef", "refresh-1-1-0123456789abcdef"].map(str::to_owned);
+    secrets.extend([("a login's code", code), ("a login's token", access), ("a login's refresh token", refresh)]);
+    secrets
+}
+
+/// Invites somebody who makes an account, makes an API token, and exports the keys.
+async fn administer(admin: &Browser, port: u16) -> Secrets {
+    let invite = admin.post("/api/invites", &json!({"role": "member"})).await.expect(201);
+    let invite = invite["path"].as_str().and_then(|path| path.strip_prefix("/invite#")).expect("a link").to_owned();
+    let guest = Browser::new(port);
+    let password = "the planted one of a guest".to_owned();
+    let account = json!({"token": invite, "username": "eve", "password": password});
+    guest.post("/api/invited/account", &account).await.expect(201);
+
+    let token = admin.post("/api/tokens", &json!({"name": "script", "scope": "full"})).await.expect(201);
+    let token = token["secret"].as_str().expect("a token is shown once").to_owned();
+    let export = json!({"password": PASSWORD, "passphrase": "a planted passphrase for an export"});
+    assert_eq!(admin.post("/api/keys/export", &export).await.status, 200);
+    vec![
+        ("an invite", invite),
+        ("a guest's password", password),
+        ("a guest's cookie", value(guest.cookie())),
+        ("an API token", token),
+        ("the passphrase of an export", "a planted passphrase for an export".to_owned()),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn at_its_most_talkative_the_log_is_lines_of_json_without_a_secret() {
     let directory = tempfile::tempdir().unwrap();
+    let root = camino::Utf8Path::from_path(directory.path()).expect("its path is UTF-8");
     let model = ScriptedModel::start().await;
-    let serving = Serving::start(talkative(directory.path()));
-    let (client, cookie) = first_account(&serving).await;
-    let url = serving.url.clone();
-    let asks =
-        |method: reqwest::Method, path: &str| client.request(method, format!("{url}{path}")).header("cookie", &cookie);
-    let connection = json!({
-        "provider_id": MODEL.0, "auth_type": "api", "key": KEY, "base_url": model.anthropic_base_url(),
-    });
-    wait_for("the catalogue", BOUND, async || {
-        let made = asks(reqwest::Method::POST, "/api/connections").json(&connection).send().await.ok()?;
-        (made.status() == 201).then_some(())
-    })
-    .await;
-    let token = asks(reqwest::Method::POST, "/api/tokens").json(&json!({"name": "script", "scope": "full"}));
-    let token: Value = token.send().await.unwrap().json().await.unwrap();
-    let token = token["secret"].as_str().expect("a token is shown once").to_owned();
-    let new = json!({"prompt": "A wish that is planted [[say: An answer that is planted]]", "model": {"provider_id": MODEL.0, "model_id": MODEL.1}});
-    let created: Value =
-        asks(reqwest::Method::POST, "/api/projects").json(&new).send().await.unwrap().json().await.unwrap();
-    let project = created["project"]["id"].as_str().unwrap().to_owned();
-    wait_for("the answer", BOUND, async || {
-        let path = format!("/api/projects/{project}/messages");
-        let page: Value = asks(reqwest::Method::GET, &path).send().await.ok()?.json().await.ok()?;
-        (page["items"].as_array()?.last()?["state"] == "complete").then_some(())
-    })
-    .await;
+    let mut command = talkative(directory.path());
+    command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", make_tools(root)));
+    let serving = Serving::start(command);
+    let port = serving.port();
+    let (_, cookie) = first_account(&serving).await;
+    let admin = Browser::new(port);
+    admin.set_cookie(Some(cookie));
+    admin.connect(&model, KEY).await;
+
+    let mut secrets = build(&admin, port, root.join("data").as_str()).await;
+    secrets.extend(connect_more(&admin, &model).await);
+    secrets.extend(administer(&admin, port).await);
+    let token = &secrets.iter().find(|(what, _)| *what == "an API token").expect("it was made").1;
     // By a token, with secrets where none belongs, and wrongly.
-    let by_token = client.get(format!("{url}/api/projects?key={KEY}&token={token}")).bearer_auth(&token).send();
-    let id = by_token.await.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned();
+    let by_token = admin.script(token).get(&format!("/api/projects?key={KEY}&token={token}")).await;
+    let request = by_token.header("x-request-id").to_owned();
     let wrong = json!({"username": "ada", "password": "a wrong planted one"});
-    assert_eq!(client.post(format!("{url}/api/sign-in")).json(&wrong).send().await.unwrap().status(), 401);
-    let odd = asks(reqwest::Method::POST, "/api/connections").json(&json!({"provider_id": 5, "key": KEY}));
-    assert!(odd.send().await.unwrap().status().is_client_error());
+    Browser::new(port).post("/api/sign-in", &wrong).await.problem(401, "sign_in_failed");
+    assert!(admin.post("/api/connections", &json!({"provider_id": 5, "key": KEY})).await.status.is_client_error());
+    secrets.extend([
+        ("a key", KEY.to_owned()),
+        ("a password", PASSWORD.to_owned()),
+        ("a wrong password", "a wrong planted one".to_owned()),
+        ("a cookie", value(admin.cookie())),
+    ]);
     // Once: another signal would end it at once, and leave its agent behind.
     drop(serving);
 
@@ -73,16 +162,22 @@ async fn at_its_most_talkative_the_log_is_lines_of_json_without_a_secret() {
     let said = |words: &str| lines.iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains(words)));
     assert!(said("sandbox") && said("Ending: agents are stopped"), "what is said to people is there, too");
     assert!(lines.iter().any(|line| line["level"] == "TRACE"), "it was asked for everything");
-    assert!(lines.iter().any(|line| line["span"]["id"] == json!(id) && line["message"] == "answered"), "{id}");
-    let cookie = cookie.split_once('=').expect("a cookie has a name").1;
-    let said = ["A wish that is planted", "An answer that is planted"];
-    for secret in [KEY, PASSWORD, token.as_str(), cookie, "a wrong planted one"].into_iter().chain(said) {
-        let found = lines.iter().find(|line| line.to_string().contains(secret));
-        assert!(found.is_none(), "{secret}: {}", found.unwrap_or(&Value::Null));
-        // The last thing that a part of the program could write: its bytes, one number after the other.
-        let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
-        let found = lines.iter().find(|line| line.to_string().contains(&bytes.join(", ")));
-        assert!(found.is_none(), "{secret} as bytes: {}", found.unwrap_or(&Value::Null));
+    assert!(
+        lines.iter().any(|line| line["span"]["id"] == json!(request) && line["message"] == "answered"),
+        "{request}"
+    );
+    let log = std::fs::read(directory.path().join("log")).expect("the log can be read");
+    for (what, secret) in &secrets {
+        assert!(secret.len() >= 10, "{what} is long enough to be looked for");
+        // What finds nothing proves something only if it finds what is there.
+        for form in forms(secret) {
+            let planted = [&log[log.len() - 100..], json!({"message": form}).to_string().as_bytes()].concat();
+            assert!(holds(&planted, secret), "{what} would not be found as {form}");
+        }
+        if holds(&log, secret) {
+            let line = lines.iter().find(|line| holds(line.to_string().as_bytes(), secret));
+            panic!("{what} is in the log: {}", line.unwrap_or(&Value::Null));
+        }
     }
 }
 

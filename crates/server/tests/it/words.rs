@@ -239,8 +239,13 @@ impl Story<'_> {
     /// Runs a command and keeps what it says; with the code, where it is another than 0.
     fn tell(&mut self, arguments: &[&str], input: &str) {
         let (code, said, errors) = run_with(self.at, arguments, input);
-        // That a step has begun is told only if somebody looked in that moment.
-        let errors = lines(errors.lines().filter(|line| !line.starts_with("  begun ")));
+        // That a step has begun is told only if somebody looked in that moment; that it was done, too, where it was undone.
+        let has_failed = errors.contains("  failed  ");
+        let is_passing = |line: &str| {
+            line.starts_with("  begun ")
+                || has_failed && ["  done ", "  undone "].iter().any(|word| line.starts_with(word))
+        };
+        let errors = lines(errors.lines().filter(|line| !is_passing(line)));
         let words =
             arguments.iter().map(|word| if word.contains(' ') { format!("{word:?}") } else { (*word).to_owned() });
         let words: Vec<String> = words.collect();
@@ -294,6 +299,16 @@ async fn what_a_server_answers_to_the_other_commands_is_what_was_read_last() {
         let create = ["project", "create", "[[say: Here it is.]]", "--name", name, "--model", &model_name, "--watch"];
         works(at, &create);
     }
+    // An agent that ends before it answers: it has no directory of its own any more.
+    let projects = json_of(at, &["project", "list", "--json"]);
+    let bank = projects["items"].as_array().unwrap().iter().find(|project| project["name"] == "Bank").unwrap();
+    let own = at.join("data/projects").join(bank["id"].as_str().unwrap()).join("home/opencode");
+    works(at, &["project", "stop", "bank"]);
+    std::fs::remove_dir_all(&own).unwrap();
+    std::fs::write(&own, "").unwrap();
+    story.tell(&["project", "start", "bank"], "");
+    story.tell(&["project", "prompt", "bank", "Go on.", "--watch"], "");
+    std::fs::remove_file(&own).unwrap();
     story.tell(&["project", "stop", "ba"], "");
     story.tell(&["project", "prompt", "bakery", "[[status: 401]]", "--watch"], "");
     story.tell(&["project", "prompt", "bakery", "[[hang]]"], "");

@@ -5,12 +5,15 @@
 
 use std::{
     collections::BTreeSet,
-    fmt::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use doce_testkit::{AuthorizationServer, ScriptedModel, wait_for};
+use doce_testkit::{
+    AuthorizationServer, ScriptedModel,
+    canary::{forms, holds},
+    wait_for,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -21,42 +24,6 @@ use crate::{
 
 /// What the search must find wherever it is planted.
 const DECOY: &str = "sk-decoy-0123456789abcdef";
-
-/// The forms in which a secret may lie around.
-fn forms(secret: &str) -> Vec<Vec<u8>> {
-    let mut forms = vec![secret.as_bytes().to_vec()];
-    let mut hex = String::new();
-    for byte in secret.bytes() {
-        write!(hex, "%{byte:02X}").expect("a String takes everything");
-    }
-    forms.push(hex.into_bytes());
-    forms.push(secret.replace('-', "%2D").into_bytes());
-    // In base64 a text looks different at each of three offsets; the ends depend on neighbours and are left out.
-    for offset in 0..3 {
-        let padded: Vec<u8> = std::iter::repeat_n(b'x', offset).chain(secret.bytes()).collect();
-        let encoded = base64(&padded);
-        let whole = encoded.trim_end_matches('=');
-        forms.push(whole.as_bytes()[4..whole.len() - 3].to_vec());
-    }
-    forms
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            let symbol = ALPHABET[(n >> (18 - 6 * index) & 63) as usize];
-            text.push(if index <= chunk.len() { char::from(symbol) } else { '=' });
-        }
-    }
-    text
-}
-
-fn holds(bytes: &[u8], secret: &str) -> bool {
-    forms(secret).iter().any(|form| memchr::memmem::find(bytes, form).is_some())
-}
 
 /// Lists the files beneath a directory that hold a secret.
 fn files_with(directory: &Path, secret: &str) -> BTreeSet<PathBuf> {
@@ -162,8 +129,7 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
 
     // The decoys: the same search finds them in each of those places, in each form.
     let around = doce.data.parent().expect("a parent").to_owned();
-    for (index, form) in forms(DECOY).into_iter().enumerate() {
-        let text = String::from_utf8(form).expect("text");
+    for (index, text) in forms(DECOY).into_iter().enumerate() {
         let places = ["data/doce.sqlite-wal.decoy", "data.log.decoy", "data/projects/decoy", "data/instances/decoy"]
             .map(|place| around.join(place));
         for place in &places {

@@ -107,6 +107,13 @@ impl Agent {
         self.data.join(super::REFUSES_EVENTS).exists()
     }
 
+    /// Returns once it answers whoever puts a credential.
+    pub(super) async fn answers_auth(&self) {
+        while self.data.join(super::HOLDS_AUTH).exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Ends everything at once, as a kill does: what is saved and told stays as it is.
     pub(super) fn close(&self) {
         self.inner().sessions.freeze();

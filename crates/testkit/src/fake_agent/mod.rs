@@ -38,6 +38,9 @@ pub use calls::{Call, PromptCall, read_calls};
 /// sandbox has no other door through which a test could ask it to misbehave.
 pub const REFUSES_EVENTS: &str = "fake-refuses-events";
 
+/// While a file of this name lies there, a credential that is put is kept, and its request not answered.
+pub const HOLDS_AUTH: &str = "fake-holds-auth";
+
 /// The version of OpenCode that is played.
 pub const VERSION: &str = "1.18.33";
 

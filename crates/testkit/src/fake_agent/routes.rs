@@ -136,7 +136,9 @@ async fn put_auth(State(agent): Shared, Path(id): Path<String>, headers: HeaderM
         Err(message) => return bad_request(&message),
     };
     agent.calls.count_auth_write();
-    match agent.auth.put(&id, entry).await {
+    let written = agent.auth.put(&id, entry).await;
+    agent.answers_auth().await;
+    match written {
         Ok(()) => axum::Json(true).into_response(),
         Err(_) => server_error(),
     }
