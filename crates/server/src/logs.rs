@@ -1,7 +1,8 @@
 //! The server's own log.
 //!
 //! Nothing secret is taken out of lines here, because nothing secret gets into them: no body, no header and no query
-//! string is ever passed to the log, and secrets are of types that don't print.
+//! string is ever passed to the log, and secrets are of types that don't print
+//! (`docs/decisions/0009-no-secret-is-taken-out-of-the-log.md`).
 
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 

@@ -1,6 +1,13 @@
 //! Many projects created at the same moment.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use doce_testkit::ScriptedModel;
 use reqwest::Method;
@@ -9,7 +16,7 @@ use serde_json::json;
 use super::{
     Options,
     doce::{Doce, Start},
-    figure::{Figure, p99},
+    figure::{Figure, ms, p99},
     replace::light_while,
 };
 
@@ -37,14 +44,21 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
             prompts += f64::from(u32::try_from(doce.prompts_of(&project)).expect("a few"));
         }
     };
+    let sleeper = Sleeper::start();
     let busy = light_while(&doce, all).await;
+    let late = sleeper.end();
     vec![
         Figure::new(
             format!("p99 of a light request while {CREATES} projects launch"),
             (p99(&busy) / p99(&idle), "×"),
             3.0,
-            format!("when idle: {:.2} ms to {:.2} ms", p99(&busy), p99(&idle)),
-            json!({ "busy_ms": busy, "idle_ms": idle }),
+            format!(
+                "when idle: {:.2} ms to {:.2} ms; a thread that only sleeps wakes up {:.2} ms late meanwhile",
+                p99(&busy),
+                p99(&idle),
+                p99(&late)
+            ),
+            json!({ "busy_ms": busy, "idle_ms": idle, "late_ms": late }),
         ),
         Figure::new(
             format!("prompts that {CREATES} projects created at once sent, too many or too few"),
@@ -54,4 +68,34 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
             json!(prompts),
         ),
     ]
+}
+
+/// A thread that only sleeps, again and again. How late it wakes up is what the machine itself adds to every answer.
+struct Sleeper {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<f64>>,
+}
+
+impl Sleeper {
+    fn start() -> Self {
+        const SLEEP: Duration = Duration::from_millis(5);
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&ended);
+        let thread = std::thread::spawn(move || {
+            let mut late = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let started = Instant::now();
+                std::thread::sleep(SLEEP);
+                late.push(ms(started.elapsed().saturating_sub(SLEEP)));
+            }
+            late
+        });
+        Self { ended, thread }
+    }
+
+    /// Returns by how many milliseconds it was late each time.
+    fn end(self) -> Vec<f64> {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it only sleeps")
+    }
 }
