@@ -121,6 +121,10 @@ enum Command {
     /// Prints what makes a shell complete these commands
     ///
     /// For bash: `doce completions bash > ~/.local/share/bash-completion/completions/doce`.
+    ///
+    /// For fish: `doce completions fish > ~/.config/fish/completions/doce.fish`.
+    ///
+    /// For zsh: `doce completions zsh > ~/.zfunc/_doce`, with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc.
     Completions {
         /// The shell
         #[arg(value_enum, value_name = "SHELL")]
