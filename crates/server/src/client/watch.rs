@@ -468,23 +468,26 @@ impl Watch<'_> {
     }
 }
 
-/// Says until when the provider asks to wait, why, and how to end that.
+/// Says when the provider is asked again, why, and how to end that.
 fn retry(project: &Value) -> Option<String> {
     let session = &project["session"];
     if session["kind"] != "retry" {
         return None;
     }
-    let until = session["next_at"]
+    let when = session["next_at"]
         .as_str()
         .and_then(|at| on_the_wall(at, "%H:%M:%S"))
-        .map(|at| format!(" until {at}"))
+        .map(|at| format!(" at {at}"))
         .unwrap_or_default();
     let attempt = session["attempt"].as_u64().map(|attempt| format!(" (attempt {attempt})")).unwrap_or_default();
     let message = harmless(text(&session["message"]));
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { message } else { format!(": {message}") };
     let slug = text(&project["slug"]);
-    Some(format!("The provider asks to wait{until}{attempt}{message}. `doce project abort {slug}` stops the answer."))
+    let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    Some(format!(
+        "The provider is asked again{when}{attempt}{message}{end} `doce project abort {slug}` stops the answer."
+    ))
 }
 
 /// What was said of a step last.
@@ -512,19 +515,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_that_asks_to_wait_is_told_with_its_words_and_the_way_out() {
+    fn a_provider_that_is_asked_again_is_told_with_its_words_and_the_way_out() {
         let mut project = json!({
             "slug": "bakery",
             "session": {"kind": "retry", "attempt": 2, "next_at": "2026-01-01T12:00:30Z", "message": "Slow\ndown\u{1b}[2J"},
         });
         let told = retry(&project).unwrap();
-        let (before, rest) = told.split_once(" until ").unwrap();
-        assert_eq!(before, "The provider asks to wait");
+        let (before, rest) = told.split_once(" at ").unwrap();
+        assert_eq!(before, "The provider is asked again");
         assert!(rest.get(5..8) == Some(":30"), "{told}");
         assert_eq!(&rest[8..], " (attempt 2): Slow down[2J. `doce project abort bakery` stops the answer.");
         project["session"] = json!({"kind": "retry", "attempt": null, "next_at": null, "message": null});
-        let bare = "The provider asks to wait. `doce project abort bakery` stops the answer.";
+        let bare = "The provider is asked again. `doce project abort bakery` stops the answer.";
         assert_eq!(retry(&project).as_deref(), Some(bare));
+        project["session"]["message"] = "Is it there?".into();
+        let asking = "The provider is asked again: Is it there? `doce project abort bakery` stops the answer.";
+        assert_eq!(retry(&project).as_deref(), Some(asking));
         project["session"]["kind"] = "busy".into();
         assert_eq!(retry(&project), None);
     }

@@ -262,7 +262,7 @@ async fn who_watches_is_told_what_holds_the_work_up_and_can_leave_and_stop_the_a
     // A provider that wants to be left alone.
     let prompt = ["project", "prompt", "bakery", "[[status: 429, retry-after: 600]]", "--watch"];
     let mut watching = Watching::start(&mut doce(at), &prompt);
-    let told = watching.says("The provider asks to wait until ");
+    let told = watching.says("The provider is asked again at ");
     assert!(told.contains(" (attempt 1): ") && told.contains("`doce project abort bakery-"), "{told}");
     let slug = told.split("project abort ").nth(1).unwrap().split('`').next().unwrap();
     works(at, &["project", "abort", slug]);
