@@ -125,7 +125,7 @@ fn wait(child: &mut Child, command: &Command, deadline: Deadline) -> Result<Exit
         if let Some(status) = child.try_wait().context("wait for a program")? {
             return Ok(status);
         }
-        // A suite leaves thousands of dead orphans to us. Whatever looks through all processes, as doce does for those
+        // A suite leaves many dead orphans to us. Whatever looks through all processes, as doce does for those
         // that it started, would look at each of them, too.
         if cleared.elapsed() >= CLEARING {
             clear_orphans(pid);
