@@ -11,6 +11,9 @@ use crate::process::{self, Deadline};
 use crate::project::Project;
 use crate::web;
 
+/// The feature that embeds the built web client. Everything is built with it, so that nothing is built twice.
+pub(crate) const WITH_PAGES: &str = "doce-server/ui";
+
 /// An optimised build from nothing takes about ten minutes on two cores.
 const LIMIT: Duration = Duration::from_hours(1);
 
@@ -40,7 +43,7 @@ pub(crate) fn test_programs(project: &Project) -> Result<PathBuf> {
     let deadline = Deadline::after(LIMIT);
     web::build(project, &node, deadline)?;
     let mut build = cargo(project);
-    build.args(["build", "--locked", "--workspace", "--features", "doce-server/ui", "--bins", "--examples"]);
+    build.args(["build", "--locked", "--workspace", "--features", WITH_PAGES, "--bins", "--examples"]);
     process::run(&mut build, deadline).context("build the programs that tests start")?;
     Ok(program(project, Profile::Debug))
 }

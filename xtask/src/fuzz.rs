@@ -152,8 +152,7 @@ fn rounds(world: &World<'_>, tests: &str, time: Duration, deadline: Deadline) ->
         println!("seed {seed}");
         let mut run = world.cargo();
         run.args(["nextest", "run", "--locked", "--workspace", "--status-level", "fail", "--filterset", tests]);
-        // As everything else is built, so that nothing is built twice.
-        run.args(["--features", "doce-server/ui"]);
+        run.args(["--features", build::WITH_PAGES]);
         run.env("PROPTEST_CASES", CASES).env("PROPTEST_RNG_SEED", seed.to_string());
         process::run(&mut run, deadline).with_context(|| format!("FUZZ_SEED={seed} finds it again"))?;
         // The first round compiles.

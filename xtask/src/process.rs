@@ -319,7 +319,7 @@ mod tests {
     fn an_orphan_that_ended_is_cleared_away_while_the_program_runs() {
         adopt_orphans().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let script = "(sleep 0 & echo $! > orphan); sleep 3; ! test -e /proc/$(cat orphan)";
+        let script = "(sleep 0 & echo $! > orphan); while test -e /proc/$(cat orphan); do sleep 0.1; done";
         run(command("sh", folder.path()).args(["-c", script]), quick()).unwrap();
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::cluster::Cluster;
 use super::counts::{self, Counts};
 use super::tools::{self, Tool};
-use crate::build;
+use crate::build::{self, WITH_PAGES};
 use crate::fuzz;
 use crate::generate;
 use crate::process::{self, Deadline};
@@ -254,9 +254,6 @@ const POSTGRES: &str = "binary(postgres)";
 
 /// What is done in a browser on PostgreSQL, too: the main job, and a conversation over crashes.
 const END_TO_END: [&str; 2] = ["main-job", "conversation"];
-
-/// The feature that embeds the built web client.
-pub(super) const WITH_PAGES: &str = "doce-server/ui";
 
 /// Profiles of `.config/nextest.toml`.
 const FAST: &str = "xtask";

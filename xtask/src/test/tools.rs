@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::cluster;
-use super::suites::{WITH_PAGES, World};
+use super::suites::World;
+use crate::build::WITH_PAGES;
 use crate::prerequisites::{self, version_of};
 use crate::process::{self, Deadline};
 use crate::web;
