@@ -223,7 +223,9 @@ fn schemathesis(world: &mut World<'_>, deadline: Deadline) -> Result<String> {
     let wanted = std::fs::read_to_string(&requirements).with_context(|| format!("read {}", requirements.display()))?;
     let folder = world.project().tools().join("schemathesis");
     let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
-    if std::fs::read_to_string(&installed).ok().as_deref() != Some(&wanted) {
+    let program = folder.join("bin/schemathesis").display().to_string();
+    // Its scripts name their folder: in a checkout that was moved they can't be run.
+    if std::fs::read_to_string(&installed).ok().as_deref() != Some(&wanted) || version_of(&program).is_none() {
         packaged("python3", &["python3", "python3-venv"], deadline)?;
         let make = |deadline| {
             let mut venv = process::command("python3", world.project().root());
@@ -237,7 +239,7 @@ fn schemathesis(world: &mut World<'_>, deadline: Deadline) -> Result<String> {
         process::run(&mut pip, deadline)?;
         std::fs::write(&installed, &wanted).with_context(|| format!("write {}", installed.display()))?;
     }
-    let version = version_of(&folder.join("bin/schemathesis").display().to_string()).context("it can't be run")?;
+    let version = version_of(&program).context("it can't be run")?;
     world.set("SCHEMATHESIS_PYTHON", python.display().to_string());
     Ok(version)
 }
