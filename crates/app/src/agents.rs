@@ -157,6 +157,8 @@ impl Agent {
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     by_project: Mutex<HashMap<ProjectId, Arc<Agent>>>,
+    /// How the last one ended by itself, where none has come since: a step that looks for it says so.
+    endings: Mutex<HashMap<ProjectId, String>>,
 }
 
 /// What is needed to register an Agent.
@@ -183,9 +185,25 @@ impl Agents {
         self.by_project.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    fn remove(&self, agent: &Agent) {
+    /// Returns how the last Agent of a Project ended, if it did so by itself while this server ran; once.
+    pub(crate) fn take_ending(&self, project_id: ProjectId) -> Option<String> {
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner).remove(&project_id)
+    }
+
+    fn add(&self, agent: &Arc<Agent>) {
+        drop(self.take_ending(agent.project_id));
+        let mut agents = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
+        agents.insert(agent.project_id, Arc::clone(agent));
+    }
+
+    fn remove(&self, agent: &Agent, ending: &str) {
         let mut agents = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
         if agents.get(&agent.project_id).is_some_and(|found| found.instance_id == agent.instance_id) {
+            // Before it is gone: who finds no Agent must find its ending.
+            if !is_ours(ending) {
+                let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+                endings.insert(agent.project_id, ending.to_owned());
+            }
             agents.remove(&agent.project_id);
         }
     }
@@ -211,7 +229,7 @@ pub(crate) fn register(app: &App, arrival: Arrival) -> Arc<Agent> {
         following: AtomicBool::new(false),
         last_used: AtomicI64::new(app.clock.now().0),
     });
-    app.agents.by_project.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.project_id, Arc::clone(&agent));
+    app.agents.add(&agent);
     note_rest(app, &agent);
     let (app, watched) = (app.clone(), Arc::clone(&agent));
     app.clone().tasks.spawn(async move {
@@ -315,9 +333,6 @@ pub(crate) async fn stop_all(app: &App, grace: Duration) {
 /// Records the end of an Agent that was registered. Does nothing the second time.
 async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     agent.ended.cancel();
-    app.agents.remove(agent);
-    app.room.look();
-    agent.status.send_replace(SessionStatus::None);
     let words = if agent.stopping.load(Ordering::SeqCst) {
         STOPPED.to_owned()
     } else if agent.unanswering.load(Ordering::SeqCst) {
@@ -325,6 +340,9 @@ async fn ended(app: &App, agent: &Arc<Agent>, ending: Ending) {
     } else {
         ending.to_string()
     };
+    app.agents.remove(agent, &words);
+    app.room.look();
+    agent.status.send_replace(SessionStatus::None);
     app.previews.stop(agent.project_id).await;
     note_end(app, agent.project_id, agent.instance_id, words).await;
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
 use doce_jobs::{Step, StepCtx, StepError};
-use doce_model::{Desired, Failure, Instance, InstanceId, NextMove, Observed, Project};
+use doce_model::{Desired, Failure, Instance, InstanceId, NextMove, Observed, Project, ProjectId};
 use doce_opencode::{Client, HealthError};
 use doce_store::{Trouble, instance};
 use doce_vault::Identity;
@@ -197,7 +197,7 @@ pub(crate) async fn ready(app: &App, step: &StepCtx) -> Result<Arc<Agent>, StepE
     workspace::prepare(app, step).await?;
     start(app, step).await?;
     wait_healthy(app, step).await?;
-    app.agents.find(id).ok_or_else(gone)
+    app.agents.find(id).ok_or_else(|| gone(app, id))
 }
 
 /// Effect: none; it waits until the Agent answers. Only `/global/health` is asked: anything more would make the Agent
@@ -205,18 +205,16 @@ pub(crate) async fn ready(app: &App, step: &StepCtx) -> Result<Arc<Agent>, StepE
 async fn wait_healthy(app: &App, step: &StepCtx) -> Result<(), StepError> {
     let id = project_id(step)?;
     if app.agents.find(id).is_none() {
+        // One that ended since it was started is not started again: that would hide why.
+        if let Some(ending) = app.agents.take_ending(id) {
+            return Err(agent_exited(&ending));
+        }
         start(app, step).await?;
     }
-    let agent = app.agents.find(id).ok_or_else(gone)?;
+    let agent = app.agents.find(id).ok_or_else(|| gone(app, id))?;
     let healthy = tokio::select! {
         healthy = agent.client.wait_healthy(HEALTHY_BOUND) => healthy,
-        ending = agent.running.exited() => {
-            return Err(StepError::fail(Failure::new(
-                "agent_exited",
-                format!("The agent {ending} before it answered. Its log says why."),
-                NextMove::OpenLogs,
-            )));
-        }
+        ending = agent.running.exited() => return Err(agent_exited(&ending.to_string())),
         () = step.cancel.cancelled() => return Err(StepError::fail(Failure::new("cancelled", "Cancelled.", NextMove::Retry))),
     };
     match healthy {
@@ -243,13 +241,14 @@ async fn wait_healthy(app: &App, step: &StepCtx) -> Result<(), StepError> {
     tx.commit().await.map_err(StepError::internal)
 }
 
-/// The Agent ended between two steps.
-pub(crate) fn gone() -> StepError {
-    StepError::fail(Failure::new(
-        "agent_exited",
-        "The agent ended before it was ready. Its log may say why.",
-        NextMove::OpenLogs,
-    ))
+/// The Agent ended in the moment since it was last seen.
+pub(crate) fn gone(app: &App, id: ProjectId) -> StepError {
+    agent_exited(app.agents.take_ending(id).as_deref().unwrap_or("ended"))
+}
+
+fn agent_exited(ending: &str) -> StepError {
+    let message = format!("The agent {ending} before it was ready. Its log says why.");
+    StepError::fail(Failure::new("agent_exited", message, NextMove::OpenLogs))
 }
 
 /// Effect: the Project has no Instance: its processes ended whole, its credential file is gone. A repeat finds nothing.
@@ -260,6 +259,7 @@ pub(crate) async fn stop(app: &App, step: &StepCtx) -> Result<(), StepError> {
     if let Some(agent) = app.agents.find(id) {
         agents::stop(app, &agent).await.map_err(step_error)?;
     }
+    drop(app.agents.take_ending(id));
     let left = instance::find_live(&mut app.store.read().await.map_err(StepError::internal)?, id)
         .await
         .map_err(StepError::internal)?;

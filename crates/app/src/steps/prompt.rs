@@ -17,7 +17,7 @@ use crate::{
     conversations::session_of,
     jobs::{project_id, send_prompt, step_error},
     previews,
-    steps::{delivery, instance, session},
+    steps::{delivery, session},
 };
 
 /// How long a Prompt that was sent may take to exist before it counts as never arrived.
@@ -158,13 +158,11 @@ async fn mark_sent(app: &App, step: &StepCtx, agent: &Agent, message: &Message) 
 }
 
 fn not_running() -> StepError {
-    let gone = instance::gone();
     StepError::fail(Failure::new(
         "project_not_running",
         "The project did not start, so the prompt was not sent. Nothing is lost.",
         NextMove::Continue,
     ))
-    .source(std::io::Error::other(gone.failure().message.clone()))
 }
 
 fn failed(error: CallError) -> StepError {

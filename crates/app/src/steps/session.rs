@@ -32,7 +32,7 @@ pub(crate) async fn create(app: &App, step: &StepCtx) -> Result<(), StepError> {
     if app.agents.find(id).is_none() {
         delivery::deliver(app, step).await?;
     }
-    let agent = app.agents.find(id).ok_or_else(instance::gone)?;
+    let agent = app.agents.find(id).ok_or_else(|| instance::gone(app, id))?;
     let session =
         session_of(&mut app.store.read().await.map_err(StepError::internal)?, id).await.map_err(step_error)?;
     let found = match &session.agent_session_id {

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use doce_jobs::{Jobs, harness::World};
-use doce_model::{JobId, MessageState, project::ProjectState};
-use doce_store::job;
+use doce_jobs::{
+    Jobs,
+    harness::{Fault, Kind, World},
+};
+use doce_model::{Direction, JobId, MessageState, project::ProjectState};
+use doce_store::{instance, job};
 use doce_testkit::wait_for;
 
 use super::machine::{BOUND, KEY, Machine};
@@ -151,4 +154,32 @@ impl World for LaunchWithoutKey {
     async fn assert_unwound(&self) {
         self.0.assert_unwound().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_ends_between_two_steps_is_told_as_one_that_ends_in_one() {
+    let machine = Machine::start().await;
+    let fault =
+        Fault { job: None, step: "wait_healthy".to_owned(), way: Direction::Forward, kind: Kind::KillInside(1) };
+    machine.jobs().inject(fault);
+    let id = machine.create_project("[[say: Never said.]]").await;
+    machine.drain().await;
+    let agent = machine.agent().expect("it was started, and nobody has waited for it yet");
+    let instance_id = agent.instance_id;
+    machine.run(|_, _| async move { agent.running.stop(BOUND).await }).await.expect("it ends");
+    wait_for("its end is known", BOUND, async || machine.agent().is_none().then_some(())).await;
+
+    machine.jobs().recover().await.expect("the database works");
+    machine.finish().await;
+
+    let project = machine.project_id();
+    let last = machine.read(move |app| async move { instance::find_last(&mut app.store.read().await?, project).await });
+    let last = last.await.expect("there was one");
+    assert_eq!(last.id, instance_id, "it was started again");
+    let job = machine.read(move |app| async move { job::find(&mut app.store.read().await?, id).await }).await;
+    let failure = job.and_then(|job| job.failure).expect("it failed");
+    let ending = last.ending.expect("its end is on record");
+    assert_eq!(failure.code, "agent_exited");
+    assert_eq!(failure.message, format!("The agent {ending} before it was ready. Its log says why."));
+    machine.assert_stands_still().await;
 }
