@@ -97,6 +97,9 @@ async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
     let world = World::running().await;
     let (browser, project) = prompted(&world, "[[say: before]]").await;
     browser.wait_for_words(&project, "before").await;
+    // The first answer may have been read before its events came, which tell of it once more: this one is told by them.
+    browser.prompt(&project, &json!({"text": "[[say: again]]"})).await;
+    browser.wait_for_words(&project, "again").await;
     wait_for_session(&browser, &project, "idle").await;
     let agent = agent();
     // Its port is open, and it answers nothing.
