@@ -174,7 +174,8 @@ export function connection(providerId, providerName, label, more = {}) {
     created_at: iso(9 * DAY),
     updated_at: iso(2 * HOUR),
     last_used_at: iso(4 * MINUTE),
-    projects: [],
+    project_count: 0,
+    deliveries: [],
     ...more,
   };
 }
@@ -334,9 +335,9 @@ export function world(scenario) {
     const openai = connection("openai", "OpenAI", "work", { verification: { outcome: "limited", at: iso(3 * HOUR), detail: "The key works, but may not list models." }, last_four: "Zw31", last_used_at: iso(2 * DAY) });
     invoices.job = launchJob(invoices.id, 3, "failed", { code: "key_rejected", message: "Anthropic rejected the key (401): replace it, and the launch goes on from here.", action: { kind: "replace_key", label: "Replace the key", connection_id: anthropic.id } }, "PUT /auth/anthropic read back as unknown");
     habits.job = launchJob(habits.id, 2, "running");
-    const held = (each, status, reason = null) => ({ project_id: each.id, project_name: each.name, delivery: status && { instance_id: "ins_1", version: 1, mode: "direct", status, reason, at: iso(2 * MINUTE) } });
-    anthropic.projects = [held(bakery, "delivered"), held(kanban, "stale", "An answer is running"), held(notebook, null), held(invoices, "failed", "The agent didn’t take it")];
-    openai.projects = [held(shoes, "pending")];
+    const held = (each, status, reason = null) => ({ project_id: each.id, project_name: each.name, instance_id: "ins_1", version: 1, mode: "direct", status, reason, at: iso(2 * MINUTE) });
+    Object.assign(anthropic, { project_count: 4, deliveries: [held(bakery, "delivered"), held(kanban, "stale", "An answer is running"), held(invoices, "failed", "The agent didn’t take it")] });
+    Object.assign(openai, { project_count: 1, deliveries: [held(shoes, "pending")] });
     base.connections = [anthropic, openai, groq, ollama];
     base.projects = [kanban, bakery, habits, weather, shoes, recipes, invoices, notebook];
     base.messages.set(bakery.id, bakeryTalk());

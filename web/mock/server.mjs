@@ -160,7 +160,7 @@ const routes = [
     },
   ],
   ["POST", "/api/sign-out", () => ((state.signedIn = false), { status: 204 })],
-  ["GET", "/api/start", () => ({ status: 200, body: { user: state.user, system: state.system, model_preferences: preferences, live_jobs: state.projects.flatMap(({ job }) => (job === null || job.finished_at !== null ? [] : [{ id: job.id, state: job.state }])), event_id: `${BOOT}-${n}` } })],
+  ["GET", "/api/start", () => ({ status: 200, body: { user: state.user, system: state.system, model_preferences: preferences, connections: state.connections, live_jobs: state.projects.flatMap(({ job }) => (job === null || job.finished_at !== null ? [] : [{ id: job.id, state: job.state }])), event_id: `${BOOT}-${n}` } })],
   ["GET", "/api/me", () => ({ status: 200, body: state.user })],
   ["PATCH", "/api/me", ({ body }) => (body.current_password === "wrong" ? problem(422, "invalid", "This isn’t your password.", { field: "current_password" }) : { status: 200, body: state.user })],
   ["GET", "/api/system", () => ({ status: 200, body: state.system })],
@@ -202,6 +202,7 @@ const routes = [
     },
   ],
   ["GET", "/api/projects/:id/connections", () => page(state.connections.filter((each) => each.is_default).map((each) => ({ provider_id: each.provider_id, provider_name: each.provider_name, connection_id: each.id, label: each.label, chosen: false, delivery: null })))],
+  ["GET", "/api/connections/:id/projects", ({ id: key }) => page((state.connections.find((each) => each.id === key)?.deliveries ?? []).map(({ project_id, project_name }) => ({ project_id, project_name })))],
   ["GET", "/api/connections", () => page(state.connections)],
   [
     "POST",

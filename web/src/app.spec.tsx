@@ -18,7 +18,7 @@ const USER = { id: "usr_1", username: "ana", role: "admin", created_at: "2026-01
 const SYSTEM = { version: "0.1.0", opencode: { state: "ready", version: "1.18.33", detail: null, downloaded: null, total: null }, sandbox: { state: "active", detail: "" }, unsandboxed_warning: false, encrypted: false, preview: { mode: "port" }, data_dir: null };
 const health = (setup: boolean) => route("get", "/api/health", { json: { status: "ok", version: "0.1.0", setup_required: setup, setup_code_required: false } });
 
-const START = { json: { user: USER, system: SYSTEM, model_preferences: { preferred: null, favourites: [], recents: [] }, live_jobs: [], event_id: "boot-1" } };
+const START = { json: { user: USER, system: SYSTEM, model_preferences: { preferred: null, favourites: [], recents: [] }, connections: [aConnection()], live_jobs: [], event_id: "boot-1" } };
 
 function aServer() {
   health(false);

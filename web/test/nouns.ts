@@ -65,7 +65,8 @@ export function aConnection(more: Partial<Connection> = {}): Connection {
     replace_by: null,
     renews: false,
     last_used_at: null,
-    projects: [],
+    project_count: 0,
+    deliveries: [],
     ...more,
   };
 }

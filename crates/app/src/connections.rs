@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::PoisonError, time::Duration}
 
 use doce_model::{
     Actor, AuditAction, AuditEvent, AuthType, Connection, ConnectionId, ConnectionStatus, CredentialId, Ctx,
-    CustomProvider, Delivery, Ms, Outcome, ProjectId, Role, User, UserId, Verification, api_key,
+    CustomProvider, Ms, Outcome, ProjectId, Role, User, UserId, Verification, api_key,
     connection::{LABEL_MAX, MAX_AGE_DAYS_MAX},
     custom_provider::CUSTOM_PREFIX,
 };
@@ -15,7 +15,7 @@ use doce_opencode::{
     endpoints::{self, Endpoint},
     login::{Harvest, Tokens},
 };
-use doce_store::{Read, Tx, connection, connection::SealedCredential, custom_provider, delivery, project};
+use doce_store::{Read, Tx, connection, connection::SealedCredential, custom_provider, delivery, delivery::Delivered};
 use doce_vault::{ExposeSecret as _, Identity, SecretString, Vault};
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     keys::{CREDENTIAL, METADATA},
     logins::{renewal, tokens},
     probe::{self, Answer, LoginQuestion, Question},
-    views::{ConnectionUse, ConnectionView},
+    views::ConnectionView,
 };
 
 /// Deliveries that browsers are told of together.
@@ -95,17 +95,48 @@ pub(crate) enum Secret {
     Tokens(Tokens),
 }
 
+/// Which of a user's Projects use which of their Connections.
+struct Uses {
+    /// How many Projects' models each pays for.
+    paid: BTreeMap<ConnectionId, u64>,
+    /// What the Instances hold.
+    held: Vec<Delivered>,
+}
+
+impl Uses {
+    async fn read(read: &mut impl Read, user_id: UserId) -> Result<Self, Error> {
+        Ok(Self { paid: connection::count_paid(read, user_id).await?, held: delivery::of_user(read, user_id).await? })
+    }
+
+    fn held_of(&self, connection: &Connection) -> impl Iterator<Item = &Delivered> {
+        let id = connection.id;
+        self.held.iter().filter(move |held| held.delivery.connection_id == id)
+    }
+}
+
 impl App {
     /// Lists a user's Connections, each with the Projects that use it.
     pub async fn list_connections(&self, _ctx: &Ctx, user: &User) -> Result<Vec<ConnectionView>, Error> {
         let mut read = self.store.read().await?;
         let connections = connection::list(&mut read, user.id).await?;
-        let in_use = self.uses(&mut read, user.id).await?;
-        let mut views = Vec::with_capacity(connections.len());
-        for connection in connections {
-            views.push(self.connection_view_with(connection, &in_use));
-        }
-        Ok(views)
+        let in_use = Uses::read(&mut read, user.id).await?;
+        Ok(connections.into_iter().map(|connection| self.connection_view_with(connection, &in_use)).collect())
+    }
+
+    /// Lists the Projects that use a Connection, with their names: it pays for their model, or their Instance holds it.
+    pub async fn projects_of_connection(
+        &self,
+        _ctx: &Ctx,
+        user: &User,
+        id: ConnectionId,
+    ) -> Result<Vec<(ProjectId, String)>, Error> {
+        let mut read = self.store.read().await?;
+        let connection = self.own_connection(&mut read, user.id, id).await?;
+        let mut projects = connection::paid_by(&mut read, &connection).await?;
+        let in_use = Uses::read(&mut read, user.id).await?;
+        let held = in_use.held_of(&connection).filter(|held| !held.is_of_model);
+        projects.extend(held.map(|held| (held.project_id, held.project_name.clone())));
+        Ok(projects)
     }
 
     /// Returns one of a user's Connections.
@@ -692,45 +723,24 @@ impl App {
     }
 
     pub(crate) async fn connection_view(&self, record: Connection) -> Result<ConnectionView, Error> {
-        let in_use = self.uses(&mut self.store.read().await?, record.user_id).await?;
+        let in_use = Uses::read(&mut self.store.read().await?, record.user_id).await?;
         Ok(self.connection_view_with(record, &in_use))
     }
 
-    fn connection_view_with(&self, record: Connection, uses: &[(ConnectionId, ConnectionUse)]) -> ConnectionView {
+    fn connection_view_with(&self, record: Connection, in_use: &Uses) -> ConnectionView {
         let provider_name = self.provider_name(&record.provider_id);
         let renews = renewal::renews(&record);
+        let deliveries: Vec<Delivered> = in_use.held_of(&record).cloned().collect();
+        let only_held = deliveries.iter().filter(|held| !held.is_of_model).fold(0, |sum, _| sum + 1);
         ConnectionView {
             renews,
             replace_by: record.replace_by().filter(|_| !renews),
             delivery: catalogue::delivery_plan(&provider_name),
-            projects: uses.iter().filter(|(id, _)| *id == record.id).map(|(_, used)| used.clone()).collect(),
+            project_count: in_use.paid.get(&record.id).copied().unwrap_or(0) + only_held,
+            deliveries,
             provider_name,
             connection: record,
         }
-    }
-
-    /// Lists which of a user's Projects use which Connection, with what their Instances hold.
-    async fn uses(&self, read: &mut impl Read, user_id: UserId) -> Result<Vec<(ConnectionId, ConnectionUse)>, Error> {
-        let connections = connection::list(read, user_id).await?;
-        let mut chosen = connection::chosen_of_user(read, user_id).await?;
-        let mut held: BTreeMap<ProjectId, Vec<Delivery>> = BTreeMap::new();
-        for (project_id, delivery) in delivery::of_user(read, user_id).await? {
-            held.entry(project_id).or_default().push(delivery);
-        }
-        let mut uses = Vec::new();
-        for project in project::list(read, user_id, None, i64::MAX).await? {
-            let deliveries = held.remove(&project.id).unwrap_or_default();
-            let chosen = chosen.remove(&project.id).unwrap_or_default();
-            for used in connection::used(&connections, &chosen) {
-                let delivery = deliveries.iter().find(|d| d.connection_id == used.id).cloned();
-                // Every Project could use every Connection; those count that do: it is their model's, or it is held.
-                if delivery.is_some() || used.provider_id == project.model.provider_id {
-                    let project_name = project.name.clone();
-                    uses.push((used.id, ConnectionUse { project_id: project.id, project_name, delivery }));
-                }
-            }
-        }
-        Ok(uses)
     }
 
     /// Tells the owner's browsers how their Connections stand, in a moment: when one key goes to many Agents, once for
@@ -753,7 +763,7 @@ impl App {
     pub(crate) async fn publish_connections(&self, user_id: UserId) -> Result<(), Error> {
         let mut read = self.store.read().await?;
         let connections = connection::list(&mut read, user_id).await?;
-        let in_use = self.uses(&mut read, user_id).await?;
+        let in_use = Uses::read(&mut read, user_id).await?;
         drop(read);
         for record in connections {
             let view = self.connection_view_with(record, &in_use);

@@ -4,6 +4,7 @@ use doce_model::{
     Connection, CustomModel, Delivery, DeliveryMode, Instance, Job, Message, ModelRef, Ms, PreviewState, Project,
     ProjectId, SessionStatus, audit::NounKind, project::ProjectState,
 };
+pub use doce_store::delivery::Delivered;
 
 /// A Project with all that its page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct PreviewView {
     pub reason: Option<String>,
 }
 
-/// A Connection with the Projects that use it.
+/// A Connection, and how far it is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionView {
     /// The Connection.
@@ -44,19 +45,10 @@ pub struct ConnectionView {
     pub renews: bool,
     /// When its owner is to have replaced it, if doce doesn't.
     pub replace_by: Option<Ms>,
-    /// The Projects that use it, each with what its Instance holds.
-    pub projects: Vec<ConnectionUse>,
-}
-
-/// A Project that uses a Connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionUse {
-    /// Which Project.
-    pub project_id: ProjectId,
-    /// Its name.
-    pub project_name: String,
-    /// What its Instance holds, if it has one.
-    pub delivery: Option<Delivery>,
+    /// How many Projects use it: it pays for their model, or their Instance holds it.
+    pub project_count: u64,
+    /// What the Instances that run hold of it. There are never many, however many Projects there are.
+    pub deliveries: Vec<Delivered>,
 }
 
 /// How a Connection would be handed to an Agent, and what that means.

@@ -406,22 +406,70 @@ pub async fn chosen(read: &mut impl Read, project_id: ProjectId) -> Result<Vec<(
         .collect()
 }
 
-/// Lists the Connections that were chosen for a user's Projects, each with its Provider.
-pub async fn chosen_of_user(
-    read: &mut impl Read,
-    user_id: UserId,
-) -> Result<BTreeMap<ProjectId, Vec<(String, ConnectionId)>>, StoreError> {
-    let rows = sqlx::query("SELECT project_id, provider_id, connection_id FROM project_connection WHERE user_id = $1")
-        .bind(user_id.to_string())
-        .fetch_all(read.connection())
-        .await?;
-    let mut chosen: BTreeMap<ProjectId, Vec<(String, ConnectionId)>> = BTreeMap::new();
-    for row in &rows {
-        let project_id = parse("project_connection", "project_id", get(row, "project_id")?)?;
-        let id = parse("project_connection", "connection_id", get(row, "connection_id")?)?;
-        chosen.entry(project_id).or_default().push((get(row, "provider_id")?, id));
+/// Counts the Projects whose model each of a user's Connections pays for. Those that pay for none are left out.
+pub async fn count_paid(read: &mut impl Read, user_id: UserId) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
+    // Both are answered from indexes: one row is read for each Provider, not for each Project.
+    let by_model = sqlx::query(
+        "SELECT c.id, m.projects
+         FROM (SELECT model_provider_id, COUNT(*) AS projects FROM project WHERE user_id = $1 GROUP BY model_provider_id) m
+         JOIN connection c ON c.provider_id = m.model_provider_id
+         WHERE c.user_id = $1 AND c.is_default = 1 AND c.status <> 'revoked'",
+    )
+    .bind(user_id.to_string())
+    .fetch_all(read.connection())
+    .await?;
+    let mut paid: BTreeMap<ConnectionId, u64> = BTreeMap::new();
+    for row in &by_model {
+        paid.insert(parse("connection", "id", get(row, "id")?)?, count(row)?);
     }
-    Ok(chosen)
+    // What was chosen in a Project is not left to the default.
+    let by_choice = sqlx::query(
+        "SELECT c.id, d.id AS default_id, COUNT(*) AS projects
+         FROM project_connection pc
+         JOIN project p ON p.id = pc.project_id AND p.model_provider_id = pc.provider_id
+         JOIN connection c ON c.id = pc.connection_id AND c.status <> 'revoked'
+         LEFT JOIN connection d ON d.user_id = c.user_id AND d.provider_id = c.provider_id AND d.is_default = 1
+             AND d.status <> 'revoked'
+         WHERE pc.user_id = $1
+         GROUP BY c.id, d.id",
+    )
+    .bind(user_id.to_string())
+    .fetch_all(read.connection())
+    .await?;
+    for row in &by_choice {
+        let projects = count(row)?;
+        if let Some(default) = get::<Option<String>>(row, "default_id")?
+            && let Some(of_default) = paid.get_mut(&parse("connection", "id", default.as_str())?)
+        {
+            *of_default = of_default.saturating_sub(projects);
+        }
+        *paid.entry(parse("connection", "id", get(row, "id")?)?).or_default() += projects;
+    }
+    paid.retain(|_, projects| *projects > 0);
+    Ok(paid)
+}
+
+fn count(row: &AnyRow) -> Result<u64, StoreError> {
+    Ok(u64::try_from(get::<i64>(row, "projects")?).unwrap_or(0))
+}
+
+/// Lists the Projects whose model a Connection pays for, with their names; the last active first.
+pub async fn paid_by(read: &mut impl Read, connection: &Connection) -> Result<Vec<(ProjectId, String)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.name
+         FROM project p
+         LEFT JOIN project_connection pc ON pc.project_id = p.id AND pc.provider_id = p.model_provider_id
+         LEFT JOIN connection chosen ON chosen.id = pc.connection_id AND chosen.status <> 'revoked'
+         WHERE p.user_id = $1 AND p.model_provider_id = $2 AND (chosen.id = $3 OR chosen.id IS NULL AND $4 = 1)
+         ORDER BY p.last_active_at DESC, p.id DESC",
+    )
+    .bind(connection.user_id.to_string())
+    .bind(connection.provider_id.as_str())
+    .bind(connection.id.to_string())
+    .bind(i64::from(connection.is_default))
+    .fetch_all(read.connection())
+    .await?;
+    rows.iter().map(|row| Ok((parse("project", "id", get(row, "id")?)?, get(row, "name")?))).collect()
 }
 
 /// Lists the Connections that a Project uses: one per Provider, the chosen one or else the owner's default.

@@ -71,16 +71,41 @@ pub async fn of_connection(
     rows.iter().map(|row| Ok((parse("instance", "project_id", get(row, "project_id")?)?, delivery(row)?))).collect()
 }
 
-/// Lists the Deliveries to a user's Instances that have not ended, each with its Project.
-pub async fn of_user(read: &mut impl Read, user_id: UserId) -> Result<Vec<(ProjectId, Delivery)>, StoreError> {
+/// A Delivery, and what is told of its Project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The Delivery.
+    pub delivery: Delivery,
+    /// To which Project's Instance.
+    pub project_id: ProjectId,
+    /// The Project's name.
+    pub project_name: String,
+    /// Whether the Project's model is one of the Provider's.
+    pub is_of_model: bool,
+}
+
+/// Lists the Deliveries to a user's Instances that have not ended: those of the Project that was last active come first.
+pub async fn of_user(read: &mut impl Read, user_id: UserId) -> Result<Vec<Delivered>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS}, i.project_id
+        "SELECT {COLUMNS}, p.id AS project_id, p.name AS project_name, p.model_provider_id
          FROM instance i
          JOIN delivery d ON d.instance_id = i.id
-         WHERE i.user_id = $1 AND i.observed <> 'exited'"
+         JOIN project p ON p.id = i.project_id
+         WHERE i.user_id = $1 AND i.observed <> 'exited'
+         ORDER BY p.last_active_at DESC, p.id DESC"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user_id.to_string()).fetch_all(read.connection()).await?;
-    rows.iter().map(|row| Ok((parse("instance", "project_id", get(row, "project_id")?)?, delivery(row)?))).collect()
+    let delivered = |row| {
+        let delivery = delivery(row)?;
+        let of: String = get(row, "model_provider_id")?;
+        Ok(Delivered {
+            project_id: parse("project", "id", get(row, "project_id")?)?,
+            project_name: get(row, "project_name")?,
+            is_of_model: of == delivery.provider_id,
+            delivery,
+        })
+    };
+    rows.iter().map(delivered).collect()
 }
 
 /// Gives every Delivery of an Instance that ended its last status: it died with the Instance.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0008_job_turn.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0009_tokens_and_invites.sql"), then: Then::Nothing },
     Migration { sql: include_str!("migrations/0010_job_subject.sql"), then: Then::Nothing },
+    Migration { sql: include_str!("migrations/0011_project_model.sql"), then: Then::Nothing },
 ];
 
 /// The schema version that this program reads and writes.

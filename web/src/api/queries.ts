@@ -30,7 +30,8 @@ export const keys = {
   localProviders: ["local-providers"] as const,
   models: (providerId: string) => ["models", providerId] as const,
   modelPreferences: sessionKeys.modelPreferences,
-  connections: ["connections"] as const,
+  connections: sessionKeys.connections,
+  connectionProjects: ["connection-projects"] as const,
   projectConnections: ["project-connections"] as const,
   attempt: (id: string) => ["attempt", id] as const,
   projects: ["projects"] as const,
@@ -140,6 +141,15 @@ export const connectionsQuery = queryOptions({
   },
   ...LIVE,
 });
+
+/** The projects that use a connection, those that don’t run as well. */
+export const connectionProjectsQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.connectionProjects, id],
+    queryFn: async () => (await take(api.GET("/api/connections/{id}/projects", { params: { path: { id } } }))).items,
+    staleTime: 0,
+    gcTime: 0,
+  });
 
 export const projectsQuery = queryOptions({
   queryKey: keys.projects,

@@ -92,6 +92,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/connections/{id}/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the projects that use a connection, those that don't run as well. */
+        get: operations["list_connection_projects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/connections/{id}/verify": {
         parameters: {
             query?: never;
@@ -975,7 +992,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says who is signed in, how the server runs, what is preferred and what is under way: what every page begins with, in one answer. */
+        /** Says who is signed in, how the server runs, what is connected, preferred and under way: what every page begins with, in one answer. */
         get: operations["get_start"];
         put?: never;
         post?: never;
@@ -1337,6 +1354,8 @@ export interface components {
             base_url: string | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Time"];
+            /** @description What the agents that run hold of it. */
+            deliveries: components["schemas"]["ConnectionDelivery"][];
             /** @description How it is handed to agents. */
             delivery: components["schemas"]["ProviderDelivery"];
             /** @description Why not, if it can't. */
@@ -1360,8 +1379,11 @@ export interface components {
              * @description How many days its owner wants a key to be in force at most.
              */
             max_age_days: number | null;
-            /** @description The projects that use it. */
-            projects: components["schemas"]["ConnectionProject"][];
+            /**
+             * Format: int64
+             * @description How many projects use it: it pays for their model, or their agent holds it.
+             */
+            project_count: number;
             /** @description To which provider. */
             provider_id: string;
             /** @description The provider's name. */
@@ -1437,7 +1459,6 @@ export interface components {
         };
         /** @description A project that uses a connection. */
         ConnectionProject: {
-            delivery: components["schemas"]["Delivery"] | null;
             /** @description Which. */
             project_id: string;
             /** @description Its name. */
@@ -1514,24 +1535,6 @@ export interface components {
             kind: string;
             /** @description Its version. */
             version: string;
-        };
-        /** @description What an agent holds of a connection. */
-        Delivery: {
-            /** @description Since when. */
-            at: components["schemas"]["Time"];
-            /** @description Which agent. */
-            instance_id: string;
-            /** @description Real or not. */
-            mode: components["schemas"]["DeliveryMode"];
-            /** @description Why, where that needs saying. */
-            reason: string | null;
-            /** @description How far it is. */
-            status: components["schemas"]["DeliveryStatus"];
-            /**
-             * Format: int64
-             * @description Which version of the key.
-             */
-            version: number;
         };
         /** @enum {string} */
         DeliveryMode: "direct";
@@ -2283,6 +2286,13 @@ export interface components {
             next: string | null;
         };
         /** @description A page of a list. */
+        Page_ConnectionProject: {
+            /** @description What is on it. */
+            items: components["schemas"]["ConnectionProject"][];
+            /** @description The cursor of the next page, if there is one. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
         Page_CustomProvider: {
             /** @description What is on it. */
             items: components["schemas"]["CustomProvider"][];
@@ -2731,6 +2741,8 @@ export interface components {
         Speaker: "user" | "assistant";
         /** @description What every page of somebody who is signed in begins with. */
         Start: {
+            /** @description Their connections. */
+            connections: components["schemas"]["Connection"][];
             /** @description The newest event that all this includes: an event stream that goes on after it misses nothing. */
             event_id: string;
             /** @description Their jobs that have not ended, the oldest first. */
@@ -3126,6 +3138,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_ConnectionDelivery"];
+                };
+            };
+            /** @description It was not done; `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_connection_projects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Which. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The projects. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ConnectionProject"];
                 };
             };
             /** @description It was not done; `code` says why. */

@@ -2,7 +2,7 @@
 import { queryOptions, type QueryClient } from "@tanstack/react-query";
 import { api, take } from "./client";
 
-export const sessionKeys = { health: ["health"] as const, me: ["me"] as const, system: ["system"] as const, modelPreferences: ["model-preferences"] as const, liveJobs: ["live-jobs"] as const };
+export const sessionKeys = { health: ["health"] as const, me: ["me"] as const, system: ["system"] as const, modelPreferences: ["model-preferences"] as const, connections: ["connections"] as const, liveJobs: ["live-jobs"] as const };
 
 export const healthQuery = queryOptions({ queryKey: sessionKeys.health, queryFn: () => take(api.GET("/api/health")), staleTime: 0 });
 
@@ -14,10 +14,11 @@ export const meQuery = queryOptions({ queryKey: sessionKeys.me, queryFn: () => t
  */
 export async function startSession(cache: QueryClient): Promise<string | null> {
   if (cache.getQueryData(meQuery.queryKey) !== undefined) return null;
-  const { user, system, model_preferences, live_jobs, event_id } = await take(api.GET("/api/start"));
+  const { user, system, model_preferences, connections, live_jobs, event_id } = await take(api.GET("/api/start"));
   cache.setQueryData(meQuery.queryKey, user);
   cache.setQueryData(sessionKeys.system, system);
   cache.setQueryData(sessionKeys.modelPreferences, model_preferences);
+  cache.setQueryData(sessionKeys.connections, connections);
   cache.setQueryData(sessionKeys.liveJobs, live_jobs);
   return event_id;
 }

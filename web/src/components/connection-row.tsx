@@ -1,7 +1,7 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { CircleAlert, CircleCheck, CalendarClock, CircleSlash, EllipsisVertical, Eye, History, Pencil, Server, ShieldCheck, Star, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
-import type { Connection, ConnectionProject } from "../api/types";
+import type { Connection, ConnectionDelivery } from "../api/types";
 import { Badge, TONE_TEXT, type Tone } from "../ui/badge";
 import { Button } from "../ui/button";
 import { cn } from "../ui/cn";
@@ -161,51 +161,59 @@ function Dot() {
 
 const DOTS: Record<Tone, string> = { neutral: "bg-edge", accent: "bg-accent", green: "bg-green", amber: "bg-amber", red: "bg-red" };
 
-/** Where a connection’s key is, project by project, and why where that needs saying. */
+/** Where a connection’s key is, agent by agent, and why where that needs saying. Projects that don’t run are only counted. */
 function Deliveries({ connection }: { connection: Connection }) {
-  const { projects } = connection;
-  if (projects.length === 0) return <p className="text-xs text-muted">Not used by a project yet.</p>;
+  const { deliveries, project_count: projects } = connection;
+  if (projects === 0) return <p className="text-xs text-muted">Not used by a project yet.</p>;
+  const others = projects - deliveries.length;
   return (
     <div className="grid gap-1.5 text-xs">
       <div className="flex flex-wrap items-center gap-1.5">
-        <span className="text-muted">In {projects.length === 1 ? "1 project" : `${projects.length} projects`}:</span>
-        {projects.map((project) => {
-          const said = project.delivery ? DELIVERY_STATUS[project.delivery.status] : { word: "when it runs", tone: "neutral" as const };
-          const title = project.delivery ? [project.delivery.reason, exact(project.delivery.at)].filter(Boolean).join(" · ") : "The agent isn’t running: it gets the key when it starts.";
+        <span className="text-muted">{deliveries.length > 0 ? `${inProjects(projects)}:` : `${inProjects(projects)}, ${notRunning(projects)}.`}</span>
+        {deliveries.map((delivery) => {
+          const said = DELIVERY_STATUS[delivery.status];
           return (
             <Link
-              key={project.project_id}
+              key={delivery.project_id}
               to="/projects/$id"
-              params={{ id: project.project_id }}
-              title={title}
+              params={{ id: delivery.project_id }}
+              title={[delivery.reason, exact(delivery.at)].filter(Boolean).join(" · ")}
               className="inline-flex h-6 max-w-full items-center gap-1.5 rounded-md border border-line bg-sunken px-2 hover:border-line-strong"
             >
               <span aria-hidden className={cn("size-1.5 shrink-0 rounded-full", DOTS[said.tone])} />
-              <span className="truncate">{project.project_name}</span>
+              <span className="truncate">{delivery.project_name}</span>
               <span className={cn("whitespace-nowrap", TONE_TEXT[said.tone])}>{said.word}</span>
             </Link>
           );
         })}
+        {deliveries.length > 0 && others > 0 && (
+          <span className="text-muted" title="An agent gets the key when it starts.">
+            and {others === 1 ? "1 that isn’t running" : `${others} that aren’t running`}
+          </span>
+        )}
       </div>
-      {projects.map((project) => (
-        <Reason key={project.project_id} connection={connection} project={project} />
+      {deliveries.map((delivery) => (
+        <Reason key={delivery.project_id} connection={connection} delivery={delivery} />
       ))}
     </div>
   );
 }
 
+const inProjects = (count: number) => (count === 1 ? "In 1 project" : `In ${count} projects`);
+
+const notRunning = (count: number) => (count === 1 ? "which isn’t running: its agent gets the key when it starts" : "none of which is running: an agent gets the key when it starts");
+
 /** What holds a delivery up; one that waits for an answer’s end can be applied now, at the cost of that answer. */
-function Reason({ connection, project }: { connection: Connection; project: ConnectionProject }) {
-  const { delivery } = project;
-  if (delivery === null || delivery.reason === null || delivery.status === "revoked") return null;
+function Reason({ connection, delivery }: { connection: Connection; delivery: ConnectionDelivery }) {
+  if (delivery.reason === null || delivery.status === "revoked") return null;
   const waits = delivery.status === "stale" || delivery.status === "pending";
   return (
     <p className="flex flex-wrap items-center gap-x-2 gap-y-1 text-muted">
       <span className="min-w-0 break-words">
-        {project.project_name}: {delivery.reason}
+        {delivery.project_name}: {delivery.reason}
       </span>
       {waits && (
-        <Button size="sm" variant="ghost" aria-label={`Apply now in ${project.project_name}`} onClick={() => openDialog({ kind: "apply-now", connection, project })}>
+        <Button size="sm" variant="ghost" aria-label={`Apply now in ${delivery.project_name}`} onClick={() => openDialog({ kind: "apply-now", connection, delivery })}>
           Apply now
         </Button>
       )}

@@ -1,6 +1,6 @@
 // One dialog at a time, opened from anywhere. Each form is loaded when it is first asked for.
 import { lazy, Suspense, useSyncExternalStore } from "react";
-import type { Connection, ConnectionProject, Project } from "../api/types";
+import type { Connection, ConnectionDelivery, Project } from "../api/types";
 
 export type DialogRequest =
   | { kind: "command-menu" }
@@ -10,7 +10,7 @@ export type DialogRequest =
   | { kind: "disconnect-connection"; connection: Connection }
   | { kind: "connection-age"; connection: Connection }
   | { kind: "edit-custom-provider"; providerId: string }
-  | { kind: "apply-now"; connection: Connection; project: ConnectionProject }
+  | { kind: "apply-now"; connection: Connection; delivery: ConnectionDelivery }
   | { kind: "rename-project"; project: Project }
   | { kind: "delete-project"; project: Project; onDeleted?: () => void };
 
@@ -67,7 +67,7 @@ function show(request: DialogRequest) {
     case "edit-custom-provider":
       return <EditCustomProvider providerId={request.providerId} onClose={closeDialog} />;
     case "apply-now":
-      return <ApplyNow connection={request.connection} project={request.project} onClose={closeDialog} />;
+      return <ApplyNow connection={request.connection} delivery={request.delivery} onClose={closeDialog} />;
     case "rename-project":
       return <RenameProject project={request.project} onClose={closeDialog} />;
     case "delete-project":

@@ -145,6 +145,7 @@ it.each([
   ["vanished", { ...SONNET, model_id: "old" }, {}, "Anthropic doesn’t offer old", null],
 ] as const)("the_prompt_says_why_a_model_can_not_be_used_%s", async (_, model, more, title, button) => {
   world({ connections: [aConnection(more)] });
+  route("get", "/api/projects/prj_1/connections", page([]));
   const { user } = show(<SendPromptForm project={aProject({ model })} text="more" onText={() => {}} fieldRef={null} pickingModel={false} onPickingModel={() => {}} />);
   const notice = (await screen.findByText(title)).closest('[role="status"]') as HTMLElement;
   expect(notice.textContent).toContain("Nothing else is used unless you choose it.");

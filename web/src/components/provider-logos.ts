@@ -1,6 +1,8 @@
-// Which provider has which mark. Loaded when the first provider is shown, so that no page waits for it; each mark is a
-// file of its own that the browser fetches when it shows it.
-const FILES = import.meta.glob<string>("./logos/*.svg", { query: "?url", import: "default", eager: true });
+// Which provider has which mark. Loaded when the first provider is shown, so that no page waits for it; a mark is a file
+// of its own that the browser fetches when it shows it, but for those of the providers that most people connect: for one
+// of them a request would cost more than its few hundred bytes.
+const COMMON = import.meta.glob<string>("./logos/{anthropic,google,groq,mistral,openai,opencode,openrouter,xai}.svg", { query: "?inline", import: "default", eager: true });
+const FILES = import.meta.glob<string>(["./logos/*.svg", "!./logos/{anthropic,google,groq,mistral,openai,opencode,openrouter,xai}.svg"], { query: "?url", import: "default", eager: true });
 
 /** Providers that are one company's under several ids, by the id that the mark's file is called by. */
 const SAME: Record<string, string> = {
@@ -37,5 +39,6 @@ const SAME: Record<string, string> = {
 
 /** The address of a provider's mark, if there is one. */
 export function logoOf(id: string): string | undefined {
-  return FILES[`./logos/${Object.hasOwn(SAME, id) ? SAME[id] : id}.svg`];
+  const file = `./logos/${Object.hasOwn(SAME, id) ? SAME[id] : id}.svg`;
+  return COMMON[file] ?? FILES[file];
 }

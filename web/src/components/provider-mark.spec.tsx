@@ -15,7 +15,9 @@ it("a_provider_has_its_letter_until_its_mark_is_there_and_for_good_without_one",
   expect(container.textContent).toBe("AZBc");
   await waitFor(() => expect(container.querySelectorAll(".provider-logo")).toHaveLength(2));
   expect(container.textContent).toBe("Bc");
-  expect(container.querySelector<HTMLElement>(".provider-logo")?.style.getPropertyValue("--logo")).toContain("anthropic.svg");
+  const [common, other] = [...container.querySelectorAll<HTMLElement>(".provider-logo")].map((mark) => mark.style.getPropertyValue("--logo"));
+  expect(common).toMatch(/^url\("data:image\/svg\+xml,[^"]*"\)$/);
+  expect(other).toContain("zhipuai.svg");
 });
 
 it("every_mark_is_a_plain_drawing_of_one_colour", () => {

@@ -1,5 +1,5 @@
 // How each state is said and coloured. Colours exist only in these tables, always beside a word.
-import type { Connection, Delivery, JobStep, Message, Project, Verification } from "../api/types";
+import type { Connection, ConnectionDelivery, JobStep, Message, Project, Verification } from "../api/types";
 import type { Tone } from "../ui/badge";
 
 type Say = { word: string; tone: Tone };
@@ -29,7 +29,7 @@ export const VERIFICATION: Record<Verification["outcome"], Say> = {
   unsupported: { word: "can’t be verified", tone: "neutral" },
 };
 
-export const DELIVERY_STATUS: Record<Delivery["status"], Say> = {
+export const DELIVERY_STATUS: Record<ConnectionDelivery["status"], Say> = {
   pending: { word: "on its way", tone: "neutral" },
   delivered: { word: "delivered", tone: "green" },
   stale: { word: "applies when idle", tone: "amber" },

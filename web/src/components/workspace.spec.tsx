@@ -102,6 +102,7 @@ it("a_turn_is_a_prompt_and_all_that_answers_it", () => {
 
 function composer(project: Project, text: string) {
   route("get", "/api/connections", page([aConnection()]));
+  route("get", "/api/projects/prj_1/connections", page([]));
   route("get", "/api/providers/:id/models", page([aModel()]));
   const onText = vi.fn();
   return { ...show(<SendPromptForm project={project} text={text} onText={onText} fieldRef={null} pickingModel={false} onPickingModel={() => {}} />), onText };

@@ -6,12 +6,14 @@ import { show } from "../../test/page";
 import type { Connection } from "../api/types";
 import { openDialog } from "../components/dialogs";
 
-const BAKERY = { project_id: "prj_1", project_name: "Bakery", delivery: null };
+const BAKERY = { project_id: "prj_1", project_name: "Bakery" };
+const KANBAN = { project_id: "prj_2", project_name: "Kanban" };
 const BUSY = { kind: "busy" as const, attempt: null, message: null, next_at: null };
 
 /** Opens the question about the first of these connections, and returns what it says. */
 async function asked(...connections: Connection[]): Promise<HTMLElement> {
   route("get", "/api/connections", page(connections));
+  route("get", "/api/connections/con_1/projects", page([BAKERY, KANBAN].slice(0, connections[0]!.project_count)));
   route("get", "/api/projects", page([aProject({ session: BUSY })]));
   show(<p>page</p>);
   await screen.findByText("page");
@@ -20,7 +22,7 @@ async function asked(...connections: Connection[]): Promise<HTMLElement> {
 }
 
 it("the_last_connection_of_a_provider_leaves_its_projects_without_a_key", async () => {
-  const dialog = await asked(aConnection({ projects: [BAKERY] }), aConnection({ id: "con_2", provider_id: "openai", label: "other" }));
+  const dialog = await asked(aConnection({ project_count: 1 }), aConnection({ id: "con_2", provider_id: "openai", label: "other" }));
   expect(dialog.textContent).toContain("The key personal (··k7Qx) is removed from this server and from the agents that hold it.");
   await waitFor(() => expect(dialog.textContent).toContain("The next prompt to a model of Anthropic needs another key."));
   await waitFor(() => expect(dialog.textContent).toContain("is answering: cut off after a minute at most"));
@@ -29,7 +31,7 @@ it("the_last_connection_of_a_provider_leaves_its_projects_without_a_key", async 
 it("where_another_connection_takes_over_it_is_named_and_the_answer_ends_first", async () => {
   const work = aConnection({ id: "con_2", label: "work", last_four: "wxyz", is_default: false });
   const spare = aConnection({ id: "con_3", label: "spare", is_default: false, created_at: "2026-03-01T00:00:00.000Z" });
-  const dialog = await asked(aConnection({ projects: [BAKERY] }), spare, work);
+  const dialog = await asked(aConnection({ project_count: 1 }), spare, work);
   await waitFor(() => expect(dialog.textContent).toContain("work (··wxyz) pays in this project from then on."));
   expect(dialog.textContent).not.toContain("needs another key");
   await waitFor(() => expect(dialog.textContent).toContain("is answering: this answer ends first"));
@@ -38,13 +40,12 @@ it("where_another_connection_takes_over_it_is_named_and_the_answer_ends_first", 
 it("the_default_takes_over_before_one_that_is_older", async () => {
   const older = aConnection({ id: "con_2", label: "older", is_default: false, created_at: "2025-01-01T00:00:00.000Z" });
   const kept = aConnection({ id: "con_3", label: "kept", last_four: "dflt" });
-  const two = [BAKERY, { ...BAKERY, project_id: "prj_2", project_name: "Kanban" }];
-  const dialog = await asked(aConnection({ is_default: false, projects: two }), older, kept);
+  const dialog = await asked(aConnection({ is_default: false, project_count: 2 }), older, kept);
   await waitFor(() => expect(dialog.textContent).toContain("kept (··dflt) pays in these projects from then on."));
 });
 
 it("an_heir_that_has_run_out_is_said_to_pay_only_after_it_is_mended", async () => {
-  const dialog = await asked(aConnection({ projects: [BAKERY] }), aConnection({ id: "con_2", label: "work", last_four: "wxyz", is_default: false, status: "expired" }));
+  const dialog = await asked(aConnection({ project_count: 1 }), aConnection({ id: "con_2", label: "work", last_four: "wxyz", is_default: false, status: "expired" }));
   await waitFor(() => expect(dialog.textContent).toContain("work (··wxyz) pays in this project from then on, once"));
   await waitFor(() => expect(dialog.textContent).toContain("cut off after a minute at most"));
 });

@@ -1,12 +1,14 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, asApiError, done } from "../api/client";
-import { connectionsQuery, projectsQuery } from "../api/queries";
+import { connectionProjectsQuery, connectionsQuery, projectsQuery } from "../api/queries";
 import type { Connection } from "../api/types";
 import { isAnswering } from "../components/states";
 import { applyEvents } from "../stream/cache";
 import { Button } from "../ui/button";
+import { cn } from "../ui/cn";
 import { Dialog, DialogBody, DialogFooter } from "../ui/dialog";
 import { Notice } from "../ui/notice";
+import { Skeleton } from "../ui/skeleton";
 import { toast } from "../ui/toast";
 
 /** Which of the same provider's connections takes its place: the default, or else the one that was made first. */
@@ -19,6 +21,7 @@ export default function DisconnectConnection({ connection, onClose }: { connecti
   const cache = useQueryClient();
   const { data: projects } = useQuery(projectsQuery);
   const { data: connections } = useQuery(connectionsQuery);
+  const { data: users, isError } = useQuery({ ...connectionProjectsQuery(connection.id), enabled: connection.project_count > 0 });
   const disconnect = useMutation({
     mutationFn: () => done(api.DELETE("/api/connections/{id}", { params: { path: { id: connection.id } } })),
     onSuccess: () => {
@@ -30,7 +33,7 @@ export default function DisconnectConnection({ connection, onClose }: { connecti
   const heir = heirOf(connection, connections ?? []);
   // One that has run out isn't delivered: then nobody pays, and a running answer is not left to end.
   const paying = heir !== undefined && heir.status !== "expired";
-  const used = connection.projects.length;
+  const used = connection.project_count;
   const answering = new Set((projects ?? []).filter(isAnswering).map((project) => project.id));
   return (
     <Dialog open onClose={onClose} title={`Disconnect ${connection.provider_name}?`} width="sm">
@@ -51,9 +54,13 @@ export default function DisconnectConnection({ connection, onClose }: { connecti
           </p>
         ) : (
           <div className="grid gap-1.5">
-            <p className="text-muted">{used === 1 ? "One project uses it" : `${used} projects use it`}:</p>
-            <ul className="max-h-40 divide-y divide-line overflow-y-auto rounded-md border border-line">
-              {connection.projects.map((project) => (
+            <p className="text-muted">
+              {used === 1 ? "One project uses it" : `${used} projects use it`}
+              {isError ? ". Which could not be read." : ":"}
+            </p>
+            {users === undefined && !isError && <Skeleton className="h-8" />}
+            <ul className={cn("max-h-40 divide-y divide-line overflow-y-auto rounded-md border border-line", users === undefined && "hidden")}>
+              {users?.map((project) => (
                 <li key={project.project_id} className="flex flex-wrap items-center gap-x-2 px-2.5 py-1.5">
                   <span className="min-w-0 flex-1 truncate">{project.project_name}</span>
                   {connections !== undefined && answering.has(project.project_id) && <span className="text-xs text-amber">{paying ? "is answering: this answer ends first" : "is answering: cut off after a minute at most"}</span>}

@@ -45,7 +45,7 @@ export default function ReplaceKey({ connection, onClose }: { connection: Connec
     event.preventDefault();
     replace.mutate(false);
   };
-  const used = connection.projects.length;
+  const used = connection.project_count;
 
   return (
     <Dialog open onClose={onClose} title={`Replace the key: ${connection.provider_name}`} width="sm" before={<ProviderMark id={connection.provider_id} name={connection.provider_name} />}>

@@ -1,7 +1,8 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ArrowUp, Square } from "lucide-react";
 import { type KeyboardEvent, type Ref, type SubmitEvent } from "react";
 import { api, asApiError, take } from "../api/client";
+import { projectConnectionsQuery } from "../api/queries";
 import type { Project } from "../api/types";
 import { GrowingText } from "../components/growing-text";
 import { ModelPicker } from "../components/model-picker";
@@ -48,7 +49,9 @@ export function SendPromptForm({ project, text, onText, fieldRef, pickingModel, 
   const { abort, changeModel } = useProjectActions(project.id);
   const answering = isAnswering(project);
   const chosen = project.model.model_id === "" ? null : project.model;
-  const payer = models.connections?.find((each) => each.provider_id === project.model.provider_id && each.projects.some((used) => used.project_id === project.id));
+  const { data: used } = useQuery(projectConnectionsQuery(project.id));
+  const paying = used?.find((each) => each.provider_id === project.model.provider_id)?.connection_id;
+  const payer = models.connections?.find((each) => each.id === paying);
   const trouble = useTrouble(models, chosen, payer);
   const reason = whyNot(project);
   const blocked = reason !== null || trouble !== null;

@@ -9,21 +9,24 @@ import { arrange } from "./dashboard";
 import { browserOf } from "./settings/account";
 import Providers from "./settings/providers";
 
+const held = (status: "stale" | "delivered", reason: string | null) => ({ instance_id: "ins_1", version: 1, mode: "direct" as const, status, reason, at: "2026-01-01T00:00:00.000Z" });
+
 it("disconnecting_names_the_projects_it_affects", async () => {
   const connection = aConnection({
-    projects: [
-      { project_id: "prj_1", project_name: "Bakery", delivery: { instance_id: "ins_1", version: 1, mode: "direct", status: "delivered", reason: null, at: "2026-01-01T00:00:00.000Z" } },
-      { project_id: "prj_2", project_name: "Kanban", delivery: null },
-    ],
+    project_count: 2,
+    deliveries: [{ project_id: "prj_1", project_name: "Bakery", ...held("delivered", null) }],
   });
+  route("get", "/api/connections/con_1/projects", page([{ project_id: "prj_1", project_name: "Bakery" }, { project_id: "prj_2", project_name: "Kanban" }]));
   route("get", "/api/connections", page([connection]));
   route("get", "/api/projects", page([aProject({ session: { kind: "busy", attempt: null, message: null, next_at: null } }), aProject({ id: "prj_2", name: "Kanban" })]));
   const asked = route("delete", "/api/connections/con_1", { status: 204 });
   const { user } = show(<Providers />);
   expect(await screen.findByText("delivered")).toBeTruthy();
+  expect(screen.getByText("and 1 that isn’t running")).toBeTruthy();
   await user.click(screen.getByRole("button", { name: "Disconnect" }));
   const dialog = await screen.findByRole("dialog");
   expect(dialog.textContent).toContain("2 projects use it");
+  await waitFor(() => expect(dialog.textContent).toContain("Kanban"));
   await waitFor(() => expect(dialog.textContent).toContain("is answering"));
   expect(asked).toHaveLength(0);
   const buttons = screen.getAllByRole("button", { name: "Disconnect" });
@@ -68,13 +71,12 @@ it.each([
   expect(browserOf(agent)).toBe(words);
 });
 
-const held = (status: "stale" | "delivered", reason: string | null) => ({ instance_id: "ins_1", version: 1, mode: "direct" as const, status, reason, at: "2026-01-01T00:00:00.000Z" });
-
 it("a_key_that_waits_for_an_answer_is_applied_at_once_only_after_a_question", async () => {
   const waiting = aConnection({
-    projects: [
-      { project_id: "prj_1", project_name: "Bakery", delivery: held("stale", "a newer key waits until the agent is idle") },
-      { project_id: "prj_2", project_name: "Kanban", delivery: held("delivered", null) },
+    project_count: 2,
+    deliveries: [
+      { project_id: "prj_1", project_name: "Bakery", ...held("stale", "a newer key waits until the agent is idle") },
+      { project_id: "prj_2", project_name: "Kanban", ...held("delivered", null) },
     ],
   });
   route("get", "/api/connections", page([waiting]));

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State as Extract};
 use doce_app::{
     ConnectionChange, NewConnection,
-    views::{ConnectionUse, ConnectionView},
+    views::{ConnectionView, Delivered},
 };
-use doce_model::{ConnectionId, Ms};
+use doce_model::{ConnectionId, Ms, ProjectId};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -73,8 +73,10 @@ pub(crate) struct Connection {
     renews: bool,
     /// When an agent last got an answer with it.
     last_used_at: Option<Time>,
-    /// The projects that use it.
-    projects: Vec<ConnectionProject>,
+    /// How many projects use it: it pays for their model, or their agent holds it.
+    project_count: u64,
+    /// What the agents that run hold of it.
+    deliveries: Vec<ConnectionDelivery>,
 }
 
 /// How a connection proves itself.
@@ -122,25 +124,6 @@ pub(crate) struct ConnectionProject {
     project_id: String,
     /// Its name.
     project_name: String,
-    /// What its agent holds, if it has one.
-    delivery: Option<Delivery>,
-}
-
-/// What an agent holds of a connection.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Delivery {
-    /// Which agent.
-    instance_id: String,
-    /// Which version of the key.
-    version: i64,
-    /// Real or not.
-    mode: DeliveryMode,
-    /// How far it is.
-    status: DeliveryStatus,
-    /// Why, where that needs saying.
-    reason: Option<String>,
-    /// Since when.
-    at: Time,
 }
 
 /// What an agent of a project holds of a connection.
@@ -253,24 +236,18 @@ impl From<&ConnectionView> for Connection {
             replace_by: view.replace_by.map(Time::from),
             renews: view.renews,
             last_used_at: connection.last_used_at.map(Time::from),
-            projects: view.projects.iter().map(ConnectionProject::from).collect(),
+            project_count: view.project_count,
+            deliveries: view.deliveries.iter().map(ConnectionDelivery::from).collect(),
         }
     }
 }
 
-impl From<&ConnectionUse> for ConnectionProject {
-    fn from(used: &ConnectionUse) -> Self {
+impl From<&Delivered> for ConnectionDelivery {
+    fn from(held: &Delivered) -> Self {
+        let delivery = &held.delivery;
         Self {
-            project_id: used.project_id.to_string(),
-            project_name: used.project_name.clone(),
-            delivery: used.delivery.as_ref().map(Delivery::from),
-        }
-    }
-}
-
-impl From<&doce_model::Delivery> for Delivery {
-    fn from(delivery: &doce_model::Delivery) -> Self {
-        Self {
+            project_id: held.project_id.to_string(),
+            project_name: held.project_name.clone(),
             instance_id: delivery.instance_id.to_string(),
             version: delivery.version,
             mode: delivery.mode.into(),
@@ -278,22 +255,6 @@ impl From<&doce_model::Delivery> for Delivery {
             reason: delivery.reason.clone(),
             at: delivery.updated_at.into(),
         }
-    }
-}
-
-impl ConnectionDelivery {
-    fn of(used: &ConnectionUse) -> Option<Self> {
-        let delivery = used.delivery.as_ref()?;
-        Some(Self {
-            project_id: used.project_id.to_string(),
-            project_name: used.project_name.clone(),
-            instance_id: delivery.instance_id.to_string(),
-            version: delivery.version,
-            mode: delivery.mode.into(),
-            status: delivery.status.into(),
-            reason: delivery.reason.clone(),
-            at: delivery.updated_at.into(),
-        })
     }
 }
 
@@ -397,5 +358,18 @@ pub(crate) async fn list_connection_deliveries(
     Id(id): Id<ConnectionId>,
 ) -> Result<Json<Page<ConnectionDelivery>>, Problem> {
     let connection = state.app.get_connection(&caller.ctx, &caller.user, id).await?;
-    Ok(Json(Page::whole(connection.projects.iter().filter_map(ConnectionDelivery::of))))
+    Ok(Json(Page::whole(connection.deliveries.iter().map(ConnectionDelivery::from))))
+}
+
+/// Lists the projects that use a connection, those that don't run as well.
+#[utoipa::path(get, path = "/api/connections/{id}/projects", tag = "connections", params(("id" = String, Path, description = "Which.")),
+    responses((status = 200, description = "The projects.", body = Page<ConnectionProject>)))]
+pub(crate) async fn list_connection_projects(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Id(id): Id<ConnectionId>,
+) -> Result<Json<Page<ConnectionProject>>, Problem> {
+    let projects = state.app.projects_of_connection(&caller.ctx, &caller.user, id).await?;
+    let named = |(id, name): (ProjectId, String)| ConnectionProject { project_id: id.to_string(), project_name: name };
+    Ok(Json(Page::whole(projects.into_iter().map(named))))
 }

@@ -141,6 +141,7 @@ fn table() -> Table {
         .add(User(FULL), routes!(connections::get_connection, connections::change_connection, connections::disconnect))
         .add(User(FULL), routes!(connections::verify_connection))
         .add(User(FULL), routes!(connections::list_connection_deliveries))
+        .add(User(FULL), routes!(connections::list_connection_projects))
         .add(User(FULL), routes!(custom_providers::list_custom_providers, custom_providers::create_custom_provider))
         .add(User(FULL), routes!(custom_providers::change_custom_provider))
         .add(User(FULL), routes!(custom_providers::ask_for_models))

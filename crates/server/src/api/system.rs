@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{description, model_preferences::ModelPreferences, people::User, words::JobState};
+use super::{connections::Connection, description, model_preferences::ModelPreferences, people::User, words::JobState};
 use crate::{
     address::{PreviewPlace, Via},
     error::Problem,
@@ -63,6 +63,8 @@ pub(crate) struct Start {
     system: System,
     /// What they think of models.
     model_preferences: ModelPreferences,
+    /// Their connections.
+    connections: Vec<Connection>,
     /// Their jobs that have not ended, the oldest first.
     live_jobs: Vec<LiveJob>,
     /// The newest event that all this includes: an event stream that goes on after it misses nothing.
@@ -180,7 +182,7 @@ pub(crate) async fn get_system(Extract(state): Extract<State>, visitor: Visitor,
     Json(system(&state, &visitor, &caller))
 }
 
-/// Says who is signed in, how the server runs, what is preferred and what is under way: what every page begins with, in one answer.
+/// Says who is signed in, how the server runs, what is connected, preferred and under way: what every page begins with, in one answer.
 #[utoipa::path(get, path = "/api/start", tag = "system", responses((status = 200, description = "All that.", body = Start)))]
 pub(crate) async fn get_start(
     Extract(state): Extract<State>,
@@ -190,11 +192,13 @@ pub(crate) async fn get_start(
     // First: what happens while the rest is read comes once more.
     let event_id = state.app.bus().last_id();
     let preferences = state.app.model_preferences(&caller.ctx, &caller.user).await?;
+    let connections = state.app.list_connections(&caller.ctx, &caller.user).await?;
     let live = state.app.live_jobs(&caller.ctx, &caller.user).await?;
     Ok(Json(Start {
         user: (&caller.user).into(),
         system: system(&state, &visitor, &caller),
         model_preferences: (&preferences).into(),
+        connections: connections.iter().map(Connection::from).collect(),
         live_jobs: live.into_iter().map(|(id, state)| LiveJob { id: id.to_string(), state: state.into() }).collect(),
         event_id,
     }))

@@ -142,7 +142,7 @@ pub(crate) async fn connection(printer: &Printer, arguments: ConnectionArgs) -> 
         Command::Remove { connection, yes } => {
             let found = remote.pick(&CONNECTION, "/api/connections", &connection).await?;
             let name = named(&found);
-            let projects = found["projects"].as_array().map_or(0, Vec::len);
+            let projects = &found["project_count"];
             let question = format!("Disconnect {name}? Projects that use it: {projects}. Its key is destroyed.");
             if !yes && !printer.asks(question) {
                 return Err(Stop::wrong(anyhow!("disconnect {name}: nobody said yes")).hint("--yes says it"));
@@ -208,7 +208,7 @@ async fn list(printer: &Printer, remote: &Remote) -> Result<(), Stop> {
                 text(&item["status"]).to_owned(),
                 text(&item["verification"]["outcome"]).to_owned(),
                 format!("…{}", text(&item["last_four"])),
-                item["projects"].as_array().map_or(0, Vec::len).to_string(),
+                item["project_count"].to_string(),
                 moment(&item["last_used_at"]),
             ]
         })

@@ -30,9 +30,13 @@ async fn a_good_key_is_connected_and_never_shown_again() {
     let asked: Vec<RecordedRequest> = model.requests();
     assert!(!asked.is_empty(), "the provider was asked");
     let id = connection["id"].as_str().unwrap();
-    for path in
-        ["/api/connections".to_owned(), format!("/api/connections/{id}"), format!("/api/connections/{id}/deliveries")]
-    {
+    for path in [
+        "/api/start".to_owned(),
+        "/api/connections".to_owned(),
+        format!("/api/connections/{id}"),
+        format!("/api/connections/{id}/deliveries"),
+        format!("/api/connections/{id}/projects"),
+    ] {
         let answer = browser.get(&path).await;
         answer.expect(200);
         assert!(!answer.text().contains("sk-good"), "{path}");
@@ -211,6 +215,49 @@ async fn how_long_a_key_is_good_is_said_by_its_owner_and_forgotten_with_the_key(
     assert_eq!(by.since(since), Duration::from_hours(90 * 24), "and the owner's wish goes on from there");
     let free = browser.patch(&at, &json!({"max_age_days": null})).await.expect(200);
     assert_eq!((&free["max_age_days"], &free["replace_by"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_tells_how_many_projects_use_it_and_what_the_agents_that_run_hold() {
+    let world = World::running().await;
+    let model = ScriptedModel::start().await;
+    let browser = world.admin().await;
+    let of_model = browser.connect(&model, "sk-one-0123456789").await;
+    let other = json!({
+        "provider_id": "openai", "auth_type": "api", "key": "sk-two-0123456789", "base_url": model.openai_base_url(),
+    });
+    let other = browser.post("/api/connections", &other).await.expect(201);
+    let made = browser.create_project("[[say: one]]").await;
+    let project = id(&made["project"]);
+    browser.wait_for_job(&id(&made["job"])).await;
+
+    // How many use it, which agents hold it, and which projects use it: once by each way to ask.
+    let told = async |connection: &Value| {
+        let at = format!("/api/connections/{}", id(connection));
+        let list = browser.get("/api/connections").await.expect(200);
+        let start = browser.get("/api/start").await.expect(200);
+        let found = browser.get(&at).await.expect(200);
+        for all in [&list["items"], &start["connections"]] {
+            let listed = all.as_array().unwrap().iter().find(|each| each["id"] == connection["id"]).unwrap();
+            assert_eq!(
+                (&listed["project_count"], &listed["deliveries"]),
+                (&found["project_count"], &found["deliveries"])
+            );
+        }
+        let held = browser.get(&format!("{at}/deliveries")).await.expect(200);
+        assert_eq!(held["items"], found["deliveries"]);
+        let ids =
+            |items: &Value| items.as_array().unwrap().iter().map(|item| item["project_id"].clone()).collect::<Vec<_>>();
+        let projects = browser.get(&format!("{at}/projects")).await.expect(200);
+        (found["project_count"].clone(), ids(&held["items"]), ids(&projects["items"]))
+    };
+    let ours = vec![json!(project)];
+    assert_eq!(told(&of_model).await, (json!(1), ours.clone(), ours.clone()));
+    assert_eq!(told(&other).await, (json!(1), ours.clone(), ours.clone()), "its agent holds it, too");
+    let stop = browser.post(&format!("/api/projects/{project}/stop"), &json!({})).await.expect(202);
+    browser.wait_for_job(&id(&stop)).await;
+    assert_eq!(told(&of_model).await, (json!(1), vec![], ours), "it pays when the project runs again");
+    assert_eq!(told(&other).await, (json!(0), vec![], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,6 +92,8 @@ async fn a_key_is_in_the_running_agents_auth_json_and_nowhere_else() {
         "/api/connections".to_owned(),
         format!("/api/connections/{connection}"),
         format!("/api/connections/{connection}/deliveries"),
+        format!("/api/connections/{connection}/projects"),
+        "/api/start".to_owned(),
         "/api/providers".to_owned(),
         "/api/projects".to_owned(),
         format!("/api/projects/{project}"),

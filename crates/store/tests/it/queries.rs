@@ -135,6 +135,57 @@ async fn people_and_their_sign_ins() {
     write.commit().await.unwrap();
 }
 
+/// A user's third Project is another provider's, the second one's choice is gone, and the fourth chose the default.
+#[tokio::test]
+async fn a_connection_pays_for_the_projects_that_chose_it_or_left_it_to_the_default() {
+    let bench = Bench::new().await;
+    let mut write = tx(&bench).await;
+    let (ada, bakery) = owner_and_project(&mut write).await;
+    let default = Connection { is_default: true, ..key(ada.id, "default") };
+    let (work, gone) = (key(ada.id, "work"), Connection { status: ConnectionStatus::Revoked, ..key(ada.id, "gone") });
+    let other = Connection { provider_id: "openai".to_owned(), ..key(ada.id, "other") };
+    for each in [&default, &work, &gone, &other] {
+        connection::insert(&mut write, each, None).await.unwrap();
+    }
+    let mut projects = vec![bakery];
+    for slug in ["garden", "library", "harbour", "station"] {
+        let mut project = made(ada.id, slug);
+        if slug == "library" {
+            project.model.provider_id = "openai".to_owned();
+        }
+        project::insert(&mut write, &project).await.unwrap();
+        projects.push(project);
+    }
+    let [bakery, garden, library, harbour, station] = &projects[..] else { panic!("there are five") };
+    for (project, chosen) in [(bakery, &work), (garden, &gone), (library, &work), (harbour, &default)] {
+        connection::choose(&mut write, project.id, ada.id, "anthropic", chosen.id).await.unwrap();
+    }
+    // Somebody else's are their own.
+    let eve = person("Eve");
+    user::insert(&mut write, &eve, "hash").await.unwrap();
+    let hers = Connection { is_default: true, ..key(eve.id, "hers") };
+    connection::insert(&mut write, &hers, None).await.unwrap();
+    project::insert(&mut write, &made(eve.id, "elsewhere")).await.unwrap();
+    write.commit().await.unwrap();
+
+    let mut reader = read(&bench).await;
+    // Nobody's default for its provider, and chosen nowhere: it pays for nothing.
+    let expected = [
+        (&default, BTreeSet::from([garden.id, harbour.id, station.id])),
+        (&work, BTreeSet::from([bakery.id])),
+        (&other, BTreeSet::new()),
+    ];
+    let counted = connection::count_paid(&mut reader, ada.id).await.unwrap();
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    for (connection, projects) in expected {
+        let listed = connection::paid_by(&mut reader, connection).await.unwrap();
+        let listed: BTreeSet<ProjectId> = listed.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(listed, projects, "{}", connection.label);
+        assert_eq!(counted.get(&connection.id).copied().unwrap_or(0), projects.len() as u64, "{}", connection.label);
+    }
+    assert_eq!(connection::count_paid(&mut reader, eve.id).await.unwrap()[&hers.id], 1);
+}
+
 #[tokio::test]
 async fn connections_and_their_credentials() {
     let bench = Bench::new().await;
@@ -190,7 +241,6 @@ async fn connections_and_their_credentials() {
     assert_eq!(sealed::list(&mut reader, sealed::Column::Metadata, "", 9).await.unwrap()[0].version, 1);
     let chosen = vec![("anthropic".to_owned(), login.id)];
     assert_eq!(connection::chosen(&mut reader, bakery.id).await.unwrap(), chosen);
-    assert_eq!(connection::chosen_of_user(&mut reader, ada.id).await.unwrap()[&bakery.id], chosen);
     assert_eq!(labels(&connection::of_project(&mut reader, bakery.id, ada.id).await.unwrap()), ["login"]);
     drop(reader);
 
@@ -299,7 +349,9 @@ async fn projects_their_agents_and_what_those_were_handed() {
     assert_eq!(instance::list_live(&mut reader).await.unwrap().len(), 1);
     assert_eq!(delivery::of_instance(&mut reader, agent.id).await.unwrap()[0].status, DeliveryStatus::Stale);
     assert_eq!(delivery::of_connection(&mut reader, main.id).await.unwrap()[0].0, bakery.id);
-    assert_eq!(delivery::of_user(&mut reader, ada.id).await.unwrap().len(), 1);
+    let told = delivery::of_user(&mut reader, ada.id).await.unwrap();
+    let told: Vec<_> = told.iter().map(|d| (d.project_id, d.project_name.as_str(), d.is_of_model)).collect();
+    assert_eq!(told, [(bakery.id, "Bäckerei 🥐", true)]);
     drop(reader);
 
     let mut write = tx(&bench).await;

@@ -234,7 +234,7 @@ async fn a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_ove
     let delivery = async |status: &str| {
         wait_for(&format!("a delivery that is {status}"), BOUND, async || {
             let connection = browser.get(&at).await.expect(200);
-            let delivery = &connection["projects"][0]["delivery"];
+            let delivery = &connection["deliveries"][0];
             (delivery["status"] == status).then(|| delivery.clone())
         })
         .await

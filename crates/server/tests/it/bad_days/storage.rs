@@ -1,6 +1,7 @@
 //! The disk, the database, the master key, the port and the descriptors.
 
 use std::{
+    cell::Cell,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::Command,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use doce_testkit::{LockedDatabase, ScriptedModel, old_installation::Age, tamper, wait_for};
+use doce_testkit::{LockedDatabase, ScriptedModel, old_installation::Age, wait_for};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -124,6 +125,8 @@ struct Small {
     client: reqwest::Client,
     cookie: String,
     disk: PathBuf,
+    /// How many were made to fill it.
+    tokens: Cell<u32>,
 }
 
 impl Small {
@@ -138,7 +141,7 @@ impl Small {
         let serving = Serving::start(command);
         let (client, cookie) = first_account(&serving).await;
         let disk = disk_of(directory.path());
-        Self { _directory: directory, log, serving, client, cookie, disk }
+        Self { _directory: directory, log, serving, client, cookie, disk, tokens: Cell::new(0) }
     }
 
     /// Ends the server in order, and with it the agents that it has started: what lies around it is not told to end.
@@ -150,13 +153,19 @@ impl Small {
         wait_for("the end of doce", BOUND, async || (!process.exists()).then_some(())).await;
     }
 
-    /// Fills the disk up to so many pages. What the database's log has of room is not among them: it is cut off first.
+    /// Fills the disk up to so many pages. The database's log may have room of its own, from writes that are in the
+    /// database by now: it is used up first.
     async fn fill(&self, room: u64) {
-        let database = Utf8PathBuf::from_path_buf(self.disk.join("doce.sqlite")).expect("its path is UTF-8");
-        tamper(&database, "PRAGMA wal_checkpoint(TRUNCATE)").await;
         let mut file = std::fs::File::create(self.disk.join("filler")).expect("it is ours");
         while file.write_all(&[7; 4096]).is_ok() {}
         let size = file.metadata().expect("it is ours").len();
+        let begun = self.tokens.get();
+        while self.ask("POST", "/api/tokens", Some(json!({"name": format!("filler {}", self.tokens.get())}))).await.0
+            == 201
+        {
+            self.tokens.set(self.tokens.get() + 1);
+            assert!(self.tokens.get() - begun < 2000, "it is never full");
+        }
         file.set_len(size.saturating_sub(room * 4096)).expect("it is ours");
     }
 
