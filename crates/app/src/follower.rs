@@ -100,6 +100,8 @@ struct Followed {
     message: Message,
     /// Whether it has a row. An answer gets one with its first content.
     stored: bool,
+    /// The Prompt that it answers, by the Agent's id, until that is known to be answered.
+    answers: Option<String>,
     /// Its Parts by the Agent's ids.
     parts: HashMap<String, FollowedPart>,
     next_position: i64,
@@ -305,13 +307,13 @@ impl Follower {
             let (unknown, known) =
                 if self.known(&entry.info.id).await? { (None, Some(entry.info)) } else { (Some(entry.info), None) };
             if let Some(info) = unknown {
-                self.take_message(info, has_parts).await?;
+                self.take_message(info, Origin::Snapshot, has_parts).await?;
             }
             for part in entry.parts {
                 self.take_part(part, Origin::Snapshot).await?;
             }
             if let Some(info) = known {
-                self.take_message(info, has_parts).await?;
+                self.take_message(info, Origin::Snapshot, has_parts).await?;
             }
         }
         let statuses = client.statuses().await.map_err(Error::internal)?;
@@ -377,7 +379,7 @@ impl Follower {
                 self.settle_at = Some(Instant::now() + SETTLE_AFTER);
             }
             Event::MessageUpdated(message) if message.session == self.agent_session => {
-                self.take_message(message, false).await?;
+                self.take_message(message, Origin::Stream, false).await?;
             }
             Event::MessageRemoved { session, message } if session == self.agent_session => {
                 self.remove_message(&message).await?;
@@ -475,11 +477,17 @@ impl Follower {
             })
             .collect();
         let next_position = message.parts.iter().map(|part| part.position + 1).max().unwrap_or(0);
-        self.messages.insert(agent_id.to_owned(), Followed { message, stored: true, parts, next_position });
+        self.messages
+            .insert(agent_id.to_owned(), Followed { message, stored: true, answers: None, parts, next_position });
         Ok(true)
     }
 
-    async fn take_message(&mut self, info: doce_opencode::Message, parts_follow: bool) -> Result<(), Error> {
+    async fn take_message(
+        &mut self,
+        info: doce_opencode::Message,
+        origin: Origin,
+        parts_follow: bool,
+    ) -> Result<(), Error> {
         let known = self.known(&info.id).await?;
         match info.role {
             Role::User => {
@@ -492,9 +500,6 @@ impl Follower {
             Role::Assistant => {}
         }
         if !known {
-            if let Some(parent) = &info.parent {
-                self.mark_answered(parent).await?;
-            }
             let now = self.app.clock.now();
             let message = Message {
                 id: MessageId::new(now),
@@ -509,8 +514,14 @@ impl Follower {
                 completed_at: None,
                 parts: Vec::new(),
             };
+            let answers = info.parent.clone();
+            let parts = HashMap::new();
             self.messages
-                .insert(info.id.clone(), Followed { message, stored: false, parts: HashMap::new(), next_position: 0 });
+                .insert(info.id.clone(), Followed { message, stored: false, answers, parts, next_position: 0 });
+        }
+        // What an Agent that is gone has left empty in its files answers nothing.
+        if origin == Origin::Stream {
+            self.mark_answered(&info.id).await?;
         }
         let model = info
             .provider_id
@@ -670,10 +681,13 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes back what was said of a Prompt that seemed to stay without an answer.
-    async fn mark_answered(&mut self, prompt: &str) -> Result<(), Error> {
+    /// Takes back what was said of a Prompt that seemed to stay without an answer, when this one turns out to be it.
+    async fn mark_answered(&mut self, agent_id: &str) -> Result<(), Error> {
+        let Some(prompt) = self.messages.get_mut(agent_id).and_then(|followed| followed.answers.take()) else {
+            return Ok(());
+        };
         let mut read = self.app.store.read().await?;
-        let found = conversation::find_by_agent_id(&mut read, self.agent.session_id, prompt).await?;
+        let found = conversation::find_by_agent_id(&mut read, self.agent.session_id, &prompt).await?;
         drop(read);
         let Some(mut message) = found.filter(|message| message.state == MessageState::Interrupted) else {
             return Ok(());
@@ -722,6 +736,7 @@ impl Follower {
     }
 
     async fn store_message(&mut self, agent_id: &str) -> Result<(), Error> {
+        self.mark_answered(agent_id).await?;
         let Some(followed) = self.messages.get_mut(agent_id) else {
             return Ok(());
         };

@@ -6,7 +6,7 @@ use doce_testkit::{ScriptedModel, wait_for};
 use serde_json::{Value, json};
 
 use super::{Day, day};
-use crate::world::{BOUND, Browser, World, id};
+use crate::world::{BOUND, Browser, Frame, World, id};
 
 /// Somebody with a key, and a project whose first prompt this is.
 async fn prompted(world: &World, prompt: &str) -> (Browser, String) {
@@ -145,6 +145,7 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     let (browser, project) = prompted(&world, "[[hang]]").await;
     wait_for_session(&browser, &project, "busy").await;
     let before = wait_for_instance(&browser, &project, "healthy", |_| true).await;
+    let mut events = browser.stream(&format!("?project_id={project}")).await;
     signal(agent(), "STOP");
     wait_for_instance(&browser, &project, "unhealthy", |id| id == before).await;
     // *Stop* of the answer says what helps, whether the agent is ended meanwhile or not.
@@ -164,6 +165,17 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     assert!(log.to_string().contains("The agent gave no usable answer any more and was ended"), "{log}");
     browser.prompt(&project, &json!({"text": "[[say: here again]]"})).await;
     browser.wait_for_words(&project, "here again").await;
+    // The empty answer that the agent has left in its files takes nothing of that back, not even for a moment.
+    let mut states = Vec::new();
+    let next = |frame: &Frame| {
+        let message = &frame.data["message"];
+        if frame.event == "message" && message["id"] == told["items"][0]["id"] {
+            states.push(message["state"].clone());
+        }
+        (frame.event == "message" && message["role"] == "assistant").then_some(())
+    };
+    events.find("the next answer", next).await;
+    assert_eq!(states, [json!("interrupted")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

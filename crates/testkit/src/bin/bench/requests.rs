@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use doce_testkit::ScriptedModel;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _};
@@ -34,6 +35,11 @@ pub(crate) async fn measure(options: &Options) -> Vec<Figure> {
     let start = || Start { doce: &options.doce, opencode: &options.opencode, npm: false };
     let mut small = Doce::start(start()).await;
     let mut large = Doce::start(start()).await;
+    // It pays for all the projects, which are not to be counted one by one.
+    let model = ScriptedModel::start().await;
+    for doce in [&small, &large] {
+        doce.connect(&model.anthropic_base_url(), "sk-bench-0123456789").await;
+    }
     small.stop();
     large.stop();
     seed(&small.data(), Seed { projects: 10, messages_each: 100 }).await;
