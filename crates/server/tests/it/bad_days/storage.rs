@@ -1,7 +1,6 @@
 //! The disk, the database, the master key, the port and the descriptors.
 
 use std::{
-    cell::Cell,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::Command,
@@ -125,8 +124,6 @@ struct Small {
     client: reqwest::Client,
     cookie: String,
     disk: PathBuf,
-    /// How many were made to fill it.
-    tokens: Cell<u32>,
 }
 
 impl Small {
@@ -141,7 +138,7 @@ impl Small {
         let serving = Serving::start(command);
         let (client, cookie) = first_account(&serving).await;
         let disk = disk_of(directory.path());
-        Self { _directory: directory, log, serving, client, cookie, disk, tokens: Cell::new(0) }
+        Self { _directory: directory, log, serving, client, cookie, disk }
     }
 
     /// Ends the server in order, and with it the agents that it has started: what lies around it is not told to end.
@@ -153,20 +150,27 @@ impl Small {
         wait_for("the end of doce", BOUND, async || (!process.exists()).then_some(())).await;
     }
 
-    /// Fills the disk up to so many pages. The database's log may have room of its own, from writes that are in the
-    /// database by now: it is used up first.
-    async fn fill(&self, room: u64) {
+    /// Fills the disk up to so many pages.
+    fn fill(&self, room: u64) {
         let mut file = std::fs::File::create(self.disk.join("filler")).expect("it is ours");
         while file.write_all(&[7; 4096]).is_ok() {}
         let size = file.metadata().expect("it is ours").len();
-        let begun = self.tokens.get();
-        while self.ask("POST", "/api/tokens", Some(json!({"name": format!("filler {}", self.tokens.get())}))).await.0
-            == 201
-        {
-            self.tokens.set(self.tokens.get() + 1);
-            assert!(self.tokens.get() - begun < 2000, "it is never full");
-        }
         file.set_len(size.saturating_sub(room * 4096)).expect("it is ours");
+    }
+
+    /// Renames a connection until that is refused. On a full disk the database's log may still have room, from writes
+    /// that are in the database by now.
+    async fn fill_log(&self, day: &Day) {
+        let list = self.get("/api/connections").await;
+        let path = format!("/api/connections/{}", list["items"][0]["id"].as_str().expect("there is one"));
+        for name in 0..2000 {
+            let answer = self.ask("PATCH", &path, Some(json!({"label": format!("renamed {name}")}))).await;
+            if answer.0 != 200 {
+                self.assert_told(day, &answer);
+                return;
+            }
+        }
+        panic!("the disk is never full");
     }
 
     fn make_room(&self) {
@@ -241,7 +245,7 @@ async fn a_disk_that_fills_up_takes_no_change_and_loses_none() {
     let mut refused = 0;
     // From a disk with a little room down to one that has none, so that each write meets its end once.
     for room in (0..48_u64).rev() {
-        small.fill(room).await;
+        small.fill(room);
         let name = format!("person{room}");
         let add = json!({"username": name, "password": "correct horse battery", "role": "member"});
         let answer = small.ask("POST", "/api/users", Some(add)).await;
@@ -275,7 +279,7 @@ async fn a_disk_that_fills_up_refuses_a_key_whole_and_changes_none_by_halves() {
     let mut labels = vec!["first".to_owned()];
     let (mut refused, mut unchanged) = (0, 0);
     for room in (0..24_u64).rev().step_by(2) {
-        small.fill(room).await;
+        small.fill(room);
         let label = format!("with {room}");
         let answer = small.connect(&model, &label).await;
         if answer.0 == 201 {
@@ -327,7 +331,10 @@ async fn a_disk_that_fills_up_during_an_answer_loses_none() {
     small.answered(project, "before").await;
     let mut refused = 0;
     for room in [0_u64, 2, 4, 8, 16, 32] {
-        small.fill(room).await;
+        small.fill(room);
+        if room == 0 {
+            small.fill_log(&day).await;
+        }
         let words = format!("answered with {room}");
         let prompt = json!({"text": format!("[[say: {words}]]")});
         let path = format!("/api/projects/{project}/prompts");
@@ -358,7 +365,10 @@ async fn a_disk_that_fills_up_while_a_project_is_made_is_told_and_it_is_made_wit
     assert_eq!(small.connect(&model, "Mine").await.0, 201);
     let mut told = 0;
     for room in [0_u64, 24, 48, 72] {
-        small.fill(room).await;
+        small.fill(room);
+        if room == 0 {
+            small.fill_log(&day).await;
+        }
         let words = format!("made with {room}");
         let answer = small.create(&format!("[[say: {words}]]")).await;
         if answer.0 != 202 {
