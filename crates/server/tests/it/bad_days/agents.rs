@@ -20,6 +20,17 @@ async fn prompted(world: &World, prompt: &str) -> (Browser, String) {
     (browser, id(&created["project"]))
 }
 
+/// The same with two prompts that are answered, *before* and *again*. The first answer may have been read, while an agent
+/// that hangs would hold that up, and be told once more by its events; the second one is told by them alone.
+async fn followed(world: &World) -> (Browser, String) {
+    let (browser, project) = prompted(world, "[[say: before]]").await;
+    browser.wait_for_words(&project, "before").await;
+    browser.prompt(&project, &json!({"text": "[[say: again]]"})).await;
+    browser.wait_for_words(&project, "again").await;
+    wait_for_session(&browser, &project, "idle").await;
+    (browser, project)
+}
+
 async fn wait_for_session(browser: &Browser, project: &str, kind: &str) -> Value {
     wait_for(&format!("a session that is {kind}"), BOUND, async || {
         let found = browser.get(&format!("/api/projects/{project}")).await.expect(200);
@@ -95,12 +106,7 @@ async fn a_child_that_will_not_die_ends_with_its_project() {
 async fn an_agent_that_hangs_is_told_and_can_be_stopped() {
     let day = day("an_agent_that_hangs_is_told_and_can_be_stopped");
     let world = World::running().await;
-    let (browser, project) = prompted(&world, "[[say: before]]").await;
-    browser.wait_for_words(&project, "before").await;
-    // The first answer may have been read before its events came, which tell of it once more: this one is told by them.
-    browser.prompt(&project, &json!({"text": "[[say: again]]"})).await;
-    browser.wait_for_words(&project, "again").await;
-    wait_for_session(&browser, &project, "idle").await;
+    let (browser, project) = followed(&world).await;
     let agent = agent();
     // Its port is open, and it answers nothing.
     signal(agent, "STOP");
@@ -142,7 +148,8 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     // Between being shown as unhealthy, after two silences, and being ended there is time to see it, on a busy machine too.
     let patience = (Duration::from_secs(1), Duration::from_secs(12));
     let world = World::builder().running().silence(patience.0, patience.1).start().await;
-    let (browser, project) = prompted(&world, "[[hang]]").await;
+    let (browser, project) = followed(&world).await;
+    browser.prompt(&project, &json!({"text": "[[hang]]"})).await;
     wait_for_session(&browser, &project, "busy").await;
     let before = wait_for_instance(&browser, &project, "healthy", |_| true).await;
     let mut events = browser.stream(&format!("?project_id={project}")).await;
@@ -157,9 +164,10 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     wait_for_session(&browser, &project, "idle").await;
     // Its prompt is not sent again by any of it.
     let told = browser.get(&format!("/api/projects/{project}/messages")).await.expect(200);
-    assert_eq!(told["items"].as_array().unwrap().len(), 1, "{told}");
-    assert_eq!(told["items"][0]["state"], "interrupted", "{told}");
-    assert_eq!(world.calls(&project).iter().filter(|call| call.prompt.is_some()).count(), 1);
+    assert_eq!(told["items"].as_array().unwrap().len(), 5, "{told}");
+    let prompt = &told["items"][4];
+    assert_eq!(prompt["state"], "interrupted", "{told}");
+    assert_eq!(world.calls(&project).iter().filter(|call| call.prompt.is_some()).count(), 3);
     let jobs = browser.get(&format!("/api/jobs?project_id={project}")).await.expect(200);
     let log = browser.get(&format!("/api/jobs/{}/log", id(&jobs["items"][0]))).await.expect(200);
     assert!(log.to_string().contains("The agent gave no usable answer any more and was ended"), "{log}");
@@ -169,7 +177,7 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
     let mut states = Vec::new();
     let next = |frame: &Frame| {
         let message = &frame.data["message"];
-        if frame.event == "message" && message["id"] == told["items"][0]["id"] {
+        if frame.event == "message" && message["id"] == prompt["id"] {
             states.push(message["state"].clone());
         }
         (frame.event == "message" && message["role"] == "assistant").then_some(())
@@ -182,7 +190,8 @@ async fn an_agent_that_hangs_while_it_answers_is_shown_ended_and_started_again()
 async fn an_agent_that_hangs_for_a_while_is_shown_and_goes_on() {
     let day = day("an_agent_that_hangs_for_a_while_is_shown_and_goes_on");
     let world = World::builder().running().silence(Duration::from_secs(2), BOUND * 5).start().await;
-    let (browser, project) = prompted(&world, "[[hang]]").await;
+    let (browser, project) = followed(&world).await;
+    browser.prompt(&project, &json!({"text": "[[hang]]"})).await;
     wait_for_session(&browser, &project, "busy").await;
     let (instance, agent) = (wait_for_instance(&browser, &project, "healthy", |_| true).await, agent());
     signal(agent, "STOP");
@@ -239,8 +248,7 @@ async fn an_event_that_is_too_large_is_read_from_the_conversation_and_cut() {
 async fn a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later() {
     let day = day("a_key_that_an_agent_does_not_take_is_said_to_have_failed_and_handed_over_later");
     let world = World::running().await;
-    let (browser, project) = prompted(&world, "[[say: before]]").await;
-    browser.wait_for_words(&project, "before").await;
+    let (browser, _) = followed(&world).await;
     let connections = browser.get("/api/connections").await.expect(200);
     let at = format!("/api/connections/{}", id(&connections["items"][0]));
     let delivery = async |status: &str| {
