@@ -7,8 +7,10 @@ use doce_jobs::{
     harness::{Fault, Kind, World},
 };
 use doce_model::{Direction, JobId};
+use doce_store::instance;
 
 use super::machine::{KEY, Machine};
+use crate::{App, agents};
 
 async fn start(machine: &Machine) -> JobId {
     let (user, id) = (machine.user.clone(), machine.project_id());
@@ -124,4 +126,23 @@ impl World for StartAnew {
         assert_eq!(self.0.session().await.agent_session_id, None);
         assert_eq!(self.0.agent_sessions(), []);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_recorded_late_touches_nothing_of_the_agent_that_came_after_it() {
+    let Start { machine, .. } = Start::fresh().await;
+    let project = machine.project_id();
+    let last = |app: App| async move { instance::find_last(&mut app.store.read().await?, project).await };
+    let old = machine.read(last).await.expect("there was one");
+    start(&machine).await;
+    machine.finish().await;
+    machine.assert_runs(KEY, 1).await;
+
+    let id = old.id;
+    let recorded = machine.run(move |app, _| async move { agents::record_end(&app, project, id, "ended late").await });
+    recorded.await.expect("there is nothing to record");
+
+    machine.assert_runs(KEY, 1).await;
+    let row = machine.read(move |app| async move { instance::find(&mut app.store.read().await?, id).await }).await;
+    assert_eq!(row, Some(old));
 }
