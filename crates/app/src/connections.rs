@@ -108,14 +108,13 @@ impl Uses {
         Ok(Self { paid: connection::count_paid(read, user_id).await?, held: delivery::of_user(read, user_id).await? })
     }
 
-    fn held_of(&self, connection: &Connection) -> impl Iterator<Item = &Delivered> {
-        let id = connection.id;
-        self.held.iter().filter(move |held| held.delivery.connection_id == id)
+    fn held_of(&self, connection: &Connection) -> Vec<Delivered> {
+        self.held.iter().filter(|held| held.delivery.connection_id == connection.id).cloned().collect()
     }
 }
 
 impl App {
-    /// Lists a user's Connections, each with the Projects that use it.
+    /// Lists a user's Connections, each with how far it is in use.
     pub async fn list_connections(&self, _ctx: &Ctx, user: &User) -> Result<Vec<ConnectionView>, Error> {
         let mut read = self.store.read().await?;
         let connections = connection::list(&mut read, user.id).await?;
@@ -133,9 +132,9 @@ impl App {
         let mut read = self.store.read().await?;
         let connection = self.own_connection(&mut read, user.id, id).await?;
         let mut projects = connection::paid_by(&mut read, &connection).await?;
-        let in_use = Uses::read(&mut read, user.id).await?;
-        let held = in_use.held_of(&connection).filter(|held| !held.is_of_model);
-        projects.extend(held.map(|held| (held.project_id, held.project_name.clone())));
+        let held = delivery::of_user(&mut read, user.id).await?.into_iter();
+        let only_held = held.filter(|held| held.delivery.connection_id == id && !held.is_of_model);
+        projects.extend(only_held.map(|held| (held.project_id, held.project_name)));
         Ok(projects)
     }
 
@@ -730,8 +729,8 @@ impl App {
     fn connection_view_with(&self, record: Connection, in_use: &Uses) -> ConnectionView {
         let provider_name = self.provider_name(&record.provider_id);
         let renews = renewal::renews(&record);
-        let deliveries: Vec<Delivered> = in_use.held_of(&record).cloned().collect();
-        let only_held = deliveries.iter().filter(|held| !held.is_of_model).fold(0, |sum, _| sum + 1);
+        let deliveries = in_use.held_of(&record);
+        let only_held = deliveries.iter().filter(|held| !held.is_of_model).map(|_| 1).sum::<u64>();
         ConnectionView {
             renews,
             replace_by: record.replace_by().filter(|_| !renews),

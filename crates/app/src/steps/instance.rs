@@ -259,6 +259,7 @@ pub(crate) async fn stop(app: &App, step: &StepCtx) -> Result<(), StepError> {
     if let Some(agent) = app.agents.find(id) {
         agents::stop(app, &agent).await.map_err(step_error)?;
     }
+    // It would be told of a later Agent, or kept for a Project that is gone.
     drop(app.agents.take_ending(id));
     let left = instance::find_live(&mut app.store.read().await.map_err(StepError::internal)?, id)
         .await
